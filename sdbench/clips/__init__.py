@@ -1,0 +1,1 @@
+"""From a video file to clips: decode, find shots, cut, resize, crop, paint."""

@@ -1,0 +1,393 @@
+"""The one place where a network, a data set and a protocol meet.
+
+`measure` shows every distinct view of every clip to the network once, reads all layers in that pass, and keeps nothing of
+it but sums: memory does not grow with the number of clips. An interrupted measurement goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import sys
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import metadata
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor, nn
+
+from sdbench.assets.store import AssetStore
+from sdbench.clips.style import DEFAULT_STYLES, Painter, check_styles
+from sdbench.datasets.clip import Clip, Dataset
+from sdbench.errors import InputError, unknown_name
+from sdbench.networks.reading import VideoNetwork, units
+from sdbench.pairs.action import ClipPlan, plan_balanced
+from sdbench.statistics import (
+    FACTORS,
+    FEWEST_GROUPS,
+    Estimate,
+    Intervals,
+    Moments,
+    estimate_from_moments,
+    intervals,
+    merge,
+    moments,
+)
+from sdbench.unfinished import Unfinished
+from sdbench.zoo import load, model
+from sdbench.zoo.preparation import Preparation
+
+PROTOCOL = "balanced"
+"""One pair of each factor a sample, styles balanced, shared first members: see `sdbench.pairs.action.plan_balanced`."""
+
+_BATCH = 6
+_MOST_GROUPS = 256
+"""Beyond this many videos several share one resampling block, so that the sums stay small."""
+
+Prepare = Callable[[Any, int], Tensor]
+
+
+@dataclass(frozen=True)
+class LayerMeasurement:
+    """What was measured of one layer: the estimate, and its intervals where the data give them."""
+
+    layer: str
+    estimate: Estimate
+    intervals: Intervals | None
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What one network encodes on one data set.
+
+    Attributes:
+        network, dataset, protocol, device: by name.
+        seed: of every random draw.
+        styles: the styles that clips were painted in.
+        sums: layer -> the sums of each resampling block.
+        resampling_unit: "video" or "shot": what comes and goes together when intervals are made.
+        resampling_units: how many there were; no interval is given below `FEWEST_GROUPS`.
+        clips, samples: number of clips, and of clips times crops, that were used.
+        pairs: number of pairs of each factor.
+        passes: number of views that went through the network.
+        skipped: what was left out, and why.
+        assets: SHA-256 of every asset that was used.
+        weights: SHA-256 of the network's parameters and buffers.
+        seconds: "painting", "network" and "total".
+        frames_painted: number of frames that were painted, those from the cache not counted.
+        resumed: number of samples that an interrupted run had already done.
+    """
+
+    network: str
+    dataset: str
+    protocol: str
+    device: str
+    seed: int
+    styles: tuple[str, ...]
+    threshold: float
+    sums: Mapping[str, Sequence[Moments]] = field(repr=False)
+    resampling_unit: str
+    resampling_units: int
+    clips: int
+    samples: int
+    pairs: int
+    passes: int
+    skipped: tuple[str, ...]
+    assets: dict[str, str]
+    weights: str
+    seconds: dict[str, float]
+    frames_painted: int
+    resumed: int
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers that were read, in order."""
+        return tuple(self.sums)
+
+    @cached_property
+    def _known(self) -> dict[str, LayerMeasurement]:
+        return {}
+
+    def layer(self, name: str) -> LayerMeasurement:
+        """Estimate and intervals of one layer.
+
+        Raises:
+            InputError: the layer was not read, or nothing in it varies.
+        """
+        if name not in self.sums:
+            raise unknown_name("layer", name, self.sums)
+        if name not in self._known:
+            generator = _generator(self.seed, "bootstrap")  # the same draws for every layer, so that layers compare
+            try:
+                found = estimate_from_moments(merge(self.sums[name]), self.threshold)
+            except InputError as error:
+                raise InputError(f"layer {name} of {self.network}: {error}") from None
+            self._known[name] = LayerMeasurement(name, found, intervals(self.sums[name], self.threshold, generator))
+        return self._known[name]
+
+    @property
+    def resampling(self) -> str:
+        """In words: what the intervals rest on."""
+        counted = f"{self.resampling_units} {self.resampling_unit}{'s' if self.resampling_units != 1 else ''}"
+        if self.resampling_units < FEWEST_GROUPS:
+            return f"no intervals: {counted}, at least {FEWEST_GROUPS} needed"
+        return f"95 % intervals by resampling {counted}"
+
+
+def measure(
+    network: str | nn.Module,
+    dataset: Dataset,
+    *,
+    seed: int = 0,
+    pairs: int | None = None,
+    styles: Sequence[str] = DEFAULT_STYLES,
+    layers: Sequence[str] | None = None,
+    threshold: float = 0.5,
+    device: str = "cpu",
+    store: AssetStore | None = None,
+    preparation: Preparation | None = None,
+    name: str | None = None,
+) -> Measurement:
+    """Measure how static and how dynamic the layers of a network are.
+
+    Args:
+        network: a name of the zoo, or any module that takes a video (then `preparation` and, unless it lists its own,
+            `layers` are needed).
+        dataset: the clips; they must have been cut for the network's preparation.
+        seed: of every random draw.
+        pairs: number of pairs of each factor; one a sample by default.
+        styles: at least two of `sdbench.clips.style.STYLES`.
+        layers: the layers to read; all by default.
+        threshold: score above which a unit counts as encoding a factor.
+        device: "cpu", "cuda" or any other device of torch.
+        store: where assets, painted clips and unfinished measurements lie.
+        preparation: how frames become the network's input, for a module of your own.
+        name: how to call a module of your own in reports.
+
+    Raises:
+        InputError: a name is unknown, a clip cannot be used, there are too few pairs, or the device is not there.
+        AssetError: weights or styles cannot be had.
+    """
+    started = time.perf_counter()
+    store = store or AssetStore()
+    styles = check_styles(styles)
+    where = _device(device)
+    assets = [*dataset.assets, "styles26"]
+    if isinstance(network, str):
+        known = model(network)
+        module: nn.Module = load(network, store=store)
+        preparation = preparation or known.preparation
+        name = name or network
+        assets.append(known.asset)
+    else:
+        module = network
+        name = name or type(network).__name__
+        if preparation is None:
+            raise InputError(f"{name} is not of the zoo: say with preparation= how frames become its input")
+    names = _layer_names(module, layers)
+    module = module.to(where).eval()
+    if preparation.layout == "signed":
+        module = module.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+
+    samples = [(clip, crop) for clip in dataset.clips for crop in range(preparation.crops(clip.height, clip.width))]
+    plans = plan_balanced(samples, styles, _generator(seed, "pairs"), pairs)
+    unit, group_of = _grouping(plans)
+    painter = Painter(store.path("styles26"), store.folder / "painted")
+    weights = weights_digest(module)
+    key = _key(name, weights, dataset.identity, seed, pairs, styles, names, device, preparation, _versions())
+    unfinished = Unfinished.resume(store.folder / "unfinished", key)
+    already = unfinished.done
+    seconds = {"painting": 0.0, "network": 0.0}
+
+    with _one_right_answer(), _progress(name, len(plans), already, store.quiet) as advance:
+        run = _Run(module, where, names, preparation, painter, seconds, group_of, unfinished)
+        try:
+            for done in run.through(dataset, plans):
+                advance(done)
+        except BaseException:
+            unfinished.save()
+            raise
+    unfinished.discard()
+    seconds["total"] = time.perf_counter() - started
+    result = Measurement(
+        network=name,
+        dataset=dataset.name,
+        protocol=PROTOCOL,
+        device=device,
+        seed=seed,
+        styles=styles,
+        threshold=threshold,
+        sums=unfinished.sums,
+        resampling_unit=unit,
+        resampling_units=len({group_of[plan.clip] for plan in plans}),
+        clips=len({plan.clip for plan in plans}),
+        samples=len(plans),
+        pairs=sum(factor == 0 for plan in plans for _, _, factor in plan.pairs),
+        passes=sum(len(plan.views) for plan in plans),
+        skipped=dataset.skipped,
+        assets=store.hashes(dict.fromkeys(assets)),
+        weights=weights,
+        seconds=seconds,
+        frames_painted=painter.painted,
+        resumed=already,
+    )
+    return result
+
+
+@dataclass
+class _Run:
+    """The loop over samples: paint, prepare, pass in batches, add to the sums."""
+
+    module: nn.Module
+    device: torch.device
+    layers: tuple[str, ...]
+    preparation: Preparation
+    painter: Painter
+    seconds: dict[str, float]
+    group_of: Mapping[Clip, str]
+    unfinished: Unfinished
+
+    def through(self, dataset: Dataset, plans: Sequence[ClipPlan]) -> Iterator[int]:
+        """Go through the plans that are not done yet; yields how many are done."""
+        waiting: list[tuple[ClipPlan, Tensor]] = []
+        for plan, inputs in self._inputs(dataset, plans[self.unfinished.done :]):
+            waiting.append((plan, inputs))
+            if sum(len(tensor) for _, tensor in waiting) >= _BATCH:
+                yield self._pass(waiting)
+                waiting = []
+        if waiting:
+            yield self._pass(waiting)
+
+    def _inputs(self, dataset: Dataset, plans: Sequence[ClipPlan]) -> Iterator[tuple[ClipPlan, Tensor]]:
+        by_clip = [(clip, list(of_clip)) for clip, of_clip in groupby(plans, key=lambda plan: plan.clip)]
+        for (clip, of_clip), frames in zip(by_clip, dataset.read(clip for clip, _ in by_clip), strict=True):
+            painted: dict[str, Any] = {}
+            started = time.perf_counter()
+            for style in dict.fromkeys(view.style for plan in of_clip for view in plan.views):
+                painted[style] = self.painter.paint(frames, style, str(clip))
+            self.seconds["painting"] += time.perf_counter() - started
+            for plan in of_clip:
+                prepared: dict[str, Tensor] = {}
+                views = []
+                for view in plan.views:
+                    if view.style not in prepared:
+                        prepared[view.style] = self.preparation(painted[view.style], plan.crop)
+                    views.append(_in_order(prepared[view.style], view.order, self.preparation))
+                yield plan, torch.stack(views)
+
+    def _pass(self, waiting: Sequence[tuple[ClipPlan, Tensor]]) -> int:
+        started = time.perf_counter()
+        batch = torch.cat([inputs for _, inputs in waiting]).to(self.device)
+        if batch.is_floating_point():
+            batch = batch.contiguous(memory_format=torch.channels_last_3d)
+        read = {layer: values.cpu().numpy() for layer, values in units(self.module, {"video": batch}, self.layers).items()}
+        offset = 0
+        for plan, inputs in waiting:
+            rows = slice(offset, offset + len(inputs))
+            offset += len(inputs)
+            first, second, factor = (np.array(column) for column in zip(*plan.pairs, strict=True))
+            for layer in self.layers:
+                values = read[layer][rows]
+                if not np.isfinite(values).all():
+                    raise InputError(
+                        f"layer {layer} answers NaN or infinity for {plan.clip}; "
+                        "check the network's weights and how its input is normalised"
+                    )
+                self.unfinished.add(layer, self.group_of[plan.clip], moments(values[first], values[second], factor))
+        self.seconds["network"] += time.perf_counter() - started
+        return self.unfinished.advance(len(waiting))
+
+
+def _in_order(sample: Tensor, order: tuple[int, ...] | None, preparation: Preparation) -> Tensor:
+    if order is None:
+        return sample
+    return sample.index_select(0 if preparation.layout == "bytes" else 1, torch.tensor(order))
+
+
+def _layer_names(module: nn.Module, layers: Sequence[str] | None) -> tuple[str, ...]:
+    if isinstance(module, VideoNetwork):
+        for layer in layers or ():
+            if layer not in module.layers:
+                raise unknown_name("layer", layer, module.layers)
+        return tuple(name for name in module.layers if layers is None or name in layers)
+    if not layers:
+        raise InputError(f"{type(module).__name__} does not list its layers: say with layers= which submodules to read")
+    return tuple(layers)
+
+
+def _grouping(plans: Sequence[ClipPlan]) -> tuple[str, dict[Clip, str]]:
+    """What is resampled, and to which resampling block each clip belongs."""
+    videos = list(dict.fromkeys(plan.clip.video for plan in plans))
+    shots = list(dict.fromkeys((plan.clip.video, plan.clip.shot) for plan in plans))
+    if len(videos) >= FEWEST_GROUPS or len(shots) == len(videos):
+        block = {video: str(i % _MOST_GROUPS) for i, video in enumerate(videos)}
+        return "video", {plan.clip: block[plan.clip.video] for plan in plans}
+    shot_block = {shot: str(i % _MOST_GROUPS) for i, shot in enumerate(shots)}
+    return "shot", {plan.clip: shot_block[plan.clip.video, plan.clip.shot] for plan in plans}
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise unknown_name("device", name, ("cpu", "cuda", "mps")) from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise InputError("there is no CUDA device here (torch.cuda.is_available() is false); use --device cpu")
+    return device
+
+
+def _generator(seed: int, purpose: str) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64([seed, zlib.crc32(purpose.encode())]))
+
+
+@contextlib.contextmanager
+def _one_right_answer() -> Iterator[None]:
+    """Full float32 and deterministic convolutions on CUDA, whatever the defaults are."""
+    precision = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(precision)
+
+
+@contextlib.contextmanager
+def _progress(name: str, total: int, done: int, quiet: bool) -> Iterator[Callable[[int], None]]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, transient=True, disable=quiet or not sys.stderr.isatty()) as progress:
+        task = progress.add_task(f"measuring {name}", total=total, completed=done)
+        yield lambda now: progress.update(task, completed=now)
+
+
+def weights_digest(module: nn.Module) -> str:
+    """SHA-256 over the names and bytes of a module's parameters and buffers."""
+    digest = hashlib.sha256(type(module).__qualname__.encode())
+    for name, value in module.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _key(*decisive: Any) -> str:
+    return hashlib.sha256(repr(decisive).encode()).hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    """What may move a number from one run to the next: libraries, and this package's own code."""
+    versions = {name: metadata.version(name) for name in ("torch", "numpy", "onnxruntime", "av", "pillow")}
+    own = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        own.update(path.read_bytes())
+    return {**versions, "sdbench": own.hexdigest()}
+
+
+assert FACTORS == ("dynamic", "static")

@@ -1,0 +1,47 @@
+"""Names of the networks and how each is built."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from sdbench.errors import InputError, unknown_name
+from sdbench.networks.action.i3d_inception import I3DInception
+from sdbench.networks.reading import VideoNetwork
+from sdbench.networks.shots.transnetv2 import TransNetV2
+
+_BUILDERS: dict[str, Callable[..., VideoNetwork]] = {
+    "i3d_inception": I3DInception,
+    "transnetv2": TransNetV2,
+}
+
+
+def network_names() -> tuple[str, ...]:
+    """The names that `build` knows, in alphabetical order."""
+    return tuple(sorted(_BUILDERS))
+
+
+def build(name: str, num_classes: int = 400, **options: Any) -> VideoNetwork:
+    """A network with random weights, in eval mode.
+
+    Args:
+        name: one of `network_names`.
+        num_classes: size of the classifier; a network without classes ignores it.
+        options: what else the architecture can vary.
+
+    Raises:
+        InputError: the name or an option is unknown.
+    """
+    if name not in _BUILDERS:
+        raise unknown_name("network", name, _BUILDERS)
+    builder = _BUILDERS[name]
+    known = inspect.signature(builder).parameters
+    for option in options:
+        if option not in known:
+            if not known.keys() - {"num_classes"}:
+                raise InputError(f"network {name} has no options; got {option!r}")
+            raise unknown_name(f"option of {name}", option, known)
+    if "num_classes" in known:
+        options["num_classes"] = num_classes
+    return builder(**options).eval()

@@ -1,0 +1,1 @@
+"""Which clips form a pair."""

@@ -1,0 +1,21 @@
+"""Moments, estimate and uncertainty: numpy in, plain numbers out; no files, no video, no torch."""
+
+from sdbench.statistics.estimate import CLASS_NAMES, SHARE_NAMES, Estimate, estimate, estimate_from_moments
+from sdbench.statistics.moments import FACTORS, Moments, merge, moments
+from sdbench.statistics.uncertainty import FEWEST_GROUPS, Interval, Intervals, intervals
+
+__all__ = [
+    "CLASS_NAMES",
+    "FACTORS",
+    "FEWEST_GROUPS",
+    "SHARE_NAMES",
+    "Estimate",
+    "Interval",
+    "Intervals",
+    "Moments",
+    "estimate",
+    "estimate_from_moments",
+    "intervals",
+    "merge",
+    "moments",
+]

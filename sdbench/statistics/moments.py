@@ -1,0 +1,171 @@
+"""Sums over pairs from which every statistic of the paper follows.
+
+The sums are additive, so they can be collected batch by batch, merged across workers, and weighted when videos are
+resampled. They are taken about an *origin*, the first vector seen, which keeps them exact to float64 whatever the mean of
+a unit is, and exactly zero for a unit that never changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sdbench.errors import InputError
+
+FACTORS = ("dynamic", "static")
+"""The factor that the two members of a pair share; the position is the number used in arrays of factors."""
+
+FloatArray = npt.NDArray[np.float64]
+
+_ROWS_AT_ONCE = 128
+"""Rows cast to float64 together: bounds the memory that streaming needs beside its input."""
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Sums over the pairs of one layer. Axis 0 of every array is the factor (`FACTORS`), axis 1 the C units.
+
+    Attributes:
+        pairs: (2,) number of pairs.
+        origin: (2, C) what the sums are taken about.
+        total: (2, C) sum over pairs of (first - origin) + (second - origin).
+        square: (2, C) sum over pairs of (first - origin)**2 + (second - origin)**2.
+        product: (2, C) sum over pairs of (first - origin) * (second - origin).
+    """
+
+    pairs: npt.NDArray[np.int64]
+    origin: FloatArray
+    total: FloatArray
+    square: FloatArray
+    product: FloatArray
+
+    @property
+    def units(self) -> int:
+        """Number of units C."""
+        return int(self.origin.shape[1])
+
+
+def moments(first: npt.ArrayLike, second: npt.ArrayLike, factor: npt.ArrayLike | Sequence[str]) -> Moments:
+    """Sum over N pairs of unit vectors.
+
+    Args:
+        first: (N, C) unit vectors of the first members of the pairs.
+        second: (N, C) unit vectors of the second members.
+        factor: (N,) what each pair shares: "dynamic" / "static", or 0 / 1.
+
+    Raises:
+        InputError: the shapes do not fit, a value is NaN or infinite, or a factor is unknown.
+    """
+    first, second, codes = _checked(first, second, factor)
+    units = first.shape[1]
+    pairs = np.zeros(2, dtype=np.int64)
+    origin, total, square, product = (np.zeros((2, units)) for _ in range(4))
+    for code in range(2):
+        rows = np.flatnonzero(codes == code)
+        pairs[code] = len(rows)
+        if len(rows):
+            origin[code] = first[rows[0]]
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            chunk = rows[start : start + _ROWS_AT_ONCE]
+            x = first[chunk].astype(np.float64)
+            y = second[chunk].astype(np.float64)
+            x -= origin[code]
+            y -= origin[code]
+            total[code] += x.sum(axis=0) + y.sum(axis=0)
+            square[code] += np.einsum("nc,nc->c", x, x) + np.einsum("nc,nc->c", y, y)
+            product[code] += np.einsum("nc,nc->c", x, y)
+    return Moments(pairs, origin, total, square, product)
+
+
+def about(part: Moments, origin: FloatArray) -> Moments:
+    """The same sums taken about another `origin` (2, C)."""
+    move = part.origin - origin
+    n = part.pairs[:, None]
+    return Moments(
+        pairs=part.pairs,
+        origin=origin,
+        total=part.total + 2 * n * move,
+        square=part.square + 2 * move * part.total + 2 * n * move**2,
+        product=part.product + move * part.total + n * move**2,
+    )
+
+
+def common_origin(parts: Sequence[Moments]) -> FloatArray:
+    """(2, C): for each factor the origin of the first part that has pairs of it."""
+    origin = np.array(parts[0].origin)
+    for code in range(2):
+        for part in parts:
+            if part.pairs[code]:
+                origin[code] = part.origin[code]
+                break
+    return origin
+
+
+def merge(parts: Iterable[Moments]) -> Moments:
+    """The sums over all pairs of `parts`, as if they had been collected together.
+
+    Raises:
+        InputError: there is no part, or the parts have different numbers of units.
+    """
+    given = list(parts)
+    if not given:
+        raise InputError("nothing to merge: expected the moments of at least one batch")
+    sizes = sorted({part.units for part in given})
+    if len(sizes) > 1:
+        raise InputError(f"moments of layers with different numbers of units cannot be merged: {sizes}")
+    if len(given) == 1:
+        return given[0]
+    origin = common_origin(given)
+    moved = [about(part, origin) for part in given]
+    return Moments(
+        pairs=np.sum([part.pairs for part in moved], axis=0),
+        origin=origin,
+        total=np.sum([part.total for part in moved], axis=0),
+        square=np.sum([part.square for part in moved], axis=0),
+        product=np.sum([part.product for part in moved], axis=0),
+    )
+
+
+def _checked(
+    first: npt.ArrayLike, second: npt.ArrayLike, factor: npt.ArrayLike | Sequence[str]
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[np.int64]]:
+    a, b = np.asarray(first), np.asarray(second)
+    if a.ndim != 2 or a.shape != b.shape or a.shape[1] == 0:
+        raise InputError(
+            f"first and second must both have shape (pairs, units), one row a pair; got {a.shape} and {b.shape}"
+        )
+    codes = factor_codes(factor)
+    if codes.shape != (len(a),):
+        raise InputError(f"factor must name one factor a pair, shape ({len(a)},); got {codes.shape}")
+    for name, values in (("first", a), ("second", b)):
+        if not np.issubdtype(values.dtype, np.number) or np.issubdtype(values.dtype, np.complexfloating):
+            raise InputError(f"{name} must hold real numbers; got {values.dtype}")
+        for start in range(0, len(values), _ROWS_AT_ONCE):
+            finite = np.isfinite(values[start : start + _ROWS_AT_ONCE])
+            if not finite.all():
+                row, unit = np.argwhere(~finite)[0]
+                value = values[start + row, unit]
+                raise InputError(f"{name} has {value} in row {start + row}, unit {unit}; every unit value must be finite")
+    return a, b, codes
+
+
+def factor_codes(factor: npt.ArrayLike | Sequence[str]) -> npt.NDArray[np.int64]:
+    """Factors as numbers: "dynamic" or 0 -> 0, "static" or 1 -> 1.
+
+    Raises:
+        InputError: something else is among them.
+    """
+    given = np.asarray(factor)
+    if given.dtype.kind in "US":
+        names = given.astype(str)
+        bad = sorted(set(names.ravel()) - set(FACTORS))
+        if bad:
+            raise InputError(f"a factor must be one of {', '.join(FACTORS)} (or 0, 1); got {bad[0]!r}")
+        return (names == FACTORS[1]).astype(np.int64)
+    if given.dtype.kind not in "iubf" or not np.isin(given, (0, 1)).all():
+        raise InputError(f"a factor must be one of {', '.join(FACTORS)} (or 0, 1); got {given.dtype} {given.ravel()[:5]}")
+    return given.astype(np.int64)

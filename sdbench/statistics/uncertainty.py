@@ -1,0 +1,134 @@
+"""95 % intervals by resampling whole videos.
+
+Clips of one video resemble each other, so rows cannot be resampled as if they were independent: the resampling unit is a
+video (or a shot, where videos are few), and all its pairs come or go together. Because the sums of `Moments` are additive,
+a replicate is a weighted sum over groups and costs no second look at the data.
+
+- Shares are smooth in the sums: the jackknife over groups gives the standard error and the bias that few videos cause
+  (between-video covariance is underestimated by 1/G); the interval is centred on the bias-corrected value.
+- Counts of units above a threshold are not smooth, which the jackknife does not tolerate: their standard error comes
+  from the bootstrap over groups, inflated by sqrt(G / (G - 1)) for the groups' own mean, and the interval is centred
+  on the estimate.
+
+Both use Student's t with G - 1 degrees of freedom: with 8 groups the normal quantile would be too narrow by a fifth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from sdbench.statistics.estimate import CLASS_NAMES, SHARE_NAMES, Summary, summarise
+from sdbench.statistics.moments import FloatArray, Moments, about, common_origin
+
+FEWEST_GROUPS = 8
+"""Below this number of videos (or shots) a variance between them is a guess, and no interval is given."""
+
+_REPLICATES_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An interval `low` .. `high` in the units of its quantity (here: percentage points)."""
+
+    low: float
+    high: float
+
+    @property
+    def half_width(self) -> float:
+        """Half the distance from low to high."""
+        return (self.high - self.low) / 2
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """The 95 % intervals of one layer and the bootstrap replicates behind comparisons of layers.
+
+    Attributes:
+        shares: interval of each share in percent.
+        published_percent: interval of each share as the paper prints it.
+        classes: interval of the percentage of units in each class.
+        replicates: bootstrap replicates, "share.dynamic" or "units.joint" -> (B,) values; replicate b weights the same
+            groups in every layer that was given the same generator state, so differences of layers can be formed.
+        groups: number of resampling units G.
+    """
+
+    shares: dict[str, Interval]
+    published_percent: dict[str, Interval]
+    classes: dict[str, Interval]
+    replicates: dict[str, FloatArray]
+    groups: int
+
+
+def intervals(
+    groups: Sequence[Moments],
+    threshold: float,
+    generator: np.random.Generator,
+    replicates: int = 1000,
+    level: float = 0.95,
+) -> Intervals | None:
+    """Intervals of a layer's shares and unit classes from the sums of each resampling unit.
+
+    Args:
+        groups: the sums of the pairs of each video (or shot).
+        threshold: as for `estimate`.
+        generator: source of the bootstrap's random weights.
+        replicates: number of bootstrap replicates B.
+        level: coverage that is aimed at.
+
+    Returns:
+        None where there are fewer than `FEWEST_GROUPS` groups, or where leaving one group out leaves fewer than two pairs
+        of a factor: a number without an interval is then all that the data give.
+    """
+    count = len(groups)
+    if count < FEWEST_GROUPS:
+        return None
+    pairs = np.stack([group.pairs for group in groups]).astype(np.float64)
+    if (pairs.sum(axis=0) - pairs < 2).any():
+        return None
+    origin = common_origin(groups)
+    moved = [about(group, origin) for group in groups]
+    stacks = [pairs] + [np.stack([getattr(g, name) for g in moved]) for name in ("total", "square", "product")]
+
+    everything = _replicate(np.ones((1, count)), stacks, origin, threshold)
+    without = _replicate(1 - np.eye(count), stacks, origin, threshold)
+    weights = generator.multinomial(count, np.full(count, 1 / count), size=replicates).astype(np.float64)
+    weights = weights[((weights @ pairs) >= 2).all(axis=1)]
+    drawn = _replicate(weights, stacks, origin, threshold)
+
+    t = float(stats.t.ppf((1 + level) / 2, count - 1))
+    mean_without = without.shares.mean(axis=0)
+    centre = count * everything.shares[0] - (count - 1) * mean_without
+    error = np.sqrt((count - 1) / count * ((without.shares - mean_without) ** 2).sum(axis=0))
+    shares = _named(SHARE_NAMES, centre - t * error, centre + t * error)
+    # The cut to whole units moves a share by less than two units and is the same in every replicate's neighbourhood:
+    # the published percentages take the shares' interval, moved by what the cut does to the estimate itself.
+    cut = 100 * everything.dimensions[0] / origin.shape[1] - everything.shares[0]
+    published = _named(SHARE_NAMES, centre + cut - t * error, centre + cut + t * error)
+    spread = np.nanstd(drawn.classes, axis=0, ddof=1) * np.sqrt(count / (count - 1))
+    classes = _named(CLASS_NAMES, everything.classes[0] - t * spread, everything.classes[0] + t * spread)
+    columns = {f"share.{name}": drawn.shares[:, i] for i, name in enumerate(SHARE_NAMES)}
+    columns |= {f"units.{name}": drawn.classes[:, i] for i, name in enumerate(CLASS_NAMES)}
+    return Intervals(shares, published, classes, columns, count)
+
+
+def _replicate(weights: FloatArray, stacks: list[FloatArray], origin: FloatArray, threshold: float) -> Summary:
+    """The estimator on the groups' sums weighted by each row of `weights` (B, G); scores are not kept."""
+    pieces = []
+    for start in range(0, len(weights), _REPLICATES_AT_ONCE):
+        rows = weights[start : start + _REPLICATES_AT_ONCE]
+        pairs, total, square, product = (np.tensordot(rows, stack, axes=1) for stack in stacks)
+        pieces.append(summarise(pairs, origin, total, square, product, threshold))
+    return Summary(
+        *(np.concatenate([getattr(p, name) for p in pieces]) for name in ("shares", "dimensions")),
+        scores=np.empty((0, 2, origin.shape[1])),
+        **{name: np.concatenate([getattr(p, name) for p in pieces]) for name in ("classes", "layer_scores")},
+    )
+
+
+def _named(names: Sequence[str], low: FloatArray, high: FloatArray) -> dict[str, Interval]:
+    low, high = np.clip(low, 0, 100), np.clip(high, 0, 100)
+    return {name: Interval(float(a), float(b)) for name, a, b in zip(names, low, high, strict=True)}
