@@ -1,0 +1,61 @@
+"""The report as one HTML page that needs nothing beside it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from sdbench.report.markdown import measurement_sentence
+from sdbench.report.table import LEGEND, expected_lines, measured_lines, reasons, summary_lines
+from sdbench.verdict import Case, Verdict
+
+_ORDER = (
+    Verdict.CHANGED,
+    Verdict.DEVIATES,
+    Verdict.FAILS,
+    Verdict.INCONCLUSIVE,
+    Verdict.REPRODUCED,
+    Verdict.HOLDS,
+    Verdict.UNCHANGED,
+    Verdict.NOT_RUN,
+)
+
+
+def render_html(
+    environment: dict[str, Any],
+    cases: Sequence[Case],
+    measurements: Sequence[dict[str, Any]],
+    pictures: Sequence[Path],
+) -> str:
+    """The report as an HTML page with its pictures inside; what went wrong comes first."""
+    text = resources.files("sdbench.report").joinpath("report.html.jinja").read_text(encoding="utf-8")
+    template = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(text)
+    encoded = [base64.b64encode(path.read_bytes()).decode() for path in pictures]
+    rows = [
+        {
+            "id": case.id,
+            "measured": measured_lines(case),
+            "expected": expected_lines(case),
+            "tolerance": sorted({f"±{width:.2f}" for width in (case.tolerance or {}).values()}),
+            "verdict": case.verdict.value,
+            "bad": case.verdict.is_bad,
+            "reason": case.reason,
+            "seconds": f"{case.seconds:.1f}" if case.measured is not None else "",
+        }
+        for case in sorted(cases, key=lambda case: _ORDER.index(case.verdict))
+    ]
+    return template.render(
+        summary=summary_lines(cases),
+        wrong=reasons(cases, [v for v in Verdict if v.is_bad]),
+        run=[row for row in rows if row["verdict"] != Verdict.NOT_RUN.value],
+        idle=[row for row in rows if row["verdict"] == Verdict.NOT_RUN.value],
+        legend=LEGEND,
+        measurements=[measurement_sentence(record) for record in measurements],
+        pictures=encoded,
+        environment=environment,
+    )

@@ -1,0 +1,65 @@
+"""The report as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sdbench.report.table import LEGEND, case_table, reasons, summary_lines
+from sdbench.verdict import Case, Verdict
+
+
+def render_markdown(
+    environment: dict[str, Any],
+    cases: Sequence[Case],
+    measurements: Sequence[dict[str, Any]],
+    pictures: Sequence[str],
+) -> str:
+    """The report as a Markdown document; `pictures` are file names beside it."""
+    parts = ["# sdbench report", "\n".join(f"**{line}**  " for line in summary_lines(cases))]
+    for verdicts, title in (
+        ((Verdict.DEVIATES, Verdict.FAILS, Verdict.CHANGED), "What went wrong"),
+        ((Verdict.INCONCLUSIVE,), "What could not be decided"),
+    ):
+        if found := reasons(cases, verdicts):
+            parts += [f"## {title}", _listed(found)]
+    run = [case for case in cases if case.verdict is not Verdict.NOT_RUN]
+    if run:
+        parts += ["## Measured", case_table(run, "github"), LEGEND + "."]
+    parts += [f"![Shares and units of each layer]({name})" for name in pictures]
+    if measurements:
+        parts += ["## Measurements", "\n".join(f"- {sentence}" for sentence in map(measurement_sentence, measurements))]
+    idle = [case for case in cases if case.verdict is Verdict.NOT_RUN]
+    if idle:
+        parts += ["## Not run", case_table(idle, "github"), _listed(reasons(cases, (Verdict.NOT_RUN,)))]
+    parts += ["## Environment", _environment(environment)]
+    return "\n\n".join(parts) + "\n"
+
+
+def measurement_sentence(record: dict[str, Any]) -> str:
+    """What one measurement did, in a sentence."""
+    seconds = record["seconds"]
+    sentence = (
+        f"{record['network']} on {record['dataset']}: {record['clips']} clips, {record['samples']} samples, "
+        f"{record['pairs']} pairs of each factor, {record['passes']} forward passes, protocol {record['protocol']}, "
+        f"styles {', '.join(record['styles'])}, seed {record['seed']}; {record['resampling']}; "
+        f"{seconds['total']:.0f} s, of which painting {seconds['painting']:.0f} s and the network {seconds['network']:.0f} s."
+    )
+    if record["skipped"]:
+        sentence += f" Left out: {'; '.join(record['skipped'])}."
+    return sentence
+
+
+def _listed(found: Sequence[tuple[str, list[str]]]) -> str:
+    return "\n".join(f"- {', '.join(f'`{name}`' for name in ids)}: {reason}" for reason, ids in found)
+
+
+def _environment(environment: dict[str, Any]) -> str:
+    lines = []
+    for key, value in environment.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{name} {item}" for name, item in value.items())
+        elif isinstance(value, (list, tuple)):
+            value = ", ".join(map(str, value)) or "none"
+        lines.append(f"- {key}: {value}")
+    return "\n".join(lines)

@@ -1,0 +1,85 @@
+"""The outcome as a table of plain text, and in a few lines."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from tabulate import tabulate
+
+from sdbench.verdict import Case, Verdict
+
+_SHORT = {"dynamic": "D", "static": "S", "joint": "J", "residual": "R", "dead": "dead"}
+LEGEND = "D dynamic, S static, J joint, R residual, dead: units that never change; all in percent"
+HEADERS = ("case", "measured", "expected", "tolerance", "verdict", "seconds")
+
+
+def case_table(cases: Sequence[Case], style: str = "simple") -> str:
+    """One row a case; `style` is a table format of tabulate, such as "simple" or "github"."""
+    newline = "<br>" if style in ("github", "pipe") else "\n"
+    rows = [
+        (
+            case.id,
+            newline.join(measured_lines(case)),
+            newline.join(expected_lines(case)),
+            _numbers(case.tolerance, "±{:.2f}") if case.tolerance else "",
+            case.verdict.value,
+            f"{case.seconds:.1f}" if case.measured is not None else "",
+        )
+        for case in cases
+    ]
+    return tabulate(rows, headers=HEADERS, tablefmt=style, disable_numparse=True)
+
+
+def measured_lines(case: Case) -> list[str]:
+    """The measured values of a case, and below them their intervals where there are any."""
+    if case.measured is None:
+        return ["-"]
+    if case.kind.endswith("claim"):
+        worst = min(case.measured, key=lambda words: case.measured[words] if case.measured else 0.0)
+        return [f"margin {case.measured[worst]:+.1f}"]
+    lines = [_numbers(case.measured, "{:.1f}")]
+    if case.interval:
+        lines.append(" ".join(f"{_short(n)} [{low:.1f}, {high:.1f}]" for n, (low, high) in case.interval.items()))
+    return lines
+
+
+def expected_lines(case: Case) -> list[str]:
+    """The expected values of a case, or what it claims."""
+    if case.kind.endswith("claim"):
+        return ["every margin > 0"]
+    return [_numbers({n: v for n, v in case.expected.items() if isinstance(v, (int, float))}, "{:.1f}")]
+
+
+def summary_lines(cases: Sequence[Case]) -> list[str]:
+    """What was and was not measured, in a few sentences; the first says how many published results were."""
+    published = [case for case in cases if case.kind == "published value"]
+    claims = [case for case in cases if case.kind == "published claim"]
+    lines = [
+        f"{_measured(published)} of {len(published)} published results and {_measured(claims)} of {len(claims)} published "
+        "claims were measured."
+    ]
+    counts = Counter(case.verdict for case in cases)
+    lines.append("All cases: " + ", ".join(f"{counts[v]} {v.value}" for v in Verdict if counts[v]) + ".")
+    return lines
+
+
+def reasons(cases: Sequence[Case], verdicts: Sequence[Verdict]) -> list[tuple[str, list[str]]]:
+    """(reason, ids) of the cases with one of `verdicts`; cases that share a reason stand together."""
+    grouped: dict[str, list[str]] = {}
+    for case in cases:
+        if case.verdict in verdicts:
+            grouped.setdefault(case.reason, []).append(case.id)
+    return list(grouped.items())
+
+
+def _measured(cases: Sequence[Case]) -> int:
+    return sum(case.measured is not None for case in cases)
+
+
+def _short(name: str) -> str:
+    return _SHORT.get(name, name)
+
+
+def _numbers(values: dict[str, float], form: str) -> str:
+    return " ".join(f"{_short(name)} {form.format(value)}" for name, value in values.items())

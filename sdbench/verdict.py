@@ -1,0 +1,204 @@
+"""An expected value and a measurement become a verdict.
+
+A published value is met by an equivalence test: being close is something to be shown, not assumed. Only an interval that
+lies inside the tolerance band says *reproduced*; one outside it says *deviates*; one across its edge, or no interval at
+all, decides nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from sdbench.errors import InputError
+from sdbench.expected import Claim, ExpectedValue
+from sdbench.statistics.quantities import Reading
+from sdbench.statistics.uncertainty import Interval
+
+
+class Verdict(str, Enum):
+    """What became of a case."""
+
+    REPRODUCED = "reproduced"
+    DEVIATES = "deviates"
+    INCONCLUSIVE = "inconclusive"
+    HOLDS = "holds"
+    FAILS = "fails"
+    UNCHANGED = "unchanged"
+    CHANGED = "changed"
+    NOT_RUN = "not run"
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether the run must end with an error."""
+        return self in (Verdict.DEVIATES, Verdict.FAILS, Verdict.CHANGED)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nothing was decided; an error only where the user asks for strictness."""
+        return self in (Verdict.INCONCLUSIVE, Verdict.NOT_RUN)
+
+
+@dataclass(frozen=True)
+class Case:
+    """The outcome of one case.
+
+    Attributes:
+        id: of the expected value or claim.
+        kind: "published value", "recorded value", "published claim" or "claim".
+        verdict: the outcome.
+        measured: name -> measured number; None where nothing was measured.
+        expected: name -> expected number; for a claim the inequality in words.
+        tolerance: name -> half-width of the band around the expected number, reading uncertainty included.
+        interval: name -> (low, high); None where there is none.
+        reason: one sentence: what decided, or why it did not run and what would change that.
+        seconds: how long the case took.
+    """
+
+    id: str
+    kind: str
+    verdict: Verdict
+    measured: dict[str, float] | None
+    expected: dict[str, float | str]
+    tolerance: dict[str, float] | None
+    interval: dict[str, tuple[float, float]] | None
+    reason: str
+    seconds: float = 0.0
+
+
+def judge_value(expected: ExpectedValue, reading: Reading, pairs: int) -> Case:
+    """Hold measured values against expected ones.
+
+    Args:
+        expected: what was published or recorded.
+        reading: what was measured, with intervals where there are any.
+        pairs: number of pairs of each factor behind it.
+
+    Raises:
+        InputError: the measurement lacks one of the expected names, or is not a number.
+    """
+    for name in expected.values:
+        if name not in reading.values or not math.isfinite(reading.values[name]):
+            raise InputError(
+                f"{expected.id} expects {name}; measured: {', '.join(f'{k} {v}' for k, v in reading.values.items())}"
+            )
+    judged = _judge_published if expected.is_published else _judge_recorded
+    verdict, reason = judged(expected, reading, pairs)
+    chosen = reading.intervals
+    return Case(
+        id=expected.id,
+        kind="published value" if expected.is_published else "recorded value",
+        verdict=verdict,
+        measured={name: reading.values[name] for name in expected.values},
+        expected=dict(expected.values),
+        tolerance=_band(expected),
+        interval={name: (chosen[name].low, chosen[name].high) for name in expected.values} if chosen else None,
+        reason=reason,
+    )
+
+
+def _band(expected: ExpectedValue) -> dict[str, float]:
+    return {name: width + expected.uncertainty for name, width in expected.tolerance.items()}
+
+
+def _judge_recorded(expected: ExpectedValue, reading: Reading, pairs: int) -> tuple[Verdict, str]:
+    band = _band(expected)
+    moved = [
+        f"{name} moved by {reading.values[name] - value:+.2f} (at most {band[name]:.2f})"
+        for name, value in expected.values.items()
+        if abs(reading.values[name] - value) > band[name]
+    ]
+    if moved:
+        return Verdict.CHANGED, f"{'; '.join(moved)}: {expected.tolerance_reason}"
+    furthest = max(expected.values, key=lambda name: abs(reading.values[name] - expected.values[name]) / band[name])
+    moved_by = reading.values[furthest] - expected.values[furthest]
+    return Verdict.UNCHANGED, f"furthest: {furthest} by {moved_by:+.2f} of {band[furthest]:.2f} points"
+
+
+def _judge_published(expected: ExpectedValue, reading: Reading, pairs: int) -> tuple[Verdict, str]:
+    if reading.intervals is None:
+        return Verdict.INCONCLUSIVE, "measured without an interval (too few videos or shots), so nothing can be decided"
+    band = _band(expected)
+    outside, across = [], []
+    for name, value in expected.values.items():
+        low, high = value - band[name], value + band[name]
+        interval = reading.intervals[name]
+        if interval.high < low or interval.low > high:
+            outside.append(f"{name} {reading.values[name]:.1f} in [{interval.low:.1f}, {interval.high:.1f}]")
+        elif interval.low < low or interval.high > high:
+            across.append(name)
+    if outside:
+        return Verdict.DEVIATES, f"outside the band: {'; '.join(outside)}"
+    if across:
+        needed = [
+            pairs_to_decide(reading.values[n], reading.intervals[n], expected.values[n], band[n], pairs) for n in across
+        ]
+        return Verdict.INCONCLUSIVE, f"the interval of {', '.join(across)} crosses the band's edge: {_enough(needed)}"
+    return Verdict.REPRODUCED, "every interval lies inside its band"
+
+
+def pairs_to_decide(measured: float, interval: Interval, expected: float, band: float, pairs: int) -> int | None:
+    """How many pairs of each factor would narrow the interval until it no longer crosses the band's edge.
+
+    A half-width falls with the square root of the number of pairs. None where the measured value lies on the edge itself.
+    """
+    distance = min(abs(measured - (expected - band)), abs(measured - (expected + band)))
+    if distance < 1e-9:
+        return None
+    return max(pairs + 1, math.ceil(pairs * (interval.half_width / distance) ** 2))
+
+
+def _enough(needed: Sequence[int | None]) -> str:
+    known = [count for count in needed if count is not None]
+    if len(known) < len(needed):
+        return "the value lies on the edge, more pairs may not decide it"
+    return f"about {max(known)} pairs of each factor, from as many more videos, would decide"
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One inequality of a claim, measured: `greater` should exceed `lesser`; `margin` is the interval of the difference."""
+
+    words: str
+    greater: float
+    lesser: float
+    margin: Interval | None = None
+
+
+def judge_claim(claim: Claim, compared: Sequence[Compared]) -> Case:
+    """Whether every inequality of a claim holds for the measured values."""
+    if len(compared) != len(claim.comparisons):
+        raise InputError(f"{claim.id} makes {len(claim.comparisons)} comparisons; {len(compared)} were measured")
+    broken = [c for c in compared if not c.greater > c.lesser]
+    narrowest = min(compared, key=lambda c: c.greater - c.lesser)
+    if broken:
+        said = "; ".join(f"{c.words}: {c.greater:.1f} is not above {c.lesser:.1f}" for c in broken)
+        verdict, reason = Verdict.FAILS, said
+    else:
+        verdict = Verdict.HOLDS
+        reason = f"narrowest: {narrowest.words} by {narrowest.greater - narrowest.lesser:.1f} points"
+    margins = {c.words: (c.margin.low, c.margin.high) for c in compared if c.margin}
+    return Case(
+        id=claim.id,
+        kind="published claim" if claim.published else "claim",
+        verdict=verdict,
+        measured={c.words: c.greater - c.lesser for c in compared},
+        expected={c.words: "> 0" for c in compared},
+        tolerance=None,
+        interval=margins or None,
+        reason=reason,
+    )
+
+
+def not_run(record: ExpectedValue | Claim, reason: str) -> Case:
+    """A case that could not be measured here; `reason` says why, and what would get what it needs."""
+    if isinstance(record, Claim):
+        kind = "published claim" if record.published else "claim"
+        expected: Mapping[str, float | str] = {"claim": record.statement}
+        band = None
+    else:
+        kind = "published value" if record.is_published else "recorded value"
+        expected, band = record.values, _band(record)
+    return Case(record.id, kind, Verdict.NOT_RUN, None, dict(expected), band, None, reason)
