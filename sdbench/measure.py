@@ -12,7 +12,7 @@ import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from importlib import metadata
 from itertools import groupby
@@ -29,6 +29,7 @@ from sdbench.clips.style import DEFAULT_STYLES, Painter, check_styles
 from sdbench.datasets.clip import Clip, Dataset
 from sdbench.errors import InputError, unknown_name
 from sdbench.networks.reading import VideoNetwork, units
+from sdbench.networks.registry import build
 from sdbench.pairs.action import ClipPlan, plan_balanced
 from sdbench.statistics import (
     FACTORS,
@@ -140,6 +141,11 @@ class Measurement:
         if self.resampling_units < FEWEST_GROUPS:
             return f"no intervals: {counted}, at least {FEWEST_GROUPS} needed"
         return f"95 % intervals by resampling {counted}"
+
+    def as_record(self) -> dict[str, Any]:
+        """Plain values for a report; sums and statistics are left out."""
+        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "sums"}
+        return {**plain, "resampling": self.resampling, "layers": list(self.layers)}
 
 
 def measure(
@@ -310,6 +316,11 @@ def _in_order(sample: Tensor, order: tuple[int, ...] | None, preparation: Prepar
     if order is None:
         return sample
     return sample.index_select(0 if preparation.layout == "bytes" else 1, torch.tensor(order))
+
+
+def check_layers(network: str, layers: Sequence[str] | None) -> None:
+    """Raise InputError if the network of the zoo has no such layers, without fetching its weights."""
+    _layer_names(build(network), layers)
 
 
 def _layer_names(module: nn.Module, layers: Sequence[str] | None) -> tuple[str, ...]:

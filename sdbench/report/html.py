@@ -6,13 +6,13 @@ import base64
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import jinja2
 
+from sdbench.report.content import Report
 from sdbench.report.markdown import measurement_sentence
 from sdbench.report.table import LEGEND, expected_lines, measured_lines, reasons, summary_lines
-from sdbench.verdict import Case, Verdict
+from sdbench.verdict import Verdict
 
 _ORDER = (
     Verdict.CHANGED,
@@ -26,12 +26,7 @@ _ORDER = (
 )
 
 
-def render_html(
-    environment: dict[str, Any],
-    cases: Sequence[Case],
-    measurements: Sequence[dict[str, Any]],
-    pictures: Sequence[Path],
-) -> str:
+def render_html(report: Report, pictures: Sequence[Path]) -> str:
     """The report as an HTML page with its pictures inside; what went wrong comes first."""
     text = resources.files("sdbench.report").joinpath("report.html.jinja").read_text(encoding="utf-8")
     template = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(text)
@@ -47,15 +42,15 @@ def render_html(
             "reason": case.reason,
             "seconds": f"{case.seconds:.1f}" if case.measured is not None else "",
         }
-        for case in sorted(cases, key=lambda case: _ORDER.index(case.verdict))
+        for case in sorted(report.cases, key=lambda case: _ORDER.index(case.verdict))
     ]
     return template.render(
-        summary=summary_lines(cases),
-        wrong=reasons(cases, [v for v in Verdict if v.is_bad]),
+        summary=summary_lines(report.cases, report.totals),
+        wrong=reasons(report.cases, [v for v in Verdict if v.is_bad]),
         run=[row for row in rows if row["verdict"] != Verdict.NOT_RUN.value],
         idle=[row for row in rows if row["verdict"] == Verdict.NOT_RUN.value],
         legend=LEGEND,
-        measurements=[measurement_sentence(record) for record in measurements],
+        measurements=[measurement_sentence(record) for record in report.measurements],
         pictures=encoded,
-        environment=environment,
+        environment=report.environment,
     )

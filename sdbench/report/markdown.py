@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from sdbench.report.content import Report
 from sdbench.report.table import LEGEND, case_table, reasons, summary_lines
-from sdbench.verdict import Case, Verdict
+from sdbench.verdict import Verdict
 
 
-def render_markdown(
-    environment: dict[str, Any],
-    cases: Sequence[Case],
-    measurements: Sequence[dict[str, Any]],
-    pictures: Sequence[str],
-) -> str:
+def render_markdown(report: Report, pictures: Sequence[str]) -> str:
     """The report as a Markdown document; `pictures` are file names beside it."""
-    parts = ["# sdbench report", "\n".join(f"**{line}**  " for line in summary_lines(cases))]
+    cases = report.cases
+    parts = ["# sdbench report", "\n".join(f"**{line}**  " for line in summary_lines(cases, report.totals))]
     for verdicts, title in (
         ((Verdict.DEVIATES, Verdict.FAILS, Verdict.CHANGED), "What went wrong"),
         ((Verdict.INCONCLUSIVE,), "What could not be decided"),
@@ -27,12 +24,12 @@ def render_markdown(
     if run:
         parts += ["## Measured", case_table(run, "github"), LEGEND + "."]
     parts += [f"![Shares and units of each layer]({name})" for name in pictures]
-    if measurements:
-        parts += ["## Measurements", "\n".join(f"- {sentence}" for sentence in map(measurement_sentence, measurements))]
+    if report.measurements:
+        parts += ["## Measurements", "\n".join(f"- {sentence}" for sentence in map(measurement_sentence, report.measurements))]
     idle = [case for case in cases if case.verdict is Verdict.NOT_RUN]
     if idle:
         parts += ["## Not run", case_table(idle, "github"), _listed(reasons(cases, (Verdict.NOT_RUN,)))]
-    parts += ["## Environment", _environment(environment)]
+    parts += ["## Environment", _environment(report.environment)]
     return "\n\n".join(parts) + "\n"
 
 

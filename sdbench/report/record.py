@@ -4,32 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from sdbench.assets.files import write_text
+from sdbench.report.content import Report
 from sdbench.report.html import render_html
 from sdbench.report.markdown import render_markdown
-from sdbench.verdict import Case
-
-
-@dataclass(frozen=True)
-class Report:
-    """Everything that a run found.
-
-    Attributes:
-        environment: versions, hardware, seed, revision, command, assets; plain values.
-        cases: the outcome of every case.
-        measurements: one record for each measurement behind them; plain values.
-        layers: (network, dataset) -> layer -> "shares" and "units", for pictures.
-    """
-
-    environment: dict[str, Any]
-    cases: Sequence[Case]
-    measurements: Sequence[dict[str, Any]] = ()
-    layers: dict[str, dict[str, dict[str, dict[str, float]]]] = field(default_factory=dict)
 
 
 def write_report(report: Report, folder: Path) -> list[Path]:
@@ -47,8 +29,8 @@ def write_report(report: Report, folder: Path) -> list[Path]:
     paths = [folder / "report.json", folder / "report.md", folder / "report.html"]
     write_text(paths[0], json.dumps(as_json(report), indent=1, allow_nan=False) + "\n")
     names = [path.name for path in pictures]
-    write_text(paths[1], render_markdown(report.environment, report.cases, report.measurements, names))
-    write_text(paths[2], render_html(report.environment, report.cases, report.measurements, pictures))
+    write_text(paths[1], render_markdown(report, names))
+    write_text(paths[2], render_html(report, pictures))
     return [*paths, *pictures]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from tabulate import tabulate
 
@@ -11,6 +12,15 @@ from sdbench.verdict import Case, Verdict
 
 _SHORT = {"dynamic": "D", "static": "S", "joint": "J", "residual": "R", "dead": "dead"}
 LEGEND = "D dynamic, S static, J joint, R residual, dead: units that never change; all in percent"
+
+@dataclass(frozen=True)
+class Totals:
+    """How many published results and claims are known, whether this run selected them or not."""
+
+    values: int
+    claims: int
+
+
 HEADERS = ("case", "measured", "expected", "tolerance", "verdict", "seconds")
 
 
@@ -51,16 +61,14 @@ def expected_lines(case: Case) -> list[str]:
     return [_numbers({n: v for n, v in case.expected.items() if isinstance(v, (int, float))}, "{:.1f}")]
 
 
-def summary_lines(cases: Sequence[Case]) -> list[str]:
+def summary_lines(cases: Sequence[Case], totals: Totals) -> list[str]:
     """What was and was not measured, in a few sentences; the first says how many published results were."""
-    published = [case for case in cases if case.kind == "published value"]
-    claims = [case for case in cases if case.kind == "published claim"]
     lines = [
-        f"{_measured(published)} of {len(published)} published results and {_measured(claims)} of {len(claims)} published "
-        "claims were measured."
+        f"{_measured(cases, 'published value')} of {totals.values} published results and "
+        f"{_measured(cases, 'published claim')} of {totals.claims} published claims were measured."
     ]
     counts = Counter(case.verdict for case in cases)
-    lines.append("All cases: " + ", ".join(f"{counts[v]} {v.value}" for v in Verdict if counts[v]) + ".")
+    lines.append(f"{len(cases)} cases: " + ", ".join(f"{counts[v]} {v.value}" for v in Verdict if counts[v]) + ".")
     return lines
 
 
@@ -73,8 +81,8 @@ def reasons(cases: Sequence[Case], verdicts: Sequence[Verdict]) -> list[tuple[st
     return list(grouped.items())
 
 
-def _measured(cases: Sequence[Case]) -> int:
-    return sum(case.measured is not None for case in cases)
+def _measured(cases: Sequence[Case], kind: str) -> int:
+    return sum(case.kind == kind and case.measured is not None for case in cases)
 
 
 def _short(name: str) -> str:

@@ -1,0 +1,167 @@
+"""Options of the benchmark run, the fixture that runs a case, and the report at the end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sdbench.assets import AssetStore
+from sdbench.clips.style import DEFAULT_STYLES
+from sdbench.errors import SdbenchError
+from sdbench.expected import Claim, ExpectedValue, read_all
+from sdbench.report import Report, case_table, describe_environment, summary_lines, write_report
+from sdbench.report.table import LEGEND, Totals, reasons
+from sdbench.suite import Suite, layer_values
+from sdbench.verdict import Case, Verdict
+
+ROOT = Path(__file__).parents[1]
+VALUES, CLAIMS = read_all(ROOT / "expected")
+
+_SUITE = pytest.StashKey[Suite]()
+_CASES = pytest.StashKey[list[Case]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("sdbench")
+    group.addoption("--seed", type=int, default=0, help="seed of every random draw (default: 0)")
+    group.addoption("--pairs", type=int, default=None, help="pairs of each factor (default: one of each a clip)")
+    group.addoption("--device", default="cpu", help="where networks run: cpu, cuda, ... (default: cpu)")
+    group.addoption("--report", type=Path, default=ROOT / "reports" / "latest", help="folder of the report")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_CASES] = []
+    try:
+        config.stash[_SUITE] = Suite(
+            AssetStore(),
+            seed=config.getoption("--seed"),
+            pairs=config.getoption("--pairs"),
+            device=config.getoption("--device"),
+            styles=DEFAULT_STYLES,
+        )
+    except SdbenchError as error:
+        raise pytest.UsageError(str(error)) from None
+    if config.option.xmlpath is None and not config.option.collectonly:
+        config.option.xmlpath = str(config.getoption("--report") / "junit.xml")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each case with its task and kind, so that -m selects what -k can."""
+    for item in items:
+        record = getattr(item, "callspec", None) and item.callspec.params.get("record")  # type: ignore[attr-defined]
+        if isinstance(record, (ExpectedValue, Claim)):
+            published = record.published if isinstance(record, Claim) else record.is_published
+            item.add_marker("published" if published else "recorded")
+            item.add_marker("claim" if isinstance(record, Claim) else "value")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give each module the records of `expected/` that its `SELECT` chooses."""
+    if "record" in metafunc.fixturenames:
+        select: Callable[[Any], bool] = metafunc.module.SELECT
+        records = [record for record in (*VALUES, *CLAIMS) if select(record)]
+        metafunc.parametrize("record", records, ids=[record.id for record in records])
+
+
+@pytest.fixture(scope="session")
+def suite(pytestconfig: pytest.Config) -> Suite:
+    return pytestconfig.stash[_SUITE]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _environment_in_junit(record_testsuite_property: Callable[[str, object], None]) -> None:
+    for name, value in describe_environment(ROOT, sys.argv).items():
+        record_testsuite_property(name, str(value))
+
+
+@pytest.fixture
+def settle(
+    request: pytest.FixtureRequest,
+    suite: Suite,
+    record_property: Callable[[str, object], None],
+) -> Callable[[ExpectedValue | Claim], None]:
+    """Run a case and make its verdict the outcome of the test.
+
+    The measurement behind a case is made before the clock starts, since cases share it; what is timed is the statistics.
+    """
+    strict = bool(request.config.getini("strict"))
+
+    def run(record: ExpectedValue | Claim) -> None:
+        case = suite.run(record)
+        if case.verdict is not Verdict.NOT_RUN:
+            benchmark = request.getfixturevalue("benchmark")
+            case = benchmark.pedantic(suite.run, args=(record,), rounds=1)
+            benchmark.extra_info.update(
+                verdict=case.verdict.value,
+                measured=case.measured,
+                expected=case.expected,
+                interval=case.interval,
+                measurement_seconds=case.seconds,
+            )
+        request.config.stash[_CASES].append(case)
+        record_property("verdict", case.verdict.value)
+        record_property("measured", str(case.measured))
+        if case.verdict.is_bad or (strict and case.verdict.is_open):
+            pytest.fail(f"{case.verdict.value}: {case.reason}", pytrace=False)
+        if case.verdict is Verdict.NOT_RUN:
+            pytest.skip(f"not run: {case.reason}")
+
+    return run
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    cases = config.stash[_CASES]
+    if not cases:
+        return
+    write = terminalreporter.write_line
+    terminalreporter.section("sdbench")
+    write(case_table(cases))
+    write("")
+    write(LEGEND + ". Cases of one network share one measurement: seconds are its own.")
+    for reason, ids in reasons(cases, [v for v in Verdict if v.is_bad or v.is_open]):
+        shown = ", ".join(ids[:3]) + (f" and {len(ids) - 3} more" if len(ids) > 3 else "")
+        write(f"- {shown}: {reason}")
+    for measurement in config.stash[_SUITE].measurements.values():
+        write(f"{measurement.network} on {measurement.dataset}: {measurement.resampling}.")
+    write("")
+    for line in summary_lines(cases, _totals()):
+        write(line, bold=True)
+    write(f"report: {config.getoption('--report')}")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    config = session.config
+    cases = config.stash.get(_CASES, [])
+    if not cases:
+        return
+    suite = config.stash[_SUITE]
+    environment = {
+        **describe_environment(ROOT, sys.argv),
+        "interrupted": exitstatus == pytest.ExitCode.INTERRUPTED,
+        "seed": suite.seed,
+        "pairs": suite.pairs if suite.pairs is not None else "one of each factor a sample",
+        "device": suite.device,
+        "strict": bool(config.getini("strict")),
+        "assets": {name: digest for m in suite.measurements.values() for name, digest in m.assets.items()},
+    }
+    report = Report(
+        environment=environment,
+        cases=cases,
+        totals=_totals(),
+        measurements=[measurement.as_record() for measurement in suite.measurements.values()],
+        layers={f"{m.network} on {m.dataset}": layer_values(m) for m in suite.measurements.values()},
+    )
+    write_report(report, config.getoption("--report"))
+
+
+def _totals() -> Totals:
+    return Totals(
+        values=sum(record.is_published for record in VALUES), claims=sum(record.published for record in CLAIMS)
+    )
+
