@@ -64,7 +64,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give each module the records of `expected/` that its `SELECT` chooses."""
     if "record" in metafunc.fixturenames:
         select: Callable[[Any], bool] = metafunc.module.SELECT
-        records = [record for record in (*VALUES, *CLAIMS) if select(record)]
+        every: list[ExpectedValue | Claim] = [*VALUES, *CLAIMS]
+        records = [record for record in every if select(record)]
         metafunc.parametrize("record", records, ids=[record.id for record in records])
 
 
@@ -87,7 +88,8 @@ def settle(
 ) -> Callable[[ExpectedValue | Claim], None]:
     """Run a case and make its verdict the outcome of the test.
 
-    The measurement behind a case is made before the clock starts, since cases share it; what is timed is the statistics.
+    The measurement behind a case is made before the clock starts, since cases share it; what is timed is the
+    statistics.
     """
     strict = bool(request.config.getini("strict"))
 
@@ -164,4 +166,3 @@ def _totals() -> Totals:
     return Totals(
         values=sum(record.is_published for record in VALUES), claims=sum(record.published for record in CLAIMS)
     )
-

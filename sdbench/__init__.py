@@ -1,10 +1,10 @@
 """How much of what each layer of a video network encodes is static, how much is dynamic, and does it match the paper?
 
-    sdbench.estimate(first, second, factor)     shares and unit classes from the unit vectors of pairs
-    sdbench.build(name)                         an architecture with random weights
-    sdbench.load(name)                          the same with published weights, fetched and verified
-    sdbench.units(module, inputs)               unit values of all layers in one forward pass
-    sdbench.measure(network, dataset)           all of it: clips, pairs, forward passes, statistics
+sdbench.estimate(first, second, factor)     shares and unit classes from the unit vectors of pairs
+sdbench.build(name)                         an architecture with random weights
+sdbench.load(name)                          the same with published weights, fetched and verified
+sdbench.units(module, inputs)               unit values of all layers in one forward pass
+sdbench.measure(network, dataset)           all of it: clips, pairs, forward passes, statistics
 """
 
 from __future__ import annotations

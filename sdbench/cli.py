@@ -15,6 +15,7 @@ from sdbench import __version__
 from sdbench.errors import InputError, SdbenchError
 
 if TYPE_CHECKING:
+    from sdbench.expected import Claim, ExpectedValue
     from sdbench.measure import Measurement
 
 
@@ -38,7 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="sdbench",
-        description="Measure how much of what a video network encodes is static (seen in one frame) or dynamic (needs several).",
+        description=(
+            "Measure how much of what a video network encodes is static (seen in one frame) or dynamic (needs several)."
+        ),
     )
     parser.add_argument("--version", action="version", version=f"sdbench {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -48,15 +51,21 @@ def _parser() -> argparse.ArgumentParser:
     listing.set_defaults(run=_list)
 
     fetching = commands.add_parser("fetch", help="download and verify assets")
-    fetching.add_argument("names", nargs="*", metavar="NAME", help="assets as `sdbench list assets` names them (default: all)")
-    fetching.add_argument("--from", dest="file", type=Path, help="take the one asset NAME from this local file or archive")
+    fetching.add_argument(
+        "names", nargs="*", metavar="NAME", help="assets as `sdbench list assets` names them (default: all)"
+    )
+    fetching.add_argument(
+        "--from", dest="file", type=Path, help="take the one asset NAME from this local file or archive"
+    )
     fetching.set_defaults(run=_fetch)
 
     measuring = commands.add_parser("measure", help="measure a network on your own videos")
     measuring.add_argument("network", help="a network as `sdbench list networks` names them")
     measuring.add_argument("folder", type=Path, help="folder of videos, or of folders of frames")
     measuring.add_argument("--layers", type=_names, help="comma-separated layers (default: all)")
-    measuring.add_argument("--skip-unusable", action="store_true", help="leave out videos that cannot be used and list them")
+    measuring.add_argument(
+        "--skip-unusable", action="store_true", help="leave out videos that cannot be used and list them"
+    )
     measuring.add_argument("--json", type=Path, help="also write the numbers to this file")
     measuring.add_argument("--picture", type=Path, help="also draw them into this PNG file")
     _add_protocol(measuring)
@@ -76,7 +85,9 @@ def _add_protocol(parser: argparse.ArgumentParser) -> None:
     from sdbench.clips.style import DEFAULT_STYLES
 
     parser.add_argument("--pairs", type=int, help="pairs of each factor (default: one of each a clip)")
-    parser.add_argument("--styles", type=_names, default=DEFAULT_STYLES, help="comma-separated styles (default: %(default)s)")
+    parser.add_argument(
+        "--styles", type=_names, default=DEFAULT_STYLES, help="comma-separated styles (default: %(default)s)"
+    )
     parser.add_argument("--device", default="cpu", help="where the network runs (default: cpu)")
 
 
@@ -96,7 +107,9 @@ def _list_networks() -> str:
     from sdbench.zoo import model, model_names
 
     models = [model(name) for name in model_names()]
-    rows = [(m.name, m.task, m.trained_on, f"{m.preparation.frames} frames, {m.preparation.size}", m.asset) for m in models]
+    rows = [
+        (m.name, m.task, m.trained_on, f"{m.preparation.frames} frames, {m.preparation.size}", m.asset) for m in models
+    ]
     return tabulate(rows, headers=("network", "task", "trained on", "input", "weights"))
 
 
@@ -130,7 +143,8 @@ def _list_cases() -> str:
     from sdbench.suite import why_not
 
     values, claims = read_all(expected_folder())
-    rows = [(record.id, "no" if why_not(record) else "yes") for record in (*values, *claims)]
+    records: list[ExpectedValue | Claim] = [*values, *claims]
+    rows = [(record.id, "no" if why_not(record) else "yes") for record in records]
     return tabulate(rows, headers=("case", "can run"))
 
 
@@ -161,7 +175,9 @@ def _fetch(options: argparse.Namespace) -> None:
     store = AssetStore()
     if options.file is not None:
         if len(options.names) != 1:
-            raise InputError(f"--from takes exactly one asset; got {len(options.names)}: sdbench fetch NAME --from FILE")
+            raise InputError(
+                f"--from takes exactly one asset; got {len(options.names)}: sdbench fetch NAME --from FILE"
+            )
         store.add(options.names[0], options.file)
     names = options.names or store.manifest.names
     store.fetch(names)

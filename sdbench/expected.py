@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from scipy import stats
 
 from sdbench.errors import InputError
 
@@ -92,7 +93,7 @@ class ExpectedValue(_Record):
 
 
 class Quantity(_Record):
-    """One measured number that a claim speaks of: `name` is "shares.dynamic", "units.residual", "units.imbalance", ..."""
+    """One measured number that a claim speaks of: `name` is "shares.dynamic", "units.residual", ..."""
 
     network: Text
     trained_on: Text
@@ -159,7 +160,8 @@ def read_all(folder: Path) -> tuple[list[ExpectedValue], list[Claim]]:
     seen: dict[str, Path] = {}
     for path in sorted(folder.rglob("*.json")):
         file = read_expected(path)
-        for record in (*file.values, *file.claims):
+        records: list[ExpectedValue | Claim] = [*file.values, *file.claims]
+        for record in records:
             if record.id in seen:
                 raise InputError(f"{record.id} stands in {seen[record.id]} and in {path}; an id must be unique")
             seen[record.id] = path
@@ -171,7 +173,7 @@ def read_all(folder: Path) -> tuple[list[ExpectedValue], list[Claim]]:
 
 
 def spread_tolerance(samples: Sequence[float], floor: float, confidence: float = 0.999) -> float:
-    """How far one further seed's value may lie from the mean of `samples`: a two-sided prediction interval's half-width.
+    """How far one further seed's value may lie from the mean of `samples`: half a two-sided prediction interval.
 
     Args:
         samples: the values that different seeds gave, at least three.
@@ -181,8 +183,6 @@ def spread_tolerance(samples: Sequence[float], floor: float, confidence: float =
     Raises:
         InputError: there are fewer than three samples.
     """
-    from scipy import stats
-
     count = len(samples)
     if count < 3:
         raise InputError(f"a spread needs at least 3 seeds; got {count}")

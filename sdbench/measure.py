@@ -1,7 +1,7 @@
 """The one place where a network, a data set and a protocol meet.
 
-`measure` shows every distinct view of every clip to the network once, reads all layers in that pass, and keeps nothing of
-it but sums: memory does not grow with the number of clips. An interrupted measurement goes on where it stopped.
+`measure` shows every distinct view of every clip to the network once, reads all layers in that pass, and keeps nothing
+of it but sums: memory does not grow with the number of clips. An interrupted measurement goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ from sdbench.networks.reading import VideoNetwork, units
 from sdbench.networks.registry import build
 from sdbench.pairs.action import ClipPlan, plan_balanced
 from sdbench.statistics import (
-    FACTORS,
     FEWEST_GROUPS,
     Estimate,
     Intervals,
@@ -186,7 +185,7 @@ def measure(
     store = store or AssetStore()
     styles = check_styles(styles)
     where = _device(device)
-    assets = [*dataset.assets, "styles26"]
+    assets: list[str] = [*dataset.assets, "styles26"]
     if isinstance(network, str):
         known = model(network)
         module: nn.Module = load(network, store=store)
@@ -223,7 +222,7 @@ def measure(
             raise
     unfinished.discard()
     seconds["total"] = time.perf_counter() - started
-    result = Measurement(
+    return Measurement(
         network=name,
         dataset=dataset.name,
         protocol=PROTOCOL,
@@ -239,13 +238,12 @@ def measure(
         pairs=sum(factor == 0 for plan in plans for _, _, factor in plan.pairs),
         passes=sum(len(plan.views) for plan in plans),
         skipped=dataset.skipped,
-        assets=store.hashes(dict.fromkeys(assets)),
+        assets=store.hashes(list(dict.fromkeys(assets))),
         weights=weights,
         seconds=seconds,
         frames_painted=painter.painted,
         resumed=already,
     )
-    return result
 
 
 @dataclass
@@ -294,7 +292,9 @@ class _Run:
         batch = torch.cat([inputs for _, inputs in waiting]).to(self.device)
         if batch.is_floating_point():
             batch = batch.contiguous(memory_format=torch.channels_last_3d)
-        read = {layer: values.cpu().numpy() for layer, values in units(self.module, {"video": batch}, self.layers).items()}
+        read = {
+            layer: values.cpu().numpy() for layer, values in units(self.module, {"video": batch}, self.layers).items()
+        }
         offset = 0
         for plan, inputs in waiting:
             rows = slice(offset, offset + len(inputs))
@@ -399,6 +399,3 @@ def _versions() -> dict[str, str]:
     for path in sorted(Path(__file__).parent.rglob("*.py")):
         own.update(path.read_bytes())
     return {**versions, "sdbench": own.hexdigest()}
-
-
-assert FACTORS == ("dynamic", "static")

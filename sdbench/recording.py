@@ -11,7 +11,8 @@ from sdbench.assets.files import write_text
 from sdbench.assets.store import AssetStore
 from sdbench.errors import InputError
 from sdbench.expected import ExpectedFile, ExpectedValue, Source, spread_tolerance
-from sdbench.report.environment import git_revision, processor_name
+from sdbench.hardware import processor_name
+from sdbench.report.environment import git_revision
 from sdbench.statistics.quantities import read_quantity
 from sdbench.suite import Suite
 from sdbench.zoo import model
@@ -27,7 +28,8 @@ def record_values(network: str, dataset: str, output: Path, seeds: int, root: Pa
     """Measure a network with several seeds and write means, spreads and tolerances as expected values.
 
     Args:
-        network, dataset: by name; the data set must need nothing of the user's own.
+        network: by name.
+        dataset: by name; it must need nothing of the user's own.
         output: the file to write.
         seeds: how many, from 0.
         root: the checkout whose revision is written down.
@@ -37,7 +39,9 @@ def record_values(network: str, dataset: str, output: Path, seeds: int, root: Pa
     """
     revision = git_revision(root)
     if revision.endswith("+changes"):
-        raise InputError("the checkout has uncommitted changes; commit them first, so that the record can name its revision")
+        raise InputError(
+            "the checkout has uncommitted changes; commit them first, so that the record can name its revision"
+        )
     store = AssetStore()
     samples: dict[tuple[str, str], list[dict[str, float]]] = {}
     for seed in range(seeds):
@@ -85,9 +89,7 @@ def _value(
         values={name: round(statistics.fmean(sample[name] for sample in given), 3) for name in given[0]},
         source=source,
         uncertainty=0.0,
-        tolerance={
-            name: round(spread_tolerance([sample[name] for sample in given], floor), 3) for name in given[0]
-        },
+        tolerance={name: round(spread_tolerance([sample[name] for sample in given], floor), 3) for name in given[0]},
         tolerance_reason=(
             f"where 99.9 % of further seeds land, by the spread of {len(given)} seeds (standard deviations "
             f"{', '.join(f'{name} {value:.2f}' for name, value in spread.items())}); at least {least}"

@@ -123,7 +123,8 @@ def layer_values(found: Measurement) -> dict[str, dict[str, dict[str, float]]]:
     """Layer -> "shares" and "units" -> name -> percent: the numbers of a measurement for pictures and files."""
     return {
         name: {
-            quantity: read_quantity(quantity, layer.estimate, layer.intervals).values for quantity in ("shares", "units")
+            quantity: read_quantity(quantity, layer.estimate, layer.intervals).values
+            for quantity in ("shares", "units")
         }
         for name in found.layers
         for layer in [found.layer(name)]

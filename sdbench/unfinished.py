@@ -74,7 +74,7 @@ class Unfinished:
         """What an interrupted measurement with the same `key` left, or an empty start."""
         path = folder / f"{key}.safetensors"
         try:
-            with safe_open(path, framework="numpy") as file:  # type: ignore[no-untyped-call]
+            with safe_open(path, framework="numpy") as file:
                 about = file.metadata()
                 sums = {
                     layer: {

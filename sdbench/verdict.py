@@ -1,8 +1,8 @@
 """An expected value and a measurement become a verdict.
 
-A published value is met by an equivalence test: being close is something to be shown, not assumed. Only an interval that
-lies inside the tolerance band says *reproduced*; one outside it says *deviates*; one across its edge, or no interval at
-all, decides nothing.
+A published value is met by an equivalence test: being close is something to be shown, not assumed. Only an interval
+that lies inside the tolerance band says *reproduced*; one outside it says *deviates*; one across its edge, or no
+interval at all, decides nothing.
 """
 
 from __future__ import annotations
@@ -84,8 +84,10 @@ def judge_value(expected: ExpectedValue, reading: Reading, pairs: int) -> Case:
             raise InputError(
                 f"{expected.id} expects {name}; measured: {', '.join(f'{k} {v}' for k, v in reading.values.items())}"
             )
-    judged = _judge_published if expected.is_published else _judge_recorded
-    verdict, reason = judged(expected, reading, pairs)
+    if expected.is_published:
+        verdict, reason = _judge_published(expected, reading, pairs)
+    else:
+        verdict, reason = _judge_recorded(expected, reading)
     chosen = reading.intervals
     return Case(
         id=expected.id,
@@ -103,7 +105,7 @@ def _band(expected: ExpectedValue) -> dict[str, float]:
     return {name: width + expected.uncertainty for name, width in expected.tolerance.items()}
 
 
-def _judge_recorded(expected: ExpectedValue, reading: Reading, pairs: int) -> tuple[Verdict, str]:
+def _judge_recorded(expected: ExpectedValue, reading: Reading) -> tuple[Verdict, str]:
     band = _band(expected)
     moved = [
         f"{name} moved by {reading.values[name] - value:+.2f} (at most {band[name]:.2f})"
@@ -142,7 +144,8 @@ def _judge_published(expected: ExpectedValue, reading: Reading, pairs: int) -> t
 def pairs_to_decide(measured: float, interval: Interval, expected: float, band: float, pairs: int) -> int | None:
     """How many pairs of each factor would narrow the interval until it no longer crosses the band's edge.
 
-    A half-width falls with the square root of the number of pairs. None where the measured value lies on the edge itself.
+    A half-width falls with the square root of the number of pairs. None where the measured value lies on the edge
+    itself.
     """
     distance = min(abs(measured - (expected - band)), abs(measured - (expected + band)))
     if distance < 1e-9:
@@ -159,7 +162,7 @@ def _enough(needed: Sequence[int | None]) -> str:
 
 @dataclass(frozen=True)
 class Compared:
-    """One inequality of a claim, measured: `greater` should exceed `lesser`; `margin` is the interval of the difference."""
+    """A measured inequality of a claim: `greater` should exceed `lesser`; `margin` is their difference's interval."""
 
     words: str
     greater: float

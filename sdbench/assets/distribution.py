@@ -1,4 +1,4 @@
-"""Fetch one archive from the Python package index with the user's own pip, without installing or running anything of it."""
+"""One archive from the Python package index, by the user's own pip; nothing of it is installed or run."""
 
 from __future__ import annotations
 

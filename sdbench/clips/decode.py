@@ -24,7 +24,8 @@ def decode_frames(source: Path) -> Iterator[Frames]:
     """Yield the frames (H, W, 3) uint8 RGB of a video file, or of a folder of pictures in the order of their numbers.
 
     Raises:
-        InputError: there is nothing to decode, the file is damaged, cut off or not a video, or a frame has another size.
+        InputError: there is nothing to decode, the file is damaged, cut off or not a video, or a frame has another
+        size.
     """
     frames = _folder_frames(source) if source.is_dir() else _video_frames(source)
     size: tuple[int, ...] | None = None
@@ -55,7 +56,9 @@ def _video_frames(path: Path) -> Iterator[Frames]:
     try:
         with av.open(str(path)) as container:
             if container.format.name.endswith("_pipe") or container.format.name == "image2":
-                raise InputError(f"{path} is a picture ({container.format.name[:-5]}), not a video; expected moving frames")
+                raise InputError(
+                    f"{path} is a picture ({container.format.name[:-5]}), not a video; expected moving frames"
+                )
             if not container.streams.video:
                 raise InputError(f"{path} has no video stream")
             stream = container.streams.video[0]

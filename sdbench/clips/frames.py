@@ -20,11 +20,12 @@ _WIDE = 1.5
 def scaled_size(height: int, width: int, short_side: int, multiple: int = 4) -> tuple[int, int]:
     """Height and width after scaling the shorter side to `short_side`, both rounded to a `multiple`."""
     factor = short_side / min(height, width)
-    return tuple(max(multiple, round(side * factor / multiple) * multiple) for side in (height, width))  # type: ignore[return-value]
+    rounded = [max(multiple, round(side * factor / multiple) * multiple) for side in (height, width)]
+    return rounded[0], rounded[1]
 
 
 def resize_frame(frame: Frames, size: tuple[int, int]) -> Frames:
-    """One frame (H, W, 3) resized to `size` (height, width): Pillow's bilinear filter, which averages when shrinking."""
+    """A frame (H, W, 3) resized to `size` (height, width) by Pillow's bilinear filter, which averages when it shrinks."""
     if frame.shape[:2] == size:
         return frame
     return np.asarray(Image.fromarray(frame).resize((size[1], size[0]), Image.Resampling.BILINEAR))
@@ -67,8 +68,8 @@ def check_clip(frames: npt.NDArray[np.generic], what: str) -> None:
     contrast = contrast_of(frames)
     if contrast < LEAST_CONTRAST:
         raise InputError(
-            f"{what} carries no information: its frames are nearly of one colour (standard deviation {contrast:.2f} grey "
-            f"levels of 255, at least {LEAST_CONTRAST:g} needed); leave it out, or find out why it is blank"
+            f"{what} carries no information: its frames are nearly of one colour (standard deviation {contrast:.2f} "
+            f"grey levels of 255, at least {LEAST_CONTRAST:g} needed); leave it out, or find out why it is blank"
         )
 
 

@@ -1,13 +1,13 @@
 """Painting clips: the same frames in another style share their dynamics and little else.
 
-The packaged network (Dumoulin et al., "A Learned Representation for Artistic Style", ICLR 2017) holds 26 styles. It paints
-one frame at a time; frames are painted in parallel, one thread each, so that the result does not depend on their number.
+The packaged network (Dumoulin et al., "A Learned Representation for Artistic Style", ICLR 2017) holds 26 styles. It
+paints one frame at a time; frames are painted in parallel, one thread each, so that the result does not depend on their
+number.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +18,7 @@ import onnxruntime
 from sdbench.assets.files import atomic_path
 from sdbench.clips.frames import Frames, check_clip
 from sdbench.errors import AssetError, InputError, unknown_name
+from sdbench.hardware import available_cores
 
 STYLES = tuple(f"style{number}" for number in range(26))
 """The packaged styles; their authors gave them numbers and no names."""
@@ -59,7 +60,7 @@ class Painter:
         content = model.read_bytes()
         digest = hashlib.sha256(content).hexdigest()
         self.cache = cache / digest[:16] if cache else None
-        self.threads = threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self.threads = threads or available_cores()
         self.painted = 0
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
@@ -86,9 +87,13 @@ class Painter:
         if style not in STYLES:
             raise unknown_name("style", style, STYLES)
         if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3:
-            raise InputError(f"{what} must be uint8 frames (T, H, W, 3) to be painted; got {frames.dtype} {frames.shape}")
+            raise InputError(
+                f"{what} must be uint8 frames (T, H, W, 3) to be painted; got {frames.dtype} {frames.shape}"
+            )
         if frames.shape[1] % 4 or frames.shape[2] % 4:
-            raise InputError(f"{what} has {frames.shape[2]} x {frames.shape[1]} pixels; the style network needs multiples of 4")
+            raise InputError(
+                f"{what} has {frames.shape[2]} x {frames.shape[1]} pixels; the style network needs multiples of 4"
+            )
         place = self._place(frames, style)
         if place and (kept := _read_painted(place, frames.shape)) is not None:
             return kept
@@ -106,7 +111,8 @@ class Painter:
     def _paint_frame(self, frame: Frames, weights: np.ndarray) -> Frames:
         image = frame.astype(np.float32).transpose(2, 0, 1)[None] / 255
         (answer,) = self._session.run(None, {"image": image, "style_weights": weights})
-        return (answer[0].transpose(1, 2, 0).clip(0, 1) * 255 + 0.5).astype(np.uint8)
+        image = np.asarray(answer)[0].transpose(1, 2, 0)
+        return np.asarray(image.clip(0, 1) * 255 + 0.5, dtype=np.uint8)
 
     def _place(self, frames: Frames, style: str) -> Path | None:
         if self.cache is None:

@@ -33,26 +33,32 @@ class Clip:
 
 
 class Dataset(Protocol):
-    """Clips of videos, listed first and read when needed.
-
-    Attributes:
-        name: short name for reports.
-        clips: all clips, in the order in which they are read fastest.
-        skipped: what was left out, and why; one sentence each.
-        identity: hash of all that decides what the clips hold; equal identities mean equal clips.
-        assets: names of the assets that the clips came from.
-    """
+    """Clips of videos, listed first and read when needed."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Short name for reports."""
+        ...
+
     @property
-    def clips(self) -> tuple[Clip, ...]: ...
+    def clips(self) -> tuple[Clip, ...]:
+        """All clips, in the order in which they are read fastest."""
+        ...
+
     @property
-    def skipped(self) -> tuple[str, ...]: ...
+    def skipped(self) -> tuple[str, ...]:
+        """What was left out, and why; one sentence each."""
+        ...
+
     @property
-    def identity(self) -> str: ...
+    def identity(self) -> str:
+        """Hash of all that decides what the clips hold; equal identities mean equal clips."""
+        ...
+
     @property
-    def assets(self) -> tuple[str, ...]: ...
+    def assets(self) -> tuple[str, ...]:
+        """Names of the assets that the clips came from."""
+        ...
 
     def read(self, clips: Iterable[Clip]) -> Iterator[Frames]:
         """Yield the frames (T, H, W, 3) uint8 of each of `clips`, which are given in the data set's order."""

@@ -137,7 +137,9 @@ class VideoDataset:
         for shot, start in clip_starts(find_shots(network, stack, cache), self._length):
             clip = Clip(video, shot, start, self._length, *size)
             try:
-                check_clip(stack[start : start + self._length], f"{source}, frames {start} to {start + self._length - 1},")
+                check_clip(
+                    stack[start : start + self._length], f"{source}, frames {start} to {start + self._length - 1},"
+                )
             except InputError as error:
                 if skipped is None:
                     raise

@@ -1,12 +1,13 @@
 """Reading unit values: one forward pass, any number of layers.
 
-A network of the suite lists its `layers` and walks through itself in `trace`, yielding each layer's activation as soon as
-it exists. The reader averages it to unit values and lets go of it, so that reading all layers costs one pass and no more
-memory than running the network. Any other `torch.nn.Module` can be read by the names of its submodules.
+A network of the suite lists its `layers` and walks through itself in `trace`, yielding each layer's activation as soon
+as it exists. The reader averages it to unit values and lets go of it, so that reading all layers costs one pass and no
+more memory than running the network. Any other `torch.nn.Module` can be read by the names of its submodules.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -19,8 +20,8 @@ from sdbench.errors import InputError, unknown_name
 class VideoNetwork(nn.Module):
     """A network whose layers can be read by name.
 
-    Subclasses set `layers`, the names in the order in which `trace` yields them, and define `trace`. The last layer is the
-    network's answer.
+    Subclasses set `layers`, the names in the order in which `trace` yields them, and define `trace`. The last layer is
+    the network's answer.
     """
 
     layers: tuple[str, ...] = ()
@@ -31,10 +32,7 @@ class VideoNetwork(nn.Module):
 
     def forward(self, *args: Tensor, **inputs: Tensor) -> Tensor:
         """Run the network; returns the activation of its last layer."""
-        answer: Tensor | None = None
-        for _, answer in self.trace(*args, **inputs):
-            pass
-        assert answer is not None
+        ((_, answer),) = deque(self.trace(*args, **inputs), maxlen=1)
         return answer
 
 
@@ -80,9 +78,7 @@ def units(module: nn.Module, inputs: Mapping[str, Tensor], layers: Sequence[str]
     return _read_submodules(module, inputs, layers)
 
 
-def _read_trace(
-    module: VideoNetwork, inputs: Mapping[str, Tensor], layers: Sequence[str] | None
-) -> dict[str, Tensor]:
+def _read_trace(module: VideoNetwork, inputs: Mapping[str, Tensor], layers: Sequence[str] | None) -> dict[str, Tensor]:
     wanted = set(module.layers if layers is None else layers)
     for name in wanted.difference(module.layers):
         raise unknown_name("layer", name, module.layers)

@@ -12,7 +12,7 @@ from sdbench.datasets.clip import Clip
 from sdbench.errors import InputError
 from sdbench.statistics.moments import FACTORS
 
-DYNAMIC, STATIC = range(2)
+DYNAMIC, STATIC = FACTORS.index("dynamic"), FACTORS.index("static")
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,9 @@ def plan_balanced(
 ) -> tuple[ClipPlan, ...]:
     """Pairs in which every style is the first and the second as often as any other.
 
-    Each sample gives one pair of each factor in a round, and both share their first member: a dynamic pair is the clip in
-    two styles, a static pair the clip in the first of them, as filmed and with its frames in a random order. One round
-    costs three forward passes a sample.
+    Each sample gives one pair of each factor in a round, and both share their first member: a dynamic pair is the clip
+    in two styles, a static pair the clip in the first of them, as filmed and with its frames in a random order. One
+    round costs three forward passes a sample.
 
     Args:
         samples: (clip, crop) in the order in which they are read.
@@ -91,11 +91,10 @@ def plan_balanced(
             if not deck:
                 deck = [ordered_styles[i] for i in generator.permutation(len(ordered_styles))]
             first, second = deck.pop()
-            rounds[index].append((first, second, _shuffled(samples[index][0].length, generator)))
+            clip, _ = samples[int(index)]
+            rounds[index].append((first, second, _shuffled(clip.length, generator)))
         wanted -= len(chosen)
-    return tuple(
-        _plan(clip, crop, drawn) for (clip, crop), drawn in zip(samples, rounds, strict=True) if drawn
-    )
+    return tuple(_plan(clip, crop, drawn) for (clip, crop), drawn in zip(samples, rounds, strict=True) if drawn)
 
 
 def _shuffled(length: int, generator: np.random.Generator) -> tuple[int, ...]:
@@ -124,6 +123,3 @@ def _plan(clip: Clip, crop: int, drawn: list[tuple[str, str, tuple[int, ...]]]) 
         pairs.append((shown, position(View(second)), DYNAMIC))
         pairs.append((shown, position(View(first, order)), STATIC))
     return ClipPlan(clip, crop, tuple(views), tuple(pairs))
-
-
-assert FACTORS.index("dynamic") == DYNAMIC and FACTORS.index("static") == STATIC

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import platform
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -13,7 +11,20 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-_PACKAGES = ("sdbench", "torch", "numpy", "scipy", "onnxruntime", "av", "pillow", "safetensors", "pytest", "pytest-benchmark")
+from sdbench.hardware import available_cores, gpus, memory_gib, processor_name
+
+_PACKAGES = (
+    "sdbench",
+    "torch",
+    "numpy",
+    "scipy",
+    "onnxruntime",
+    "av",
+    "pillow",
+    "safetensors",
+    "pytest",
+    "pytest-benchmark",
+)
 
 
 def describe_environment(root: Path, command: Sequence[str]) -> dict[str, Any]:
@@ -26,9 +37,9 @@ def describe_environment(root: Path, command: Sequence[str]) -> dict[str, Any]:
         "platform": platform.platform(),
         "packages": {name: _version(name) for name in _PACKAGES},
         "processor": processor_name(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "memory_gib": _memory_gib(),
-        "gpus": _gpus(),
+        "cores": available_cores(),
+        "memory_gib": memory_gib(),
+        "gpus": gpus(),
     }
 
 
@@ -40,35 +51,6 @@ def git_revision(root: Path) -> str:
     except (OSError, subprocess.CalledProcessError):
         return "not a git checkout"
     return revision + ("+changes" if changes else "")
-
-
-def processor_name() -> str:
-    """The processor's model name, as far as the system tells."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
-
-
-def _memory_gib() -> float | None:
-    try:
-        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
-    except (ValueError, OSError, AttributeError):
-        return None
-
-
-def _gpus() -> list[str]:
-    """Name and driver of each GPU, asked of nvidia-smi so that torch is not needed."""
-    if shutil.which("nvidia-smi") is None:
-        return []
-    try:
-        listed = _output(["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"])
-    except (OSError, subprocess.CalledProcessError):
-        return []
-    return listed.splitlines()
 
 
 def _version(package: str) -> str:

@@ -25,7 +25,10 @@ def render_markdown(report: Report, pictures: Sequence[str]) -> str:
         parts += ["## Measured", case_table(run, "github"), LEGEND + "."]
     parts += [f"![Shares and units of each layer]({name})" for name in pictures]
     if report.measurements:
-        parts += ["## Measurements", "\n".join(f"- {sentence}" for sentence in map(measurement_sentence, report.measurements))]
+        parts += [
+            "## Measurements",
+            "\n".join(f"- {sentence}" for sentence in map(measurement_sentence, report.measurements)),
+        ]
     idle = [case for case in cases if case.verdict is Verdict.NOT_RUN]
     if idle:
         parts += ["## Not run", case_table(idle, "github"), _listed(reasons(cases, (Verdict.NOT_RUN,)))]
@@ -40,7 +43,8 @@ def measurement_sentence(record: dict[str, Any]) -> str:
         f"{record['network']} on {record['dataset']}: {record['clips']} clips, {record['samples']} samples, "
         f"{record['pairs']} pairs of each factor, {record['passes']} forward passes, protocol {record['protocol']}, "
         f"styles {', '.join(record['styles'])}, seed {record['seed']}; {record['resampling']}; "
-        f"{seconds['total']:.0f} s, of which painting {seconds['painting']:.0f} s and the network {seconds['network']:.0f} s."
+        f"{seconds['total']:.0f} s, of which painting {seconds['painting']:.0f} s and the "
+        f"network {seconds['network']:.0f} s."
     )
     if record["skipped"]:
         sentence += f" Left out: {'; '.join(record['skipped'])}."
@@ -52,11 +56,12 @@ def _listed(found: Sequence[tuple[str, list[str]]]) -> str:
 
 
 def _environment(environment: dict[str, Any]) -> str:
-    lines = []
-    for key, value in environment.items():
-        if isinstance(value, dict):
-            value = ", ".join(f"{name} {item}" for name, item in value.items())
-        elif isinstance(value, (list, tuple)):
-            value = ", ".join(map(str, value)) or "none"
-        lines.append(f"- {key}: {value}")
-    return "\n".join(lines)
+    return "\n".join(f"- {key}: {_plain(value)}" for key, value in environment.items())
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {item}" for name, item in value.items()) or "none"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value)) or "none"
+    return str(value)

@@ -12,12 +12,11 @@ from sdbench.assets.files import write_text
 from sdbench.report.content import Report
 from sdbench.report.html import render_html
 from sdbench.report.markdown import render_markdown
+from sdbench.report.pictures import layers_picture
 
 
 def write_report(report: Report, folder: Path) -> list[Path]:
     """Write report.json, report.md, report.html and one picture for each network into `folder`; returns the paths."""
-    from sdbench.report.pictures import layers_picture
-
     folder.mkdir(parents=True, exist_ok=True)
     for stale in folder.glob("layers-*.png"):
         stale.unlink()

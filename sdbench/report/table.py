@@ -13,6 +13,7 @@ from sdbench.verdict import Case, Verdict
 _SHORT = {"dynamic": "D", "static": "S", "joint": "J", "residual": "R", "dead": "dead"}
 LEGEND = "D dynamic, S static, J joint, R residual, dead: units that never change; all in percent"
 
+
 @dataclass(frozen=True)
 class Totals:
     """How many published results and claims are known, whether this run selected them or not."""

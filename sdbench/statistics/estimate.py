@@ -1,7 +1,7 @@
 """The paper's estimator: how many of a layer's dimensions, and which of its units, are static or dynamic.
 
-Kowal et al., CVPR 2022, section 3: the layer-wise shares (equations 2 to 4) and the unit-wise classes (section 3.2). The
-cut to integers and the rounding are those of the published code.
+Kowal et al., "A Deeper Dive Into What Deep Spatiotemporal Networks Encode", CVPR 2022 (arXiv 2206.02846): the
+layer-wise and the unit-wise quantities. The cut to integers and the rounding are those of the published code.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def check_pairs(sums: Moments) -> None:
 
 
 def summarise(
-    pairs: npt.NDArray[np.generic],
+    pairs: npt.NDArray[np.int64] | FloatArray,
     origin: FloatArray,
     total: FloatArray,
     square: FloatArray,

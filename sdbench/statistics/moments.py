@@ -1,8 +1,8 @@
 """Sums over pairs from which every statistic of the paper follows.
 
 The sums are additive, so they can be collected batch by batch, merged across workers, and weighted when videos are
-resampled. They are taken about an *origin*, the first vector seen, which keeps them exact to float64 whatever the mean of
-a unit is, and exactly zero for a unit that never changes.
+resampled. They are taken about an *origin*, the first vector seen, which keeps them exact to float64 whatever the mean
+of a unit is, and exactly zero for a unit that never changes.
 """
 
 from __future__ import annotations
@@ -149,7 +149,9 @@ def _checked(
             if not finite.all():
                 row, unit = np.argwhere(~finite)[0]
                 value = values[start + row, unit]
-                raise InputError(f"{name} has {value} in row {start + row}, unit {unit}; every unit value must be finite")
+                raise InputError(
+                    f"{name} has {value} in row {start + row}, unit {unit}; every unit value must be finite"
+                )
     return a, b, codes
 
 
@@ -165,7 +167,9 @@ def factor_codes(factor: npt.ArrayLike | Sequence[str]) -> npt.NDArray[np.int64]
         bad = sorted(set(names.ravel()) - set(FACTORS))
         if bad:
             raise InputError(f"a factor must be one of {', '.join(FACTORS)} (or 0, 1); got {bad[0]!r}")
-        return (names == FACTORS[1]).astype(np.int64)
+        return np.asarray(names == FACTORS[1], dtype=np.int64)
     if given.dtype.kind not in "iubf" or not np.isin(given, (0, 1)).all():
-        raise InputError(f"a factor must be one of {', '.join(FACTORS)} (or 0, 1); got {given.dtype} {given.ravel()[:5]}")
+        raise InputError(
+            f"a factor must be one of {', '.join(FACTORS)} (or 0, 1); got {given.dtype} {given.ravel()[:5]}"
+        )
     return given.astype(np.int64)

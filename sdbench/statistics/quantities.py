@@ -51,7 +51,8 @@ QUANTITIES: dict[str, Callable[[Estimate, Intervals | None], Reading]] = {
     "units": _units,
     "published_units": _published_units,
 }
-"""Name of a quantity -> how it is read: layer-wise shares, the same as printed; units by class, the same as published."""
+"""Name of a quantity -> how it is read: layer-wise shares, the same as printed; units by class, the same as
+published."""
 
 
 def read_quantity(quantity: str, estimate: Estimate, found: Intervals | None) -> Reading:

@@ -1,8 +1,8 @@
 """95 % intervals by resampling whole videos.
 
-Clips of one video resemble each other, so rows cannot be resampled as if they were independent: the resampling unit is a
-video (or a shot, where videos are few), and all its pairs come or go together. Because the sums of `Moments` are additive,
-a replicate is a weighted sum over groups and costs no second look at the data.
+Clips of one video resemble each other, so rows cannot be resampled as if they were independent: the resampling unit is
+a video (or a shot, where videos are few), and all its pairs come or go together. Because the sums of `Moments` are
+additive, a replicate is a weighted sum over groups and costs no second look at the data.
 
 - Shares are smooth in the sums: the jackknife over groups gives the standard error and the bias that few videos cause
   (between-video covariance is underestimated by 1/G); the interval is centred on the bias-corrected value.
@@ -80,8 +80,8 @@ def intervals(
         level: coverage that is aimed at.
 
     Returns:
-        None where there are fewer than `FEWEST_GROUPS` groups, or where leaving one group out leaves fewer than two pairs
-        of a factor: a number without an interval is then all that the data give.
+        None where there are fewer than `FEWEST_GROUPS` groups, or where leaving one group out leaves fewer than two
+        pairs of a factor: a number without an interval is then all that the data give.
     """
     count = len(groups)
     if count < FEWEST_GROUPS:
@@ -123,9 +123,11 @@ def _replicate(weights: FloatArray, stacks: list[FloatArray], origin: FloatArray
         pairs, total, square, product = (np.tensordot(rows, stack, axes=1) for stack in stacks)
         pieces.append(summarise(pairs, origin, total, square, product, threshold))
     return Summary(
-        *(np.concatenate([getattr(p, name) for p in pieces]) for name in ("shares", "dimensions")),
+        shares=np.concatenate([piece.shares for piece in pieces]),
+        dimensions=np.concatenate([piece.dimensions for piece in pieces]),
         scores=np.empty((0, 2, origin.shape[1])),
-        **{name: np.concatenate([getattr(p, name) for p in pieces]) for name in ("classes", "layer_scores")},
+        classes=np.concatenate([piece.classes for piece in pieces]),
+        layer_scores=np.concatenate([piece.layer_scores for piece in pieces]),
     )
 
 

@@ -48,7 +48,7 @@ class _ArrayUnpickler(pickle.Unpickler):
                 "get the file from its publisher"
             ) from None
 
-    def persistent_load(self, pid: Any) -> Any:
+    def persistent_load(self, pid: Any) -> Any:  # noqa: ARG002 - the signature is pickle's
         raise AssetError("the pickle refers to objects outside itself; only numpy arrays are admitted")
 
 
@@ -63,7 +63,9 @@ def read_pickled_arrays(path: Path) -> Any:
     except AssetError as error:
         raise AssetError(f"{path}: {error}") from None
     except Exception as error:  # a damaged pickle can fail in any way
-        raise AssetError(f"{path} is not a whole pickle ({type(error).__name__}: {error}); delete it and retry") from None
+        raise AssetError(
+            f"{path} is not a whole pickle ({type(error).__name__}: {error}); delete it and retry"
+        ) from None
     for name, array in _leaves(tree):
         if isinstance(array, np.ndarray) and array.dtype.hasobject:
             raise AssetError(f"{path}: entry {name} holds Python objects; only arrays of numbers are admitted")
@@ -121,7 +123,7 @@ def read_safetensors(path: Path) -> StateDict:
         AssetError: the file is damaged.
     """
     try:
-        with safe_open(path, framework="pt") as file:  # type: ignore[no-untyped-call]
+        with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
     except (SafetensorError, OSError) as error:
         raise AssetError(f"{path} cannot be read as safetensors ({error}); delete it and retry") from None

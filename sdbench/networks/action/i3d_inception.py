@@ -1,8 +1,8 @@
 """Inception-v1 I3D for action recognition.
 
-Carreira and Zisserman, "Quo Vadis, Action Recognition? A New Model and the Kinetics Dataset", CVPR 2017. Convolutions and
-poolings pad as TensorFlow's SAME does; batch norm has no scale. Entries of the state dict are those of the Flax checkpoint
-with dots for slashes, `weight` for `kernel`, `running_mean` and `running_var` for the batch statistics.
+Carreira and Zisserman, "Quo Vadis, Action Recognition? A New Model and the Kinetics Dataset", CVPR 2017. Convolutions
+and poolings pad as TensorFlow's SAME does; batch norm has no scale. Entries of the state dict are those of the Flax
+checkpoint with dots for slashes, `weight` for `kernel`, `running_mean` and `running_var` for the batch statistics.
 """
 
 from __future__ import annotations
@@ -113,8 +113,8 @@ class _Mixed(nn.Module):
 class I3DInception(VideoNetwork):
     """Inception-v1 I3D on RGB video.
 
-    Input: (B, 3, T, H, W) in [-1, 1], published at 224 x 224; any H, W >= 32 and T >= 1 run (the classifier averages over
-    all of space and over time windows of 2). Answer: (B, num_classes) logits.
+    Input: (B, 3, T, H, W) in [-1, 1], published at 224 x 224; any H, W >= 32 and T >= 1 run (the classifier averages
+    over all of space and over time windows of 2). Answer: (B, num_classes) logits.
     """
 
     layers = (

@@ -1,7 +1,7 @@
 """TransNet V2, a shot-boundary network of dilated 3-D convolutions.
 
-Soucek and Lokoc, "TransNet V2: An effective deep network architecture for fast shot transition detection", 2020. The entries
-of the state dict are those of the published PyTorch weights.
+Soucek and Lokoc, "TransNet V2: An effective deep network architecture for fast shot transition detection", 2020. The
+entries of the state dict are those of the published PyTorch weights.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ class _DilatedBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         branches = [self.get_submodule(f"Conv3D_{dilation}")(x) for dilation in _DILATIONS]
-        return self.bn(torch.cat(branches, dim=1))
+        normed: Tensor = self.bn(torch.cat(branches, dim=1))
+        return normed
 
 
 class _Stack(nn.Module):
@@ -114,8 +115,8 @@ class _ColourSimilarity(nn.Module):
 class TransNetV2(VideoNetwork):
     """Finds the frames at which one shot gives way to the next.
 
-    Input: (B, T, 27, 48, 3) uint8 RGB. Answer: (B, T, 1), the logit that a frame is the last before a cut (or in the middle
-    of a gradual transition). `all_frames_logit` of the last hidden layer marks every frame of a transition.
+    Input: (B, T, 27, 48, 3) uint8 RGB. Answer: (B, T, 1), the logit that a frame is the last before a cut (or in the
+    middle of a gradual transition). `all_frames_logit` of the last hidden layer marks every frame of a transition.
     """
 
     layers = ("ddcnn1", "ddcnn2", "ddcnn3", "frame_similarity", "colour_similarity", "fc1", "transition")
@@ -157,4 +158,5 @@ class TransNetV2(VideoNetwork):
 
     def all_frames_logit(self, hidden: Tensor) -> Tensor:
         """(B, T, 1): the logit that a frame belongs to a transition, from the activation of `fc1` (B, T, 1024)."""
-        return self.cls_layer2(hidden)
+        logit: Tensor = self.cls_layer2(hidden)
+        return logit
