@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from sdbench.expected import Claim, ExpectedValue, read_all
 from sdbench.report import Report, case_table, describe_environment, summary_lines, write_report
 from sdbench.report.table import LEGEND, Totals, reasons
 from sdbench.suite import Suite, layer_values
-from sdbench.verdict import Case, Verdict
+from sdbench.verdict import NEEDS, Case, Verdict
 
 ROOT = Path(__file__).parents[1]
 VALUES, CLAIMS = read_all(ROOT / "expected")
@@ -117,23 +118,28 @@ def settle(
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    cases = config.stash[_CASES]
+    cases = sorted(config.stash[_CASES], key=lambda case: case.verdict is Verdict.NOT_RUN)
     if not cases:
         return
     write = terminalreporter.write_line
+    report = config.getoption("--report")
     terminalreporter.section("sdbench")
     write(case_table(cases))
     write("")
     write(LEGEND + ". Cases of one network share one measurement: seconds are its own.")
-    for reason, ids in reasons(cases, [v for v in Verdict if v.is_bad or v.is_open]):
-        shown = ", ".join(ids[:3]) + (f" and {len(ids) - 3} more" if len(ids) > 3 else "")
-        write(f"- {shown}: {reason}")
+    for reason, ids in reasons(cases, [v for v in Verdict if v.is_bad or v is Verdict.INCONCLUSIVE]):
+        write(f"- {', '.join(ids)}: {reason}")
+    idle = [replace(case, reason=case.reason.partition(NEEDS)[0]) for case in cases]
+    for reason, ids in reasons(idle, [Verdict.NOT_RUN]):
+        write(f"- not run: {', '.join(ids[:2])}{f' and {len(ids) - 2} more' if len(ids) > 2 else ''}: {reason}")
+    if any(NEEDS in case.reason for case in cases):
+        write(f"What each of these would take, with the commands that get it: {report / 'report.md'}")
     for measurement in config.stash[_SUITE].measurements.values():
         write(f"{measurement.network} on {measurement.dataset}: {measurement.resampling}.")
     write("")
     for line in summary_lines(cases, _totals()):
         write(line, bold=True)
-    write(f"report: {config.getoption('--report')}")
+    write(f"report: {report}")
 
 
 @pytest.hookimpl(trylast=True)

@@ -16,6 +16,7 @@ from scipy import stats
 from sdbench.errors import InputError
 
 Text = Annotated[str, Field(min_length=3)]
+Name = Annotated[str, Field(min_length=1)]
 Percent = Annotated[float, Field(allow_inf_nan=False)]
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+/-]+$")]
 
@@ -66,10 +67,10 @@ class ExpectedValue(_Record):
     id: Identifier
     task: Text
     quantity: Text
-    network: Text
-    trained_on: Text
-    dataset: Text
-    layer: str | None = None
+    network: Name
+    trained_on: Name
+    dataset: Name
+    layer: Name | None = None
     options: dict[str, float | bool | str] = {}
     values: dict[str, Percent]
     source: Source
@@ -95,10 +96,10 @@ class ExpectedValue(_Record):
 class Quantity(_Record):
     """One measured number that a claim speaks of: `name` is "shares.dynamic", "units.residual", ..."""
 
-    network: Text
-    trained_on: Text
-    dataset: Text
-    layer: Text
+    network: Name
+    trained_on: Name
+    dataset: Name
+    layer: Name
     name: Annotated[str, Field(pattern=r"^(shares|units)\.[a-z]+$")]
 
 

@@ -16,7 +16,7 @@ from sdbench.expected import Claim, Comparison, ExpectedValue, Quantity
 from sdbench.measure import LayerMeasurement, Measurement, measure
 from sdbench.statistics import Interval
 from sdbench.statistics.quantities import QUANTITIES, read_quantity
-from sdbench.verdict import Case, Compared, judge_claim, judge_value, not_run
+from sdbench.verdict import NEEDS, Case, Compared, judge_claim, judge_value, not_run
 from sdbench.zoo import model, model_names
 from sdbench.zoo.preparation import Preparation
 
@@ -72,12 +72,23 @@ class Suite:
 
     def run(self, record: ExpectedValue | Claim) -> Case:
         """The outcome of one case; *not run*, with the reason, where something it needs is not there."""
-        if reason := why_not(record):
+        if reason := why_not(record) or self._other_draws(record):
             return not_run(record, reason)
         try:
             return self._claim(record) if isinstance(record, Claim) else self._value(record)
         except AssetError as error:
             return not_run(record, str(error))
+
+    def _other_draws(self, record: ExpectedValue | Claim) -> str | None:
+        """Why a value recorded for one seed cannot be compared with this run's draws; None where it can."""
+        if isinstance(record, Claim) or "seed" not in record.options:
+            return None
+        if (self.seed, self.pairs, tuple(self.styles)) == (record.options["seed"], None, DEFAULT_STYLES):
+            return None
+        return (
+            f"recorded for seed {record.options['seed']}, every clip and the default styles, and this run draws otherwise"
+            f"{NEEDS}a run without --seed and --pairs"
+        )
 
     def _value(self, record: ExpectedValue) -> Case:
         assert record.layer is not None
@@ -147,7 +158,7 @@ def why_not(record: ExpectedValue | Claim) -> str | None:
         lacking.append(f"{record.quantity} is not measured by this version")
     if not lacking:
         return None
-    return "; ".join(dict.fromkeys(lacking)) + (f". It takes {'; '.join(record.needs)}" if record.needs else "")
+    return "; ".join(dict.fromkeys(lacking)) + (f"{NEEDS}{'; '.join(record.needs)}" if record.needs else "")
 
 
 def _in_words(greater: Quantity, lesser: Quantity) -> str:

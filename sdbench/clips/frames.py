@@ -25,7 +25,7 @@ def scaled_size(height: int, width: int, short_side: int, multiple: int = 4) -> 
 
 
 def resize_frame(frame: Frames, size: tuple[int, int]) -> Frames:
-    """A frame (H, W, 3) resized to `size` (height, width) by Pillow's bilinear filter, which averages when it shrinks."""
+    """A frame (H, W, 3) resized to `size` (height, width) by Pillow's bilinear filter (it averages when it shrinks)."""
     if frame.shape[:2] == size:
         return frame
     return np.asarray(Image.fromarray(frame).resize((size[1], size[0]), Image.Resampling.BILINEAR))

@@ -11,7 +11,7 @@ import jinja2
 
 from sdbench.report.content import Report
 from sdbench.report.markdown import measurement_sentence
-from sdbench.report.table import LEGEND, expected_lines, measured_lines, reasons, summary_lines
+from sdbench.report.table import LEGEND, expected_lines, measured_lines, reasons, summary_lines, tolerance_lines
 from sdbench.verdict import Verdict
 
 _ORDER = (
@@ -36,7 +36,7 @@ def render_html(report: Report, pictures: Sequence[Path]) -> str:
             "id": case.id,
             "measured": measured_lines(case),
             "expected": expected_lines(case),
-            "tolerance": sorted({f"±{width:.2f}" for width in (case.tolerance or {}).values()}),
+            "tolerance": tolerance_lines(case),
             "verdict": case.verdict.value,
             "bad": case.verdict.is_bad,
             "reason": case.reason,

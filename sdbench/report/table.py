@@ -33,7 +33,7 @@ def case_table(cases: Sequence[Case], style: str = "simple") -> str:
             case.id,
             newline.join(measured_lines(case)),
             newline.join(expected_lines(case)),
-            _numbers(case.tolerance, "±{:.2f}") if case.tolerance else "",
+            newline.join(tolerance_lines(case)),
             case.verdict.value,
             f"{case.seconds:.1f}" if case.measured is not None else "",
         )
@@ -49,9 +49,9 @@ def measured_lines(case: Case) -> list[str]:
     if case.kind.endswith("claim"):
         worst = min(case.measured, key=lambda words: case.measured[words] if case.measured else 0.0)
         return [f"margin {case.measured[worst]:+.1f}"]
-    lines = [_numbers(case.measured, "{:.1f}")]
+    lines = _numbers(case.measured, "{:.1f}")
     if case.interval:
-        lines.append(" ".join(f"{_short(n)} [{low:.1f}, {high:.1f}]" for n, (low, high) in case.interval.items()))
+        lines += _wrapped([f"{_short(n)} [{low:.1f}, {high:.1f}]" for n, (low, high) in case.interval.items()])
     return lines
 
 
@@ -59,7 +59,16 @@ def expected_lines(case: Case) -> list[str]:
     """The expected values of a case, or what it claims."""
     if case.kind.endswith("claim"):
         return ["every margin > 0"]
-    return [_numbers({n: v for n, v in case.expected.items() if isinstance(v, (int, float))}, "{:.1f}")]
+    return _numbers({n: v for n, v in case.expected.items() if isinstance(v, (int, float))}, "{:.1f}")
+
+
+def tolerance_lines(case: Case) -> list[str]:
+    """The half-widths of the bands of a case, said once where they are all the same."""
+    if not case.tolerance:
+        return [""]
+    if len(set(case.tolerance.values())) == 1:
+        return [f"±{next(iter(case.tolerance.values())):.2f}"]
+    return _numbers(case.tolerance, "±{:.2f}")
 
 
 def summary_lines(cases: Sequence[Case], totals: Totals) -> list[str]:
@@ -90,5 +99,9 @@ def _short(name: str) -> str:
     return _SHORT.get(name, name)
 
 
-def _numbers(values: dict[str, float], form: str) -> str:
-    return " ".join(f"{_short(name)} {form.format(value)}" for name, value in values.items())
+def _numbers(values: dict[str, float], form: str) -> list[str]:
+    return _wrapped([f"{_short(name)} {form.format(value)}" for name, value in values.items()])
+
+
+def _wrapped(parts: list[str], at_once: int = 5) -> list[str]:
+    return [" ".join(parts[i : i + at_once]) for i in range(0, len(parts), at_once)]

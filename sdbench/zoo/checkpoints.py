@@ -29,12 +29,22 @@ Reader = Callable[[Path], StateDict]
 _CONVERSION = "1"
 """Raise this when a reader changes what it answers, so that files converted before are not used."""
 
+
+def _latin1(text: str, encoding: str) -> bytes:
+    """What old pickles of arrays use `_codecs.encode` for, and no other encoding."""
+    if encoding != "latin1":
+        raise AssetError(f"the pickle encodes text as {encoding}; only arrays as latin1 are admitted")
+    return text.encode("latin1")
+
+
 _ARRAY_GLOBALS = {
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
-    # numpy 1 pickles name numpy.core, numpy 2 pickles numpy._core; both mean the same two functions.
+    # numpy 1 pickles name numpy.core, numpy 2 pickles numpy._core; both mean the same functions.
     **{(f"numpy.{core}.multiarray", "_reconstruct"): np.zeros(0).__reduce__()[0] for core in ("core", "_core")},
     **{(f"numpy.{core}.multiarray", "scalar"): np.float32(0).__reduce__()[0] for core in ("core", "_core")},
+    **{(f"numpy.{core}.numeric", "_frombuffer"): np.zeros(1).__reduce_ex__(5)[0] for core in ("core", "_core")},
+    ("_codecs", "encode"): _latin1,
 }
 
 

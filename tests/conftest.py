@@ -1,0 +1,56 @@
+"""What several tests share: a place for assets, and videos made on the spot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from sdbench.assets import AssetStore
+
+CONFORMANCE = Path(__file__).parent / "conformance"
+
+
+@pytest.fixture(scope="session")
+def store() -> AssetStore:
+    """The user's own asset store: what a package index serves is fetched once and kept."""
+    return AssetStore(quiet=True)
+
+
+def moving_squares(frames: int, height: int = 48, width: int = 64, seed: int = 0) -> np.ndarray:
+    """(frames, height, width, 3) uint8: coloured blocks that drift behind a bright square that moves."""
+    generator = np.random.default_rng(seed)
+    blocks = generator.integers(0, 180, (-(-height // 8), -(-width // 8), 3), dtype=np.uint8)
+    ground = blocks.repeat(8, axis=0).repeat(8, axis=1)[:height, :width]
+    clip = np.stack([np.roll(ground, (t, 2 * t), axis=(0, 1)) for t in range(frames)])
+    for t in range(frames):
+        top, left = (3 * t) % (height - 12), (2 * t) % (width - 12)
+        clip[t, top : top + 12, left : left + 12] = generator.integers(200, 256, 3)
+    return clip
+
+
+def write_video(path: Path, frames: np.ndarray, codec: str = "mpeg4") -> Path:
+    """Encode (T, H, W, 3) uint8 frames; the index stands in front, so that a cut-off file still opens."""
+    with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.height, stream.width, stream.pix_fmt = frames.shape[1], frames.shape[2], "yuv420p"
+        stream.bit_rate = 4_000_000
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.fixture
+def video_file(tmp_path: Path) -> Callable[..., Path]:
+    """Make a video file: video_file(name, frames=40, seed=0)."""
+
+    def make(name: str = "video.mp4", frames: int = 40, seed: int = 0) -> Path:
+        path = tmp_path / "videos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return write_video(path, moving_squares(frames, seed=seed))
+
+    return make
