@@ -118,7 +118,8 @@ def settle(
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    cases = sorted(config.stash[_CASES], key=lambda case: case.verdict is Verdict.NOT_RUN)
+    cases = config.stash[_CASES]
+    cases = sorted(cases, key=lambda case: case.verdict is Verdict.NOT_RUN)
     if not cases:
         return
     write = terminalreporter.write_line

@@ -107,8 +107,8 @@ def _first_seed(value: ExpectedValue, sample: dict[str, float]) -> ExpectedValue
             "values": {name: round(number, 3) for name, number in sample.items()},
             "tolerance": dict.fromkeys(sample, _SHARE_FLOOR),
             "tolerance_reason": (
-                f"with the same seed every draw is the same; {_SHARE_FLOOR} points are five times the 0.01 that another "
-                "number of threads may change"
+                f"with the same seed every draw is the same; {_SHARE_FLOOR} points are five times the 0.01 that "
+                "another number of threads may change"
             ),
         }
     )

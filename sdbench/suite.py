@@ -86,7 +86,7 @@ class Suite:
         if (self.seed, self.pairs, tuple(self.styles)) == (record.options["seed"], None, DEFAULT_STYLES):
             return None
         return (
-            f"recorded for seed {record.options['seed']}, every clip and the default styles, and this run draws otherwise"
+            f"recorded for seed {record.options['seed']}, every clip and the default styles; this run draws otherwise"
             f"{NEEDS}a run without --seed and --pairs"
         )
 

@@ -77,7 +77,7 @@ def test_missing_files_damaged_files_and_ids_given_twice(tmp_path: Path) -> None
         read_expected(tmp_path / "toy.json")
     path = write(tmp_path)
     (tmp_path / "again.json").write_text(path.read_text())
-    with pytest.raises(InputError, match="toy/value stands in .* an id must be unique"):
+    with pytest.raises(InputError, match=r"toy/value stands in .* an id must be unique"):
         read_all(tmp_path)
     path.write_text("{")
     with pytest.raises(InputError, match="is not a file of expected values"):

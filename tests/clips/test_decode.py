@@ -76,7 +76,7 @@ def test_an_unreadable_or_odd_frame_of_a_folder_is_named(tmp_path: Path) -> None
     for number, frame in enumerate(moving_squares(3)):
         Image.fromarray(frame).save(tmp_path / f"{number}.png")
     Image.fromarray(moving_squares(1, 40, 40)[0]).save(tmp_path / "1.png")
-    with pytest.raises(InputError, match="frame 1 of .* has 40 x 40 pixels, the ones before it 64 x 48"):
+    with pytest.raises(InputError, match=r"frame 1 of .* has 40 x 40 pixels, the ones before it 64 x 48"):
         frames_of(tmp_path)
     (tmp_path / "1.png").write_bytes(b"\x89PNG broken")
     with pytest.raises(InputError, match=r"frame .*1\.png cannot be read as a picture"):

@@ -76,7 +76,7 @@ def test_unknown_layers_are_named_with_their_neighbours() -> None:
 def test_a_submodule_that_does_not_run_is_named() -> None:
     module = nn.Sequential(nn.ReLU())
     module[0].idle = nn.ReLU()
-    with pytest.raises(InputError, match="'0.idle' exists but did not run"):
+    with pytest.raises(InputError, match=r"'0.idle' exists but did not run"):
         units(module, {"video": VIDEO}, ["0.idle"])
 
 

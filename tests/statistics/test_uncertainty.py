@@ -13,8 +13,8 @@ UNITS = 24
 def video(generator: np.random.Generator, clips: int, dynamic: float, static: float, within: float) -> Moments:
     """Sums of one video: each clip gives one pair of each factor, and clips of a video resemble each other.
 
-    Every unit is a sum of a dynamic, a static and a residual part with variances `dynamic`, `static` and the rest of 1, of
-    which the fraction 1 - `within` is common to the clips of the video.
+    Every unit is a sum of a dynamic, a static and a residual part with variances `dynamic`, `static` and the rest of 1,
+    of which the fraction 1 - `within` is common to the clips of the video.
     """
 
     def part() -> np.ndarray:

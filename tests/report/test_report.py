@@ -1,0 +1,128 @@
+"""Reports: complete, valid, and readable."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from sdbench.report import Report, Totals, case_table, describe_environment, summary_lines, write_report
+from sdbench.report.table import reasons
+from sdbench.verdict import Case, Verdict
+
+VALUE = Case(
+    id="action/layerwise/net/data/stage5",
+    kind="published value",
+    verdict=Verdict.DEVIATES,
+    measured={"dynamic": 20.04, "static": 40.06},
+    expected={"dynamic": 25.0, "static": 40.0},
+    tolerance={"dynamic": 2.05, "static": 2.05},
+    interval={"dynamic": (19.0, 21.0), "static": (39.0, 41.0)},
+    reason="outside the band: dynamic <20.0>",
+    seconds=12.34,
+)
+IDLE = Case(
+    id="vos/unitwise/net/data/fusion5",
+    kind="published value",
+    verdict=Verdict.NOT_RUN,
+    measured=None,
+    expected={"dynamic": 1.0},
+    tolerance={"dynamic": 5.0},
+    interval=None,
+    reason="weights are not part of this version",
+)
+CLAIM = Case(
+    id="claim/toy",
+    kind="claim",
+    verdict=Verdict.HOLDS,
+    measured={"a > b": 3.0, "c > d": 1.0},
+    expected={"a > b": "> 0", "c > d": "> 0"},
+    tolerance=None,
+    interval=None,
+    reason="narrowest: c > d by 1.0 points",
+)
+CASES = [VALUE, IDLE, CLAIM]
+LAYERS = {
+    "net on clips": {
+        name: {
+            "shares": {"dynamic": 20.0, "static": 40.0, "residual": 40.0},
+            "units": {"dynamic": 0.0, "static": 80.0, "joint": 10.0, "residual": 10.0, "dead": 0.0},
+        }
+        for name in ("first", "second")
+    }
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    report = Report({"seed": 0, "packages": {"torch": "2"}, "gpus": []}, CASES, Totals(40, 7), [], LAYERS)
+    write_report(report, tmp_path / "latest")
+    return tmp_path / "latest"
+
+
+def test_json_has_the_fixed_fields(folder: Path) -> None:
+    content = json.loads((folder / "report.json").read_text())
+    assert content["environment"]["seed"] == 0
+    for case in content["cases"]:
+        assert {"id", "verdict", "measured", "expected", "tolerance", "interval", "reason", "seconds"} <= case.keys()
+    assert [case["verdict"] for case in content["cases"]] == ["deviates", "not run", "holds"]
+    assert content["cases"][0]["interval"]["dynamic"] == [19.0, 21.0]
+    assert content["cases"][1]["measured"] is None
+
+
+def test_markdown_and_html_tell_the_same(folder: Path) -> None:
+    markdown, html = ((folder / name).read_text() for name in ("report.md", "report.html"))
+    for text in (markdown, html):
+        assert "1 of 40 published results and 0 of 7 published claims were measured." in text
+        for case in CASES:
+            assert case.id in text
+            assert case.verdict.value in text
+        assert "What went wrong" in text
+    assert "dynamic &lt;20.0&gt;" in html, "what comes from outside is escaped"
+    assert "layers-net-on-clips.png" in markdown
+    assert "data:image/png;base64," in html
+
+
+def test_the_picture_is_a_picture(folder: Path) -> None:
+    with Image.open(folder / "layers-net-on-clips.png") as picture:
+        assert picture.size[0] > 500
+
+
+def test_a_second_report_replaces_the_first(folder: Path) -> None:
+    write_report(Report({}, [CLAIM], Totals(40, 7)), folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["report.html", "report.json", "report.md"]
+    assert len(json.loads((folder / "report.json").read_text())["cases"]) == 1
+
+
+def test_the_table_shows_values_intervals_and_gaps() -> None:
+    table = case_table(CASES)
+    assert "D 20.0 S 40.1" in table
+    assert "D [19.0, 21.0] S [39.0, 41.0]" in table
+    assert "±2.05" in table
+    assert "margin +1.0" in table
+    (idle,) = [line for line in table.splitlines() if "not run" in line]
+    assert " - " in idle
+
+
+def test_the_summary_counts_all_that_was_published() -> None:
+    first, second = summary_lines(CASES, Totals(40, 7))
+    assert first == "1 of 40 published results and 0 of 7 published claims were measured."
+    assert second == "3 cases: 1 deviates, 1 holds, 1 not run."
+    assert reasons(CASES, [Verdict.NOT_RUN]) == [(IDLE.reason, [IDLE.id])]
+
+
+def test_the_environment_names_what_a_number_depends_on(tmp_path: Path) -> None:
+    found = describe_environment(tmp_path, ["pytest", "benchmarks", "-k", "a b"])
+    assert found["revision"] == "not a git checkout"
+    assert found["command"] == "pytest benchmarks -k 'a b'"
+    assert found["packages"]["torch"]
+    assert found["cores"] >= 1
+
+
+def test_reports_statistics_and_verdicts_need_no_torch() -> None:
+    code = "import sys, sdbench, sdbench.report, sdbench.verdict, sdbench.expected; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
