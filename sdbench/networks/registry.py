@@ -10,6 +10,7 @@ from sdbench.errors import InputError, unknown_name
 from sdbench.networks.action.i3d_inception import I3DInception
 from sdbench.networks.action.resnet3d import c2d, fast_r50, i3d, i3d_nln, slow_r50
 from sdbench.networks.action.slowfast import slowfast_r50_4x16, slowfast_r50_8x8, slowfast_r50_16x8
+from sdbench.networks.action.x3d import x3d, x3d_l
 from sdbench.networks.reading import VideoNetwork
 from sdbench.networks.shots.transnetv2 import TransNetV2
 
@@ -25,6 +26,10 @@ _BUILDERS: dict[str, Callable[..., VideoNetwork]] = {
     "slowfast_r50_4x16": slowfast_r50_4x16,
     "slowfast_r50_8x8": slowfast_r50_8x8,
     "transnetv2": TransNetV2,
+    "x3d_l": x3d_l,
+    "x3d_m": x3d,
+    "x3d_s": x3d,
+    "x3d_xs": x3d,
 }
 
 
