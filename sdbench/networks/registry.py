@@ -8,12 +8,33 @@ from typing import Any
 
 from sdbench.errors import InputError, unknown_name
 from sdbench.networks.action.i3d_inception import I3DInception
+from sdbench.networks.action.mvit import mvit_b_16x4
+from sdbench.networks.action.resnet3d import c2d, fast_r50, i3d, i3d_nln, slow_r50
+from sdbench.networks.action.slowfast import slowfast_r50_4x16, slowfast_r50_8x8, slowfast_r50_16x8
+from sdbench.networks.action.timesformer import timesformer_8x32, timesformer_16x8
+from sdbench.networks.action.x3d import x3d, x3d_l
 from sdbench.networks.reading import VideoNetwork
 from sdbench.networks.shots.transnetv2 import TransNetV2
 
 _BUILDERS: dict[str, Callable[..., VideoNetwork]] = {
+    "c2d": c2d,
+    "fast_r50_8x8": fast_r50,
+    "i3d": i3d,
     "i3d_inception": I3DInception,
+    "i3d_nln": i3d_nln,
+    "mvit_b_16x4": mvit_b_16x4,
+    "slow_r50_4x16": slow_r50,
+    "slow_r50_8x8": slow_r50,
+    "slowfast_r50_16x8": slowfast_r50_16x8,
+    "slowfast_r50_4x16": slowfast_r50_4x16,
+    "slowfast_r50_8x8": slowfast_r50_8x8,
+    "timesformer_16x8": timesformer_16x8,
+    "timesformer_8x32": timesformer_8x32,
     "transnetv2": TransNetV2,
+    "x3d_l": x3d_l,
+    "x3d_m": x3d,
+    "x3d_s": x3d,
+    "x3d_xs": x3d,
 }
 
 

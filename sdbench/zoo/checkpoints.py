@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from sdbench.assets.files import atomic_path, sha256_of
 from sdbench.errors import AssetError
+from sdbench.zoo.pytorchvideo import from_pytorchvideo as from_pytorchvideo  # noqa: PLC0414 - callers find it here
 
 StateDict = dict[str, Tensor]
 Reader = Callable[[Path], StateDict]
