@@ -10,8 +10,10 @@ from sdbench.errors import InputError, unknown_name
 from sdbench.networks.action.i3d_inception import I3DInception
 from sdbench.networks.reading import VideoNetwork
 from sdbench.networks.shots.transnetv2 import TransNetV2
+from sdbench.networks.vos.fusionseg import FusionSeg
 
 _BUILDERS: dict[str, Callable[..., VideoNetwork]] = {
+    "fusionseg": FusionSeg,
     "i3d_inception": I3DInception,
     "transnetv2": TransNetV2,
 }
