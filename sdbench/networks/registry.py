@@ -11,10 +11,12 @@ from sdbench.networks.action.i3d_inception import I3DInception
 from sdbench.networks.reading import VideoNetwork
 from sdbench.networks.shots.transnetv2 import TransNetV2
 from sdbench.networks.vos.fusionseg import FusionSeg
+from sdbench.networks.vos.matnet import MATNet
 
 _BUILDERS: dict[str, Callable[..., VideoNetwork]] = {
     "fusionseg": FusionSeg,
     "i3d_inception": I3DInception,
+    "matnet": MATNet,
     "transnetv2": TransNetV2,
 }
 
