@@ -12,11 +12,14 @@ from sdbench.networks.reading import VideoNetwork
 from sdbench.networks.shots.transnetv2 import TransNetV2
 from sdbench.networks.vos.fusionseg import FusionSeg
 from sdbench.networks.vos.matnet import MATNet
+from sdbench.networks.vos.rtnet import RTNet, RTNet34
 
 _BUILDERS: dict[str, Callable[..., VideoNetwork]] = {
     "fusionseg": FusionSeg,
     "i3d_inception": I3DInception,
     "matnet": MATNet,
+    "rtnet": RTNet,
+    "rtnet34": RTNet34,
     "transnetv2": TransNetV2,
 }
 
