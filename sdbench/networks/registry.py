@@ -15,14 +15,21 @@ from sdbench.networks.action.timesformer import timesformer_8x32, timesformer_16
 from sdbench.networks.action.x3d import x3d, x3d_l
 from sdbench.networks.reading import VideoNetwork
 from sdbench.networks.shots.transnetv2 import TransNetV2
+from sdbench.networks.vos.fusionseg import FusionSeg
+from sdbench.networks.vos.matnet import MATNet
+from sdbench.networks.vos.rtnet import RTNet, RTNet34
 
 _BUILDERS: dict[str, Callable[..., VideoNetwork]] = {
     "c2d": c2d,
     "fast_r50_8x8": fast_r50,
+    "fusionseg": FusionSeg,
     "i3d": i3d,
     "i3d_inception": I3DInception,
     "i3d_nln": i3d_nln,
+    "matnet": MATNet,
     "mvit_b_16x4": mvit_b_16x4,
+    "rtnet": RTNet,
+    "rtnet34": RTNet34,
     "slow_r50_4x16": slow_r50,
     "slow_r50_8x8": slow_r50,
     "slowfast_r50_16x8": slowfast_r50_16x8,
