@@ -17,7 +17,7 @@ def _install(session: nox.Session, extra: str) -> None:
 def reproduce(session: nox.Session) -> None:
     """Run the benchmark suite and write the report; arguments go to pytest (-k vos, --seed 1, --strict, ...)."""
     _install(session, "benchmark")
-    session.run("pytest", "benchmarks", *session.posargs)
+    session.run("pytest", "benchmarks", "--benchmark-quiet", "-rfE", *session.posargs)
 
 
 @nox.session

@@ -104,7 +104,7 @@ def test_every_recorded_value_can_be_traced() -> None:
     assert len({value.source.commit for value in recorded}) >= 1
     for value in recorded:
         assert value.id.startswith(f"packaged/{value.network}/{value.layer}/")
-        assert max(value.tolerance.values()) < 50, f"{value.id} could not fail"
+        assert max(value.tolerance.values()) < 25, f"{value.id} could not fail"
 
 
 def test_the_tolerance_of_a_spread() -> None:

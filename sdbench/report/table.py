@@ -103,5 +103,5 @@ def _numbers(values: dict[str, float], form: str) -> list[str]:
     return _wrapped([f"{_short(name)} {form.format(value)}" for name, value in values.items()])
 
 
-def _wrapped(parts: list[str], at_once: int = 5) -> list[str]:
+def _wrapped(parts: list[str], at_once: int = 3) -> list[str]:
     return [" ".join(parts[i : i + at_once]) for i in range(0, len(parts), at_once)]
