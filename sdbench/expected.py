@@ -71,7 +71,7 @@ class ExpectedValue(_Record):
     trained_on: Name
     dataset: Name
     layer: Name | None = None
-    options: dict[str, float | bool | str] = {}
+    options: dict[str, int | float | bool | str] = {}
     values: dict[str, Percent]
     source: Source
     uncertainty: Annotated[float, Field(ge=0, allow_inf_nan=False)]
