@@ -22,6 +22,9 @@ from sdbench.verdict import NEEDS, Case, Verdict
 ROOT = Path(__file__).parents[1]
 VALUES, CLAIMS = read_all(ROOT / "expected")
 
+_MOST_REASONS = 4
+"""So many reasons for not running are shown at the end of a run; the report has them all."""
+
 _SUITE = pytest.StashKey[Suite]()
 _CASES = pytest.StashKey[list[Case]]()
 
@@ -130,11 +133,12 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     write(LEGEND + ". Cases of one network share one measurement: seconds are its own.")
     for reason, ids in reasons(cases, [v for v in Verdict if v.is_bad or v is Verdict.INCONCLUSIVE]):
         write(f"- {', '.join(ids)}: {reason}")
-    idle = [replace(case, reason=case.reason.partition(NEEDS)[0]) for case in cases]
-    for reason, ids in reasons(idle, [Verdict.NOT_RUN]):
-        write(f"- not run: {', '.join(ids[:2])}{f' and {len(ids) - 2} more' if len(ids) > 2 else ''}: {reason}")
-    if any(NEEDS in case.reason for case in cases):
-        write(f"What each of these would take, with the commands that get it: {report / 'report.md'}")
+    idle = reasons([replace(case, reason=case.reason.partition(NEEDS)[0]) for case in cases], [Verdict.NOT_RUN])
+    for reason, ids in idle[:_MOST_REASONS]:
+        write(f"- not run: {ids[0]}{f' and {len(ids) - 1} more' if len(ids) > 1 else ''}: {reason}")
+    if idle:
+        more = f"{len(idle) - _MOST_REASONS} more reasons, and " if len(idle) > _MOST_REASONS else ""
+        write(f"- {more}what each case would take, with the commands that get it: {report / 'report.md'}")
     for measurement in config.stash[_SUITE].measurements.values():
         write(f"{measurement.network} on {measurement.dataset}: {measurement.resampling}.")
     write("")

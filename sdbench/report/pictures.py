@@ -33,7 +33,7 @@ def layers_picture(title: str, layers: Mapping[str, Mapping[str, Mapping[str, fl
         values = [layers[layer]["shares"][name] for layer in names]
         shares.plot(positions, values, marker="o", color=_COLOURS[name], label=name)
     shares.set_ylabel("share of the layer (%)")
-    shares.set_ylim(0, 60)
+    shares.set_ylim(bottom=0)
     shares.grid(axis="y", alpha=0.3)
     shares.legend(ncols=3, loc="upper center", frameon=False)
     bottom = [0.0] * len(names)
