@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import torch
 
 from sdbench.assets.store import AssetStore
 from sdbench.clips.style import DEFAULT_STYLES
@@ -14,11 +16,16 @@ from sdbench.datasets import Dataset, packaged_videos
 from sdbench.errors import AssetError, unknown_name
 from sdbench.expected import Claim, Comparison, ExpectedValue, Quantity
 from sdbench.measure import LayerMeasurement, Measurement, measure
+from sdbench.networks import build, network_names
 from sdbench.statistics import Interval
-from sdbench.statistics.quantities import QUANTITIES, read_quantity
+from sdbench.statistics.quantities import QUANTITIES, Reading, read_quantity
 from sdbench.verdict import NEEDS, Case, Compared, judge_claim, judge_value, not_run
 from sdbench.zoo import model, model_names
+from sdbench.zoo.complexity import complexity
 from sdbench.zoo.preparation import Preparation
+
+COMPLEXITY = "complexity"
+"""The quantity of an architecture's size and work, which needs neither weights nor videos."""
 
 DATASETS: dict[str, Callable[[Preparation, AssetStore], Dataset]] = {"packaged": packaged_videos}
 """Data sets that can be measured without anything of the user's own."""
@@ -91,6 +98,8 @@ class Suite:
         )
 
     def _value(self, record: ExpectedValue) -> Case:
+        if record.quantity == COMPLEXITY:
+            return _judge_complexity(record)
         assert record.layer is not None
         found = self.measurement(record.network, record.dataset)
         layer = found.layer(record.layer)
@@ -130,6 +139,16 @@ def imbalance(layer: LayerMeasurement) -> float:
     return 100 * abs(static - dynamic) / (static + dynamic) if static + dynamic else 0.0
 
 
+def _judge_complexity(record: ExpectedValue) -> Case:
+    """Size and work of an architecture; a count has no spread, so its interval is a point."""
+    started = time.perf_counter()
+    frames, side = int(record.options["frames"]), int(record.options["side"])
+    counted = complexity(build(record.network), {"video": torch.zeros(1, 3, frames, side, side)})
+    values = {"parameters_m": counted.parameters_m, "gflops": counted.gflops}
+    reading = Reading(values, {name: Interval(value, value) for name, value in values.items()})
+    return replace(judge_value(record, reading, pairs=0), seconds=time.perf_counter() - started)
+
+
 def layer_values(found: Measurement) -> dict[str, dict[str, dict[str, float]]]:
     """Layer -> "shares" and "units" -> name -> percent: the numbers of a measurement for pictures and files."""
     return {
@@ -146,6 +165,8 @@ def why_not(record: ExpectedValue | Claim) -> str | None:
     """Why a case cannot run with this version, in one sentence with what it would need; None where it can."""
     if isinstance(record, Claim):
         asked = [(q.network, q.trained_on, q.dataset) for c in record.comparisons for q in (c.greater, c.lesser)]
+    elif record.quantity == COMPLEXITY:
+        return None if record.network in network_names() else f"network {record.network} is not part of this version"
     else:
         asked = [(record.network, record.trained_on, record.dataset)]
     lacking: list[str] = []

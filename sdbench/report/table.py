@@ -11,6 +11,9 @@ from tabulate import tabulate
 from sdbench.verdict import Case, Verdict
 
 _SHORT = {"dynamic": "D", "static": "S", "joint": "J", "residual": "R", "dead": "dead"}
+_FINE = 0.02
+"""Below this tolerance one decimal would hide what is compared."""
+
 LEGEND = "D dynamic, S static, J joint, R residual, dead: units that never change; all in percent"
 
 
@@ -49,9 +52,11 @@ def measured_lines(case: Case) -> list[str]:
     if case.kind.endswith("claim"):
         worst = min(case.measured, key=lambda words: case.measured[words] if case.measured else 0.0)
         return [f"margin {case.measured[worst]:+.1f}"]
-    lines = _numbers(case.measured, "{:.1f}")
-    if case.interval:
-        lines += _wrapped([f"{_short(n)} [{low:.1f}, {high:.1f}]" for n, (low, high) in case.interval.items()])
+    digits = _digits(case)
+    lines = _numbers(case.measured, digits)
+    if case.interval and any(high > low for low, high in case.interval.values()):
+        limits = case.interval.items()
+        lines += _wrapped([f"{_short(n)} [{low:.{digits}f}, {high:.{digits}f}]" for n, (low, high) in limits])
     return lines
 
 
@@ -59,7 +64,7 @@ def expected_lines(case: Case) -> list[str]:
     """The expected values of a case, or what it claims."""
     if case.kind.endswith("claim"):
         return ["every margin > 0"]
-    return _numbers({n: v for n, v in case.expected.items() if isinstance(v, (int, float))}, "{:.1f}")
+    return _numbers({n: v for n, v in case.expected.items() if isinstance(v, (int, float))}, _digits(case))
 
 
 def tolerance_lines(case: Case) -> list[str]:
@@ -68,7 +73,12 @@ def tolerance_lines(case: Case) -> list[str]:
         return [""]
     if len(set(case.tolerance.values())) == 1:
         return [f"±{next(iter(case.tolerance.values())):.2f}"]
-    return _numbers(case.tolerance, "±{:.2f}")
+    return _numbers(case.tolerance, max(2, _digits(case)), "±")
+
+
+def _digits(case: Case) -> int:
+    """How many decimals tell a value from the edge of its band."""
+    return 3 if case.tolerance and min(case.tolerance.values()) < _FINE else 1
 
 
 def summary_lines(cases: Sequence[Case], totals: Totals) -> list[str]:
@@ -99,8 +109,8 @@ def _short(name: str) -> str:
     return _SHORT.get(name, name)
 
 
-def _numbers(values: dict[str, float], form: str) -> list[str]:
-    return _wrapped([f"{_short(name)} {form.format(value)}" for name, value in values.items()])
+def _numbers(values: dict[str, float], digits: int, sign: str = "") -> list[str]:
+    return _wrapped([f"{_short(name)} {sign}{value:.{digits}f}" for name, value in values.items()])
 
 
 def _wrapped(parts: list[str], at_once: int = 3) -> list[str]:
