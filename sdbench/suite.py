@@ -24,6 +24,8 @@ from sdbench.zoo import model, model_names
 from sdbench.zoo.complexity import complexity
 from sdbench.zoo.preparation import Preparation
 
+_SINGULAR = {"shares": "share", "units": "units"}
+
 COMPLEXITY = "complexity"
 """The quantity of an architecture's size and work, which needs neither weights nor videos."""
 
@@ -127,8 +129,7 @@ class Suite:
         if name == "imbalance":
             return imbalance(layer), None
         reading = read_quantity(kind, layer.estimate, layer.intervals)
-        singular = {"shares": "share", "units": "units"}[kind]
-        replicates = layer.intervals.replicates[f"{singular}.{name}"] if layer.intervals else None
+        replicates = layer.intervals.replicates[f"{_SINGULAR[kind]}.{name}"] if layer.intervals else None
         return reading.values[name], replicates
 
 
@@ -186,7 +187,8 @@ def _in_words(greater: Quantity, lesser: Quantity) -> str:
     """The inequality, with what both sides share said once."""
 
     def side(quantity: Quantity, other: Quantity) -> str:
-        parts = [quantity.name.replace(".", " ")]
+        kind, name = quantity.name.split(".")
+        parts = [f"{name} {_SINGULAR[kind]}"]
         for word, own, others in (
             ("in", quantity.layer, other.layer),
             ("of", quantity.network, other.network),

@@ -35,7 +35,7 @@ def layers_picture(title: str, layers: Mapping[str, Mapping[str, Mapping[str, fl
     shares.set_ylabel("share of the layer (%)")
     shares.set_ylim(bottom=0)
     shares.grid(axis="y", alpha=0.3)
-    shares.legend(ncols=3, loc="upper center", frameon=False)
+    shares.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     bottom = [0.0] * len(names)
     for name in CLASS_NAMES:
         values = [layers[layer]["units"][name] for layer in names]
@@ -44,7 +44,7 @@ def layers_picture(title: str, layers: Mapping[str, Mapping[str, Mapping[str, fl
             bottom = [low + value for low, value in zip(bottom, values, strict=True)]
     units.set_ylabel("units by class (%)")
     units.set_ylim(0, 100)
-    units.legend(ncols=1, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    units.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     units.set_xticks(positions, names, rotation=45, ha="right", fontsize=8)
     for axes in (shares, units):
         axes.spines[["top", "right"]].set_visible(False)
