@@ -104,20 +104,23 @@ def _list(options: argparse.Namespace) -> None:
 
 
 def _list_networks() -> str:
-    from sdbench.zoo import model, model_names
+    from sdbench.zoo import models
 
-    models = [model(name) for name in model_names()]
-    rows = [
-        (m.name, m.task, m.trained_on, f"{m.preparation.frames} frames, {m.preparation.size}", m.asset) for m in models
-    ]
+    rows = []
+    for known in models():
+        fed = known.preparation
+        shown = f"{fed.frames} frames, {fed.size}" if fed else "-"
+        rows.append((known.name, known.task, known.trained_on, shown, known.asset))
     return tabulate(rows, headers=("network", "task", "trained on", "input", "weights"))
 
 
 def _list_layers() -> str:
-    from sdbench.networks import build
-    from sdbench.zoo import model_names
+    import torch
 
-    return "\n".join(f"{name}: {', '.join(build(name).layers)}" for name in model_names())
+    from sdbench.zoo import model, model_names
+
+    with torch.device("meta"):  # names need no weights
+        return "\n".join(f"{name}: {', '.join(model(name).build().layers)}" for name in model_names())
 
 
 def _list_styles() -> str:
@@ -197,7 +200,7 @@ def _measure(options: argparse.Namespace) -> None:
     known = model(options.network)
     check_layers(options.network, options.layers)
     store = AssetStore()
-    videos = folder_of_videos(options.folder, known.preparation, store, options.skip_unusable)
+    videos = folder_of_videos(options.folder, known.known_preparation(), store, options.skip_unusable)
     found = measure(
         options.network,
         videos,
