@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sdbench.assets.store import AssetStore
-from sdbench.errors import InputError
+from sdbench.errors import AssetError, InputError
 from sdbench.networks.reading import VideoNetwork
 from sdbench.zoo.checkpoints import load_state, read_checkpoint, read_converted
 from sdbench.zoo.preparation import Preparation
@@ -31,7 +31,15 @@ def load(
     if weights is None:
         store = store or AssetStore()
         path = store.path(known.asset)
-        state = read_converted(path, known.architecture, store.folder / "converted")
+        try:
+            state = read_converted(path, known.architecture, store.folder / "converted")
+        except AssetError as error:
+            if seen := store.seen(known.asset):
+                raise AssetError(
+                    f"{error}; its hash was first seen on {seen.first_seen}: if the file came damaged, delete it and "
+                    f"its record in {store.lock.path}"
+                ) from None
+            raise
     else:
         path = Path(weights)
         if not path.is_file():

@@ -30,9 +30,8 @@ _INSIDE = (
 )
 
 
-_RESIDUAL = re.compile(
-    r"(?:model\.)?blocks\.\d+\.(?:conv|norm|proj|res_blocks|multipathway_blocks|multipathway_fusion)\..+"
-)
+# Not `proj`: MViT has one in some of its blocks.
+_RESIDUAL = re.compile(r"(?:model\.)?blocks\.\d+\.(?:conv|norm|res_blocks|multipathway_blocks|multipathway_fusion)\..+")
 
 
 def is_pytorchvideo(names: Iterable[str]) -> bool:

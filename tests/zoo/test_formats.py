@@ -184,6 +184,14 @@ def test_safetensors_are_read_whatever_their_ending(tmp_path: Path) -> None:
     assert all(torch.equal(read[name], value) for name, value in state.items())
 
 
+@pytest.mark.parametrize("network", ["mvit_b_16x4", "x3d_l"])
+def test_our_own_names_are_kept(tmp_path: Path, network: str) -> None:
+    state = small_state(network)
+    write_pyth(state, tmp_path / "weights.pyth")
+    loaded = sdbench.load(network, weights=tmp_path / "weights.pyth").state_dict()
+    assert all(torch.equal(loaded[name], value) for name, value in state.items())
+
+
 def test_c2d_of_pytorchvideo_counts_its_pooling_as_a_block(tmp_path: Path) -> None:
     module = build("c2d")
     fill_state_dict(module, 0)
@@ -231,7 +239,9 @@ def test_weights_of_another_network_are_refused(tmp_path: Path, writer: Callable
     writer(state, tmp_path / file, *(("i3d",) if writer is write_caffe2 else ()))
     with pytest.raises(AssetError, match=r"does not fit X3D.*missing s1.*it seems to be a checkpoint of another"):
         sdbench.load("x3d_xs", weights=tmp_path / file)
-    with pytest.raises(AssetError, match=r"6[05] missing, 0 left over.*missing s3.pathway0_nonlocal1.conv_theta.weight"):
+    with pytest.raises(
+        AssetError, match=r"6[05] missing, 0 left over.*missing s3.pathway0_nonlocal1.conv_theta.weight"
+    ):
         sdbench.load("i3d_nln", weights=tmp_path / file)
 
 
