@@ -244,8 +244,10 @@ class AssetStore:
             fetch_url(asset.source.url, part, self.quiet)
             try:
                 self._take(asset, part, "download")
-            finally:
+            except AssetError:  # not after Ctrl-C: what came is then still good
                 forget(part)
+                raise
+            forget(part)
 
     def _take(self, asset: Asset, file: Path, by: Literal["download", "hand"]) -> Path:
         """Hold `file` to the lock file, or record it there, and put it (or, of a user's file, a copy) in its place."""

@@ -307,6 +307,9 @@ def test_one_architecture_has_several_weights() -> None:
     assert model("slow_r50_8x8", "ssv2").build().state_dict()["head.projection.bias"].shape == (174,)
     assert model("fast_r50_8x8", "diving48").build().state_dict()["head.projection.bias"].shape == (48,)
     assert model("slowfast_r50_16x8_multigrid").architecture == "slowfast_r50_16x8"
+    video = torch.zeros(1, 3, 4, 32, 32)
+    lengths = {name: dict(model(name).build().trace(video))["stage5"].shape[2] for name in ("c2d", "c2d_nopool")}
+    assert lengths == {"c2d": 2, "c2d_nopool": 4}
     with pytest.raises(InputError, match=r"no weights of x3d_xs trained on 'ssv2' are known; known: kinetics400"):
         model("x3d_xs", "ssv2")
     with pytest.raises(InputError, match="how x3d_xs is fed is not part of this version"):
