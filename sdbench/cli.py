@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tabulate import tabulate
 
 from sdbench import __version__
-from sdbench.errors import InputError, SdbenchError
+from sdbench.errors import AssetError, InputError, SdbenchError
 
 if TYPE_CHECKING:
     from sdbench.expected import Claim, ExpectedValue
@@ -52,7 +52,10 @@ def _parser() -> argparse.ArgumentParser:
 
     fetching = commands.add_parser("fetch", help="download and verify assets")
     fetching.add_argument(
-        "names", nargs="*", metavar="NAME", help="assets as `sdbench list assets` names them (default: all)"
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="assets as `sdbench list assets` names them, or groups of them: packaged (the default), action, vos",
     )
     fetching.add_argument(
         "--from", dest="file", type=Path, help="take the one asset NAME from this local file or archive"
@@ -104,20 +107,23 @@ def _list(options: argparse.Namespace) -> None:
 
 
 def _list_networks() -> str:
-    from sdbench.zoo import model, model_names
+    from sdbench.zoo import models
 
-    models = [model(name) for name in model_names()]
-    rows = [
-        (m.name, m.task, m.trained_on, f"{m.preparation.frames} frames, {m.preparation.size}", m.asset) for m in models
-    ]
+    rows = []
+    for known in models():
+        fed = known.preparation
+        shown = f"{fed.frames} frames, {fed.size}" if fed else "-"
+        rows.append((known.name, known.task, known.trained_on, shown, known.asset))
     return tabulate(rows, headers=("network", "task", "trained on", "input", "weights"))
 
 
 def _list_layers() -> str:
-    from sdbench.networks import build
-    from sdbench.zoo import model_names
+    import torch
 
-    return "\n".join(f"{name}: {', '.join(build(name).layers)}" for name in model_names())
+    from sdbench.zoo import model, model_names
+
+    with torch.device("meta"):  # names need no weights
+        return "\n".join(f"{name}: {', '.join(model(name).build().layers)}" for name in model_names())
 
 
 def _list_styles() -> str:
@@ -127,15 +133,23 @@ def _list_styles() -> str:
 
 
 def _list_assets() -> str:
-    from sdbench.assets import AssetStore, DistributionMember
+    from sdbench.assets import AssetStore, DistributionMember, Url
 
     store = AssetStore()
     rows = []
     for asset in store.manifest.assets:
-        origin = asset.source.requirement if isinstance(asset.source, DistributionMember) else "by hand"
+        size = asset.bytes
+        if isinstance(asset.source, DistributionMember):
+            origin = asset.source.requirement
+        elif isinstance(asset.source, Url):
+            origin = {"direct": "download", "browser": "by browser"}.get(asset.source.how, asset.source.how)
+            size = seen.bytes if (seen := store.seen(asset.name)) else None
+        else:
+            origin = "by hand"
         state = "here" if store.is_present(asset.name) else "not here"
-        rows.append((asset.name, f"{asset.bytes / 1e6:.1f} MB", origin, state, asset.license))
-    return tabulate(rows, headers=("asset", "size", "from", "state", "licence")) + f"\nin {store.folder}"
+        shown = f"{size / 1e6:.1f} MB" if size else "-"
+        rows.append((asset.name, asset.group, shown, origin, state, asset.license))
+    return tabulate(rows, headers=("asset", "group", "size", "from", "state", "licence")) + f"\nin {store.folder}"
 
 
 def _list_cases() -> str:
@@ -179,10 +193,20 @@ def _fetch(options: argparse.Namespace) -> None:
                 f"--from takes exactly one asset; got {len(options.names)}: sdbench fetch NAME --from FILE"
             )
         store.add(options.names[0], options.file)
-    names = options.names or store.manifest.names
+    groups = [name for name in options.names or ["packaged"] if name in store.manifest.groups]
+    names = [name for name in options.names if name not in groups]
     store.fetch(names)
-    for name in names:
+    lacking: dict[str, str] = {}
+    for group in groups:
+        lacking |= store.fetch_group(group)
+        names += [name for name in store.manifest.group(group) if name not in lacking]
+    for name in dict.fromkeys(names):
         print(f"{name}: {store.path(name)}")
+    for name, reason in lacking.items():
+        print(f"{name}: not here: {reason}")
+    failed = [name for name in lacking if not store.why_by_hand(name)]
+    if failed:
+        raise AssetError(f"{', '.join(failed)} could not be fetched (why is said above); retry: sdbench fetch NAME")
 
 
 def _measure(options: argparse.Namespace) -> None:
@@ -197,7 +221,7 @@ def _measure(options: argparse.Namespace) -> None:
     known = model(options.network)
     check_layers(options.network, options.layers)
     store = AssetStore()
-    videos = folder_of_videos(options.folder, known.preparation, store, options.skip_unusable)
+    videos = folder_of_videos(options.folder, known.known_preparation(), store, options.skip_unusable)
     found = measure(
         options.network,
         videos,

@@ -29,7 +29,6 @@ from sdbench.clips.style import DEFAULT_STYLES, Painter, check_styles
 from sdbench.datasets.clip import Clip, Dataset
 from sdbench.errors import InputError, unknown_name
 from sdbench.networks.reading import VideoNetwork, units
-from sdbench.networks.registry import build
 from sdbench.pairs.action import ClipPlan, plan_balanced
 from sdbench.statistics import (
     FEWEST_GROUPS,
@@ -188,8 +187,8 @@ def measure(
     assets: list[str] = [*dataset.assets, "styles26"]
     if isinstance(network, str):
         known = model(network)
+        preparation = preparation or known.known_preparation()
         module: nn.Module = load(network, store=store)
-        preparation = preparation or known.preparation
         name = name or network
         assets.append(known.asset)
     else:
@@ -320,7 +319,7 @@ def _in_order(sample: Tensor, order: tuple[int, ...] | None, preparation: Prepar
 
 def check_layers(network: str, layers: Sequence[str] | None) -> None:
     """Raise InputError if the network of the zoo has no such layers, without fetching its weights."""
-    _layer_names(build(network), layers)
+    _layer_names(model(network).build(), layers)
 
 
 def _layer_names(module: nn.Module, layers: Sequence[str] | None) -> tuple[str, ...]:

@@ -64,7 +64,7 @@ class Suite:
             if dataset not in DATASETS:
                 raise unknown_name("data set", dataset, DATASETS)
             try:
-                clips = DATASETS[dataset](model(network).preparation, self.store)
+                clips = DATASETS[dataset](model(network).known_preparation(), self.store)
                 self.measurements[key] = measure(
                     network,
                     clips,
@@ -172,8 +172,11 @@ def why_not(record: ExpectedValue | Claim) -> str | None:
         asked = [(record.network, record.trained_on, record.dataset)]
     lacking: list[str] = []
     for network, trained_on, dataset in asked:
+        # A measurement takes the weights of the first training set.
         if network not in model_names() or model(network).trained_on != trained_on:
             lacking.append(f"weights of {network} trained on {trained_on} are not part of this version")
+        elif model(network).preparation is None:
+            lacking.append(f"how {network} is fed is not part of this version")
         if dataset not in DATASETS:
             lacking.append(f"data set {dataset} is not part of this version")
     if isinstance(record, ExpectedValue) and record.quantity not in QUANTITIES:

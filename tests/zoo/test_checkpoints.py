@@ -13,14 +13,9 @@ from torch import nn
 
 import sdbench
 from sdbench.errors import AssetError, InputError
-from sdbench.zoo.checkpoints import (
-    load_state,
-    read_converted,
-    read_flax_i3d,
-    read_pickled_arrays,
-    read_safetensors,
-    read_torch,
-)
+from sdbench.zoo.checkpoints import load_state, read_checkpoint, read_converted, read_safetensors, read_torch
+from sdbench.zoo.flax import from_flax_i3d
+from sdbench.zoo.pickled import read_pickled_arrays
 
 
 class Callable:
@@ -65,14 +60,14 @@ def test_object_arrays_and_damaged_pickles_are_refused(tmp_path: Path) -> None:
         read_pickled_arrays(path)
 
 
-def test_flax_names_and_axes_become_torch_ones(tmp_path: Path) -> None:
-    state = read_flax_i3d(dump(tmp_path / "a.pkl", TREE))
+def test_flax_names_and_axes_become_torch_ones() -> None:
+    state = from_flax_i3d(TREE)
     assert {name: tuple(value.shape) for name, value in state.items()} == {
         "a.Conv_0.weight": (2, 2, 1, 2, 3),
         "a.BatchNorm_0.running_mean": (2,),
     }
     with pytest.raises(AssetError, match="unexpected entry params/step"):
-        read_flax_i3d(dump(tmp_path / "b.pkl", {"params": {"step": np.zeros(1)}}))
+        from_flax_i3d({"params": {"step": np.zeros(1)}})
 
 
 def test_torch_checkpoints_hold_tensors_alone(tmp_path: Path) -> None:
@@ -89,21 +84,22 @@ def test_torch_checkpoints_hold_tensors_alone(tmp_path: Path) -> None:
         read_torch(tmp_path / "pickle.pth")
 
 
-def test_a_checkpoint_is_converted_once_and_a_bad_copy_made_anew(tmp_path: Path) -> None:
+def test_a_checkpoint_is_converted_once_and_a_bad_copy_made_anew(tmp_path: Path, monkeypatch) -> None:
     path = dump(tmp_path / "a.pkl", TREE)
     calls = []
 
-    def reader(given: Path) -> dict[str, torch.Tensor]:
+    def counted(given: Path, network: str) -> dict[str, torch.Tensor]:
         calls.append(given)
-        return read_flax_i3d(given)
+        return read_checkpoint(given, network)
 
+    monkeypatch.setattr("sdbench.zoo.checkpoints.read_checkpoint", counted)
     for _ in range(2):
-        state = read_converted(path, reader, tmp_path / "converted")
+        state = read_converted(path, "i3d_inception", tmp_path / "converted")
     state = {name: value.clone() for name, value in state.items()}
     assert len(calls) == 1
     (copy,) = (tmp_path / "converted").glob("*.safetensors")
     copy.write_bytes(copy.read_bytes()[:-4] + b"\0\0\0\0")
-    again = read_converted(path, reader, tmp_path / "converted")
+    again = read_converted(path, "i3d_inception", tmp_path / "converted")
     assert len(calls) == 2
     assert all(torch.equal(again[name], state[name]) for name in state)
     copy.write_bytes(b"short")

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from sdbench.errors import AssetError
-from sdbench.zoo.pytorchvideo import from_pytorchvideo
+from sdbench.networks.registry import build, network_names
+from sdbench.zoo.pytorchvideo import from_pytorchvideo, is_pytorchvideo
 
 
 def test_names_with_and_without_the_prefix_are_renamed_alike() -> None:
@@ -31,3 +32,14 @@ def test_names_with_and_without_the_prefix_are_renamed_alike() -> None:
 def test_entries_of_other_networks_are_refused(name: str) -> None:
     with pytest.raises(AssetError, match="unexpected entry"):
         from_pytorchvideo({name: torch.zeros(1)})
+
+
+@pytest.mark.parametrize("name", network_names())
+def test_no_network_of_ours_is_taken_for_one_of_theirs(name: str) -> None:
+    with torch.device("meta"):
+        assert not is_pytorchvideo(build(name).state_dict())
+
+
+def test_theirs_are_recognised() -> None:
+    assert is_pytorchvideo(["blocks.6.proj.bias", "model.blocks.1.res_blocks.0.branch1_conv.weight"])
+    assert is_pytorchvideo(["blocks.0.multipathway_blocks.1.norm.running_mean"])

@@ -148,10 +148,10 @@ class ResNet3D(VideoNetwork):
         yield "logits", self.head(average_to_units(x))
 
 
-def c2d(num_classes: int = 400, width_per_group: int = 64) -> ResNet3D:
-    """C2D: a ResNet-50 frame by frame, with one max pooling over time."""
+def c2d(num_classes: int = 400, width_per_group: int = 64, temporal_pool: int = 2) -> ResNet3D:
+    """C2D: a ResNet-50 frame by frame, with one max pooling over time (none where `temporal_pool` is 1)."""
     check_width(width_per_group)
-    return ResNet3D(num_classes, width_per_group, 1, ((1,), (1,), (1,), (1,)), temporal_pool=2)
+    return ResNet3D(num_classes, width_per_group, 1, ((1,), (1,), (1,), (1,)), temporal_pool=temporal_pool)
 
 
 _I3D_KERNELS = ((3,), (3, 1), (3, 1), (1, 3))
