@@ -317,6 +317,7 @@ def _mark(job: Job, name: str) -> Path:
 
 def _claim(job: Job) -> None:
     """Write what the copies are made with, or check that those which are there were made alike."""
+    (job.target / FINISHED_MARKS).mkdir(parents=True, exist_ok=True)
     path = job.target / DESCRIPTION
     wanted = job.described()
     if not path.exists():

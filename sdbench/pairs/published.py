@@ -33,8 +33,8 @@ SHORT_VIDEO_LEAVES = 8
 """The random start of a video shorter than the window leaves at least so many frames."""
 
 QUIRKS = (
-    "quirk 1 reproduced: where the first member of a dynamic pair happens to start at frame 0, the second draws its own "
-    "start",
+    "quirk 1 reproduced: where the first member of a dynamic pair happens to start at frame 0, the second draws another"
+    " start",
     "quirk 2 is part of the layouts: Diving48 frame numbers start at 0, ActivityNet's at 1",
     "quirk 3 cannot run as published: the ActivityNet loader passes a tuple where a clip is expected; the clip in that "
     "tuple is used",
