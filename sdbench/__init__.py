@@ -5,6 +5,7 @@ sdbench.build(name)                         an architecture with random weights
 sdbench.load(name)                          the same with published weights, fetched and verified
 sdbench.units(module, inputs)               unit values of all layers in one forward pass
 sdbench.measure(network, dataset)           all of it: clips, pairs, forward passes, statistics
+sdbench.measure_action(network, dataset)    the same on a stylised data set, with the paper's protocol
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from sdbench.statistics import Estimate, estimate
 
 if TYPE_CHECKING:
     from sdbench.measure import Measurement, measure
+    from sdbench.measure_action import measure_action
     from sdbench.networks import build, units
     from sdbench.zoo import load
 
@@ -26,6 +28,7 @@ __version__ = "0.1.0"
 _LAZY = {
     "Measurement": "sdbench.measure",
     "measure": "sdbench.measure",
+    "measure_action": "sdbench.measure_action",
     "build": "sdbench.networks",
     "units": "sdbench.networks",
     "load": "sdbench.zoo",
@@ -41,6 +44,7 @@ __all__ = [
     "estimate",
     "load",
     "measure",
+    "measure_action",
     "units",
 ]
 

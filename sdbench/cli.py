@@ -75,6 +75,24 @@ def _parser() -> argparse.ArgumentParser:
     measuring.add_argument("--seed", type=int, default=0, help="seed of every random draw (default: 0)")
     measuring.set_defaults(run=_measure)
 
+    stylising = commands.add_parser("stylize", help="make the four stylised copies of videos that the protocol needs")
+    stylising.add_argument("source", metavar="SRC", type=Path, help="folder of videos, or of folders of frames")
+    stylising.add_argument("target", metavar="DST", type=Path, help="folder that will hold style_1 to style_4")
+    stylising.add_argument(
+        "--styles", type=_names, help="four comma-separated styles (default: those of `sdbench list styles`)"
+    )
+    stylising.add_argument(
+        "--layout", default="activitynet", help="activitynet, diving48 or ssv2 (default: %(default)s)"
+    )
+    stylising.add_argument(
+        "--short-side",
+        type=int,
+        default=256,
+        help="larger frames are made smaller to this shorter side, in pixels (default: %(default)s; X3D-L sees 356)",
+    )
+    stylising.add_argument("--processes", type=int, help="how many videos at once (default: one a core)")
+    stylising.set_defaults(run=_stylize)
+
     recording = commands.add_parser("record", help="record expected values of a network on a packaged data set")
     recording.add_argument("network", help="a network as `sdbench list networks` names them")
     recording.add_argument("dataset", help="a data set that needs nothing of your own: packaged")
@@ -242,6 +260,38 @@ def _measure(options: argparse.Namespace) -> None:
         from sdbench.report.pictures import layers_picture
 
         layers_picture(f"{found.network} on {found.dataset}", layer_values(found), options.picture)
+
+
+def _stylize(options: argparse.Namespace) -> None:
+    from sdbench.assets import AssetStore
+    from sdbench.clips.style import DEFAULT_STYLES
+    from sdbench.datasets.layouts import layout_named
+    from sdbench.datasets.stylize import Job, estimate_disk, find_sources, stylize
+    from sdbench.hardware import available_cores
+    from sdbench.passes import progress
+
+    layout = layout_named(options.layout)
+    sources = find_sources(options.source, layout)
+    store = AssetStore()
+    styles = options.styles or DEFAULT_STYLES
+    job = Job(options.target, layout, tuple(styles), options.short_side, store.path("styles26"))
+    print(f"{len(sources)} videos; still to make: {estimate_disk(job, sources)}")
+    done = 0
+    with progress("painting", len(sources), 0, store.quiet) as advance:
+
+        def count(_video: str) -> None:
+            nonlocal done
+            done += 1
+            advance(done)
+
+        found = stylize(job, sources, options.processes or available_cores(), count)
+    print(f"{found.made} videos painted, {found.kept} were there, {len(found.failed)} could not be read")
+    for sentence in found.failed:
+        print(f"  left out: {sentence}")
+    if found.lacking:
+        print(f"put beside the style folders in {options.target}: {', '.join(found.lacking)}")
+    if len(found.failed) == len(sources):
+        raise InputError(f"no video of {options.source} could be painted")
 
 
 def measurement_table(found: Measurement) -> str:

@@ -6,11 +6,8 @@ of it but sums: memory does not grow with the number of clips. An interrupted me
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import sys
 import time
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -19,17 +16,25 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
 from sdbench.assets.store import AssetStore
 from sdbench.clips.style import DEFAULT_STYLES, Painter, check_styles
 from sdbench.datasets.clip import Clip, Dataset
 from sdbench.errors import InputError, unknown_name
-from sdbench.networks.reading import VideoNetwork, units
 from sdbench.pairs.action import ClipPlan, plan_balanced
+from sdbench.passes import (
+    Passes,
+    Sample,
+    check_layers,
+    device_named,
+    generator_for,
+    layer_names,
+    one_right_answer,
+    progress,
+    weights_digest,
+)
 from sdbench.statistics import (
     FEWEST_GROUPS,
     Estimate,
@@ -38,7 +43,6 @@ from sdbench.statistics import (
     estimate_from_moments,
     intervals,
     merge,
-    moments,
 )
 from sdbench.unfinished import Unfinished
 from sdbench.zoo import load, model
@@ -48,7 +52,7 @@ PROTOCOL = "balanced"
 """One pair of each factor a sample, styles balanced, shared first members: see `sdbench.pairs.action.plan_balanced`."""
 
 _BATCH = 6
-_MOST_GROUPS = 256
+MOST_GROUPS = 256
 """Beyond this many videos several share one resampling block, so that the sums stay small."""
 
 Prepare = Callable[[Any, int], Tensor]
@@ -75,7 +79,7 @@ class Measurement:
         resampling_unit: "video" or "shot": what comes and goes together when intervals are made.
         resampling_units: how many there were; no interval is given below `FEWEST_GROUPS`.
         clips, samples: number of clips, and of clips times crops, that were used.
-        pairs: number of pairs of each factor.
+        pairs: number of pairs of each factor; where factors were drawn at random, of the rarer one.
         passes: number of views that went through the network.
         skipped: what was left out, and why.
         assets: SHA-256 of every asset that was used.
@@ -83,6 +87,7 @@ class Measurement:
         seconds: "painting", "network" and "total".
         frames_painted: number of frames that were painted, those from the cache not counted.
         resumed: number of samples that an interrupted run had already done.
+        notes: what a reader of the numbers must know about the protocol and the data; one sentence each.
     """
 
     network: str
@@ -105,6 +110,7 @@ class Measurement:
     seconds: dict[str, float]
     frames_painted: int
     resumed: int
+    notes: tuple[str, ...] = ()
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -124,7 +130,7 @@ class Measurement:
         if name not in self.sums:
             raise unknown_name("layer", name, self.sums)
         if name not in self._known:
-            generator = _generator(self.seed, "bootstrap")  # the same draws for every layer, so that layers compare
+            generator = generator_for(self.seed, "bootstrap")  # the same draws for every layer, so that layers compare
             try:
                 found = estimate_from_moments(merge(self.sums[name]), self.threshold)
             except InputError as error:
@@ -183,7 +189,7 @@ def measure(
     started = time.perf_counter()
     store = store or AssetStore()
     styles = check_styles(styles)
-    where = _device(device)
+    where = device_named(device)
     assets: list[str] = [*dataset.assets, "styles26"]
     if isinstance(network, str):
         known = model(network)
@@ -196,30 +202,24 @@ def measure(
         name = name or type(network).__name__
         if preparation is None:
             raise InputError(f"{name} is not of the zoo: say with preparation= how frames become its input")
-    names = _layer_names(module, layers)
+    names = layer_names(module, layers)
     module = module.to(where).eval()
     if preparation.layout == "signed":
         module = module.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
     samples = [(clip, crop) for clip in dataset.clips for crop in range(preparation.crops(clip.height, clip.width))]
-    plans = plan_balanced(samples, styles, _generator(seed, "pairs"), pairs)
+    plans = plan_balanced(samples, styles, generator_for(seed, "pairs"), pairs)
     unit, group_of = _grouping(plans)
     painter = Painter(store.path("styles26"), store.folder / "painted")
     weights = weights_digest(module)
-    key = _key(name, weights, dataset.identity, seed, pairs, styles, names, device, preparation, _versions())
+    key = key_of(name, weights, dataset.identity, seed, pairs, styles, names, device, preparation, versions())
     unfinished = Unfinished.resume(store.folder / "unfinished", key)
     already = unfinished.done
     seconds = {"painting": 0.0, "network": 0.0}
 
-    with _one_right_answer(), _progress(name, len(plans), already, store.quiet) as advance:
-        run = _Run(module, where, names, preparation, painter, seconds, group_of, unfinished)
-        try:
-            for done in run.through(dataset, plans):
-                advance(done)
-        except BaseException:
-            unfinished.save()
-            raise
-    unfinished.discard()
+    passes = Passes(module, where, names, unfinished, seconds, _BATCH, channels_last=True)
+    with one_right_answer(), progress(f"measuring {name}", len(plans), already, store.quiet) as advance:
+        passes.through(_painted(dataset, plans[already:], preparation, painter, group_of, seconds), advance)
     seconds["total"] = time.perf_counter() - started
     return Measurement(
         network=name,
@@ -245,70 +245,30 @@ def measure(
     )
 
 
-@dataclass
-class _Run:
-    """The loop over samples: paint, prepare, pass in batches, add to the sums."""
-
-    module: nn.Module
-    device: torch.device
-    layers: tuple[str, ...]
-    preparation: Preparation
-    painter: Painter
-    seconds: dict[str, float]
-    group_of: Mapping[Clip, str]
-    unfinished: Unfinished
-
-    def through(self, dataset: Dataset, plans: Sequence[ClipPlan]) -> Iterator[int]:
-        """Go through the plans that are not done yet; yields how many are done."""
-        waiting: list[tuple[ClipPlan, Tensor]] = []
-        for plan, inputs in self._inputs(dataset, plans[self.unfinished.done :]):
-            waiting.append((plan, inputs))
-            if sum(len(tensor) for _, tensor in waiting) >= _BATCH:
-                yield self._pass(waiting)
-                waiting = []
-        if waiting:
-            yield self._pass(waiting)
-
-    def _inputs(self, dataset: Dataset, plans: Sequence[ClipPlan]) -> Iterator[tuple[ClipPlan, Tensor]]:
-        by_clip = [(clip, list(of_clip)) for clip, of_clip in groupby(plans, key=lambda plan: plan.clip)]
-        for (clip, of_clip), frames in zip(by_clip, dataset.read(clip for clip, _ in by_clip), strict=True):
-            painted: dict[str, Any] = {}
-            started = time.perf_counter()
-            for style in dict.fromkeys(view.style for plan in of_clip for view in plan.views):
-                painted[style] = self.painter.paint(frames, style, str(clip))
-            self.seconds["painting"] += time.perf_counter() - started
-            for plan in of_clip:
-                prepared: dict[str, Tensor] = {}
-                views = []
-                for view in plan.views:
-                    if view.style not in prepared:
-                        prepared[view.style] = self.preparation(painted[view.style], plan.crop)
-                    views.append(_in_order(prepared[view.style], view.order, self.preparation))
-                yield plan, torch.stack(views)
-
-    def _pass(self, waiting: Sequence[tuple[ClipPlan, Tensor]]) -> int:
+def _painted(
+    dataset: Dataset,
+    plans: Sequence[ClipPlan],
+    preparation: Preparation,
+    painter: Painter,
+    block_of: Mapping[Clip, str],
+    seconds: dict[str, float],
+) -> Iterator[Sample]:
+    """Each plan's views, painted, cropped and in their order."""
+    by_clip = [(clip, list(of_clip)) for clip, of_clip in groupby(plans, key=lambda plan: plan.clip)]
+    for (clip, of_clip), frames in zip(by_clip, dataset.read(clip for clip, _ in by_clip), strict=True):
+        painted: dict[str, Any] = {}
         started = time.perf_counter()
-        batch = torch.cat([inputs for _, inputs in waiting]).to(self.device)
-        if batch.is_floating_point():
-            batch = batch.contiguous(memory_format=torch.channels_last_3d)
-        read = {
-            layer: values.cpu().numpy() for layer, values in units(self.module, {"video": batch}, self.layers).items()
-        }
-        offset = 0
-        for plan, inputs in waiting:
-            rows = slice(offset, offset + len(inputs))
-            offset += len(inputs)
-            first, second, factor = (np.array(column) for column in zip(*plan.pairs, strict=True))
-            for layer in self.layers:
-                values = read[layer][rows]
-                if not np.isfinite(values).all():
-                    raise InputError(
-                        f"layer {layer} answers NaN or infinity for {plan.clip}; "
-                        "check the network's weights and how its input is normalised"
-                    )
-                self.unfinished.add(layer, self.group_of[plan.clip], moments(values[first], values[second], factor))
-        self.seconds["network"] += time.perf_counter() - started
-        return self.unfinished.advance(len(waiting))
+        for style in dict.fromkeys(view.style for plan in of_clip for view in plan.views):
+            painted[style] = painter.paint(frames, style, str(clip))
+        seconds["painting"] += time.perf_counter() - started
+        for plan in of_clip:
+            prepared: dict[str, Tensor] = {}
+            views = []
+            for view in plan.views:
+                if view.style not in prepared:
+                    prepared[view.style] = preparation(painted[view.style], plan.crop)
+                views.append(_in_order(prepared[view.style], view.order, preparation))
+            yield Sample(str(clip), block_of[clip], {"video": torch.stack(views)}, plan.pairs)
 
 
 def _in_order(sample: Tensor, order: tuple[int, ...] | None, preparation: Preparation) -> Tensor:
@@ -317,84 +277,28 @@ def _in_order(sample: Tensor, order: tuple[int, ...] | None, preparation: Prepar
     return sample.index_select(0 if preparation.layout == "bytes" else 1, torch.tensor(order))
 
 
-def check_layers(network: str, layers: Sequence[str] | None) -> None:
-    """Raise InputError if the network of the zoo has no such layers, without fetching its weights."""
-    _layer_names(model(network).build(), layers)
-
-
-def _layer_names(module: nn.Module, layers: Sequence[str] | None) -> tuple[str, ...]:
-    if isinstance(module, VideoNetwork):
-        for layer in layers or ():
-            if layer not in module.layers:
-                raise unknown_name("layer", layer, module.layers)
-        return tuple(name for name in module.layers if layers is None or name in layers)
-    if not layers:
-        raise InputError(f"{type(module).__name__} does not list its layers: say with layers= which submodules to read")
-    return tuple(layers)
-
-
 def _grouping(plans: Sequence[ClipPlan]) -> tuple[str, dict[Clip, str]]:
     """What is resampled, and to which resampling block each clip belongs."""
     videos = list(dict.fromkeys(plan.clip.video for plan in plans))
     shots = list(dict.fromkeys((plan.clip.video, plan.clip.shot) for plan in plans))
     if len(videos) >= FEWEST_GROUPS or len(shots) == len(videos):
-        block = {video: str(i % _MOST_GROUPS) for i, video in enumerate(videos)}
+        block = {video: str(i % MOST_GROUPS) for i, video in enumerate(videos)}
         return "video", {plan.clip: block[plan.clip.video] for plan in plans}
-    shot_block = {shot: str(i % _MOST_GROUPS) for i, shot in enumerate(shots)}
+    shot_block = {shot: str(i % MOST_GROUPS) for i, shot in enumerate(shots)}
     return "shot", {plan.clip: shot_block[plan.clip.video, plan.clip.shot] for plan in plans}
 
 
-def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise unknown_name("device", name, ("cpu", "cuda", "mps")) from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise InputError("there is no CUDA device here (torch.cuda.is_available() is false); use --device cpu")
-    return device
-
-
-def _generator(seed: int, purpose: str) -> np.random.Generator:
-    return np.random.Generator(np.random.PCG64([seed, zlib.crc32(purpose.encode())]))
-
-
-@contextlib.contextmanager
-def _one_right_answer() -> Iterator[None]:
-    """Full float32 and deterministic convolutions on CUDA, whatever the defaults are."""
-    precision = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-            yield
-    finally:
-        torch.set_float32_matmul_precision(precision)
-
-
-@contextlib.contextmanager
-def _progress(name: str, total: int, done: int, quiet: bool) -> Iterator[Callable[[int], None]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, transient=True, disable=quiet or not sys.stderr.isatty()) as progress:
-        task = progress.add_task(f"measuring {name}", total=total, completed=done)
-        yield lambda now: progress.update(task, completed=now)
-
-
-def weights_digest(module: nn.Module) -> str:
-    """SHA-256 over the names and bytes of a module's parameters and buffers."""
-    digest = hashlib.sha256(type(module).__qualname__.encode())
-    for name, value in module.state_dict().items():
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
-
-
-def _key(*decisive: Any) -> str:
+def key_of(*decisive: Any) -> str:
     return hashlib.sha256(repr(decisive).encode()).hexdigest()
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
     """What may move a number from one run to the next: libraries, and this package's own code."""
     versions = {name: metadata.version(name) for name in ("torch", "numpy", "onnxruntime", "av", "pillow")}
     own = hashlib.sha256()
     for path in sorted(Path(__file__).parent.rglob("*.py")):
         own.update(path.read_bytes())
     return {**versions, "sdbench": own.hexdigest()}
+
+
+__all__ = ["PROTOCOL", "LayerMeasurement", "Measurement", "check_layers", "measure", "weights_digest"]

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 import sdbench.measure
+import sdbench.passes
 from sdbench.assets import AssetStore
 from sdbench.datasets import ArrayDataset
 from sdbench.errors import InputError
@@ -68,8 +69,8 @@ def test_a_clip_with_one_pair_of_each_factor_costs_three_passes(own_store: Asset
 
 def test_streaming_agrees_with_all_units_at_once(own_store: AssetStore, monkeypatch: pytest.MonkeyPatch) -> None:
     kept: list[tuple[np.ndarray, ...]] = []
-    original = sdbench.measure.moments
-    monkeypatch.setattr(sdbench.measure, "moments", lambda *given: kept.append(given) or original(*given))
+    original = sdbench.passes.moments
+    monkeypatch.setattr(sdbench.passes, "moments", lambda *given: kept.append(given) or original(*given))
     found = measure(Counting(), toy_clips(9), preparation=SMALL, store=own_store, layers=["colour"])
     at_once = estimate(*(np.concatenate(column) for column in zip(*kept, strict=True)))
     assert found.layer("colour").estimate.shares == pytest.approx(at_once.shares, rel=1e-10)
@@ -90,7 +91,7 @@ def test_the_second_run_paints_nothing(own_store: AssetStore) -> None:
 
 def test_an_interrupted_measurement_goes_on_where_it_stopped(own_store: AssetStore, monkeypatch) -> None:
     whole = measure(Counting(), toy_clips(12), preparation=SMALL, store=own_store)
-    original, passes = sdbench.measure.units, []
+    original, passes = sdbench.passes.units, []
 
     def interrupted(*given: object) -> dict[str, Tensor]:
         if len(passes) == 3:
@@ -99,7 +100,7 @@ def test_an_interrupted_measurement_goes_on_where_it_stopped(own_store: AssetSto
         return original(*given)
 
     with monkeypatch.context() as patch:
-        patch.setattr(sdbench.measure, "units", interrupted)
+        patch.setattr(sdbench.passes, "units", interrupted)
         with pytest.raises(KeyboardInterrupt):
             measure(Counting(), toy_clips(12), preparation=SMALL, store=own_store)
     (kept,) = (own_store.folder / "unfinished").iterdir()
@@ -114,7 +115,7 @@ def test_an_interrupted_measurement_goes_on_where_it_stopped(own_store: AssetSto
 
 def test_a_half_written_state_is_not_used(own_store: AssetStore, monkeypatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(sdbench.measure.Unfinished, "discard", lambda self: self.save())
+        patch.setattr(sdbench.passes.Unfinished, "discard", lambda self: self.save())
         measure(Counting(), toy_clips(9), preparation=SMALL, store=own_store)
     (kept,) = (own_store.folder / "unfinished").iterdir()
     kept.write_bytes(kept.read_bytes()[:-10])
@@ -124,7 +125,7 @@ def test_a_half_written_state_is_not_used(own_store: AssetStore, monkeypatch) ->
 
 def test_another_seed_or_other_weights_do_not_resume(own_store: AssetStore, monkeypatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(sdbench.measure.Unfinished, "discard", lambda self: self.save())
+        patch.setattr(sdbench.passes.Unfinished, "discard", lambda self: self.save())
         measure(Counting(), toy_clips(9), preparation=SMALL, store=own_store)
     assert measure(Counting(), toy_clips(9), preparation=SMALL, store=own_store, seed=1).resumed == 0
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -43,12 +47,87 @@ def decode_frames(source: Path) -> Iterator[Frames]:
         raise InputError(f"{source} holds no frame; expected a video or a folder of pictures")
 
 
+@dataclass(frozen=True)
+class Outline:
+    """What a video promises before it is decoded.
+
+    Attributes:
+        frames: how many frames, as far as the header tells (0: it does not).
+        rate: frames per second; None for a folder of pictures.
+        height, width: of a frame, in pixels.
+    """
+
+    frames: int
+    rate: Fraction | None
+    height: int
+    width: int
+
+
+def outline(source: Path) -> Outline:
+    """Read the header of a video file, or list a folder of pictures and open its first.
+
+    Raises:
+        InputError: there is nothing to decode, or the file is damaged or not a video.
+    """
+    if source.is_dir():
+        first = next(_folder_frames(source), None)
+        if first is None:
+            raise InputError(f"{source} holds no frame; expected a video or a folder of pictures")
+        return Outline(len(picture_files(source)), None, first.shape[0], first.shape[1])
+    with _opened(source) as container:
+        stream = container.streams.video[0]
+        rate = stream.average_rate or stream.guessed_rate
+        seconds = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
+        if not seconds and container.duration:
+            seconds = container.duration / av.time_base
+        promised = stream.frames or (round(seconds * rate) if rate else 0)
+        return Outline(promised, Fraction(rate) if rate else None, stream.height, stream.width)
+
+
+def frames_at_rate(source: Path, rate: int | None) -> Iterator[Frames]:
+    """The frames of `decode_frames` at another rate: the k-th is what is seen k / rate seconds after the first.
+
+    A folder of pictures has no rate of its own, so its frames are taken as they are; so are all where `rate` is None.
+
+    Raises:
+        InputError: as `decode_frames`; or a video file does not say how many frames it shows per second.
+    """
+    own = None if rate is None else outline(source).rate
+    if rate is None or source.is_dir():
+        yield from decode_frames(source)
+        return
+    if own is None:
+        raise InputError(f"{source} does not say how many frames it shows per second; convert it to another format")
+    wanted = 0
+    for number, frame in enumerate(decode_frames(source)):
+        while wanted * own < (number + 1) * rate:
+            yield frame
+            wanted += 1
+
+
 def natural_key(name: str) -> list[tuple[bool, int, str]]:
     """Sort key under which frame9 comes before frame10."""
     return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", name)]
 
 
 def _video_frames(path: Path) -> Iterator[Frames]:
+    with _opened(path) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        count = 0
+        for frame in container.decode(stream):
+            yield frame.to_ndarray(format="rgb24")
+            count += 1
+        if count < stream.frames - _SPARE_FRAMES:
+            raise InputError(
+                f"{path} is cut off: its header promises {stream.frames} frames and {count} could be decoded; "
+                "copy it again"
+            )
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """An open container that has a video stream; errors inside the block speak of a video that cannot be decoded."""
     if not path.is_file():
         raise InputError(f"no video at {path}")
     if path.stat().st_size == 0:
@@ -61,17 +140,7 @@ def _video_frames(path: Path) -> Iterator[Frames]:
                 )
             if not container.streams.video:
                 raise InputError(f"{path} has no video stream")
-            stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
-            count = 0
-            for frame in container.decode(stream):
-                yield frame.to_ndarray(format="rgb24")
-                count += 1
-            if count < stream.frames - _SPARE_FRAMES:
-                raise InputError(
-                    f"{path} is cut off: its header promises {stream.frames} frames and {count} could be decoded; "
-                    "copy it again"
-                )
+            yield container
     except av.error.FFmpegError as error:
         raise InputError(f"{path} cannot be decoded as a video ({error.strerror}); is it whole?") from None
 

@@ -84,21 +84,11 @@ class Painter:
         Raises:
             InputError: the style is unknown, the size does not fit, or the painted clip carries no information.
         """
-        if style not in STYLES:
-            raise unknown_name("style", style, STYLES)
-        if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3:
-            raise InputError(
-                f"{what} must be uint8 frames (T, H, W, 3) to be painted; got {frames.dtype} {frames.shape}"
-            )
-        if frames.shape[1] % 4 or frames.shape[2] % 4:
-            raise InputError(
-                f"{what} has {frames.shape[2]} x {frames.shape[1]} pixels; the style network needs multiples of 4"
-            )
+        _check_paintable(frames, style, what)
         place = self._place(frames, style)
         if place and (kept := _read_painted(place, frames.shape)) is not None:
             return kept
-        weights = np.zeros(len(STYLES), dtype=np.float32)
-        weights[STYLES.index(style)] = 1
+        weights = _weights(style)
         with ThreadPoolExecutor(self.threads) as pool:
             painted = np.stack(list(pool.map(lambda frame: self._paint_frame(frame, weights), frames)))
         self.painted += len(painted)
@@ -107,6 +97,16 @@ class Painter:
             with atomic_path(place) as temporary:
                 np.save(temporary, painted, allow_pickle=False)
         return painted
+
+    def paint_frame(self, frame: Frames, style: str, what: str = "the frame") -> Frames:
+        """Paint one frame (H, W, 3) uint8, which may be a blank; nothing is looked up or kept on disk.
+
+        Raises:
+            InputError: the style is unknown, or the size does not fit.
+        """
+        _check_paintable(frame[None], style, what)
+        self.painted += 1
+        return self._paint_frame(frame, _weights(style))
 
     def _paint_frame(self, frame: Frames, weights: np.ndarray) -> Frames:
         image = frame.astype(np.float32).transpose(2, 0, 1)[None] / 255
@@ -120,6 +120,23 @@ class Painter:
         digest = hashlib.sha256(repr(frames.shape).encode())
         digest.update(np.ascontiguousarray(frames).data)
         return self.cache / style / f"{digest.hexdigest()}.npy"
+
+
+def _weights(style: str) -> np.ndarray:
+    weights = np.zeros(len(STYLES), dtype=np.float32)
+    weights[STYLES.index(style)] = 1
+    return weights
+
+
+def _check_paintable(frames: Frames, style: str, what: str) -> None:
+    if style not in STYLES:
+        raise unknown_name("style", style, STYLES)
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3:
+        raise InputError(f"{what} must be uint8 frames (T, H, W, 3) to be painted; got {frames.dtype} {frames.shape}")
+    if frames.shape[1] % 4 or frames.shape[2] % 4:
+        raise InputError(
+            f"{what} has {frames.shape[2]} x {frames.shape[1]} pixels; the style network needs multiples of 4"
+        )
 
 
 def _read_painted(place: Path, shape: tuple[int, ...]) -> Frames | None:

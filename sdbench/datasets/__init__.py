@@ -1,7 +1,26 @@
 """Where clips come from."""
 
+from sdbench.datasets.activitynet import stylised_activitynet
 from sdbench.datasets.arrays import ArrayDataset
 from sdbench.datasets.clip import Clip, Dataset
+from sdbench.datasets.diving48 import stylised_diving48
+from sdbench.datasets.kinetics import LabelledFolder, LabelledVideo
+from sdbench.datasets.ssv2 import stylised_ssv2
+from sdbench.datasets.stylised import StylisedDataset, StylisedVideo
 from sdbench.datasets.videos import VideoDataset, folder_of_videos, packaged_videos
 
-__all__ = ["ArrayDataset", "Clip", "Dataset", "VideoDataset", "folder_of_videos", "packaged_videos"]
+__all__ = [
+    "ArrayDataset",
+    "Clip",
+    "Dataset",
+    "LabelledFolder",
+    "LabelledVideo",
+    "StylisedDataset",
+    "StylisedVideo",
+    "VideoDataset",
+    "folder_of_videos",
+    "packaged_videos",
+    "stylised_activitynet",
+    "stylised_diving48",
+    "stylised_ssv2",
+]

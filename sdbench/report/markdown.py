@@ -38,16 +38,18 @@ def render_markdown(report: Report, pictures: Sequence[str]) -> str:
 
 def measurement_sentence(record: dict[str, Any]) -> str:
     """What one measurement did, in a sentence."""
-    seconds = record["seconds"]
+    stages = " and ".join(f"{stage} {spent:.0f} s" for stage, spent in record["seconds"].items() if stage != "total")
     sentence = (
         f"{record['network']} on {record['dataset']}: {record['clips']} clips, {record['samples']} samples, "
-        f"{record['pairs']} pairs of each factor, {record['passes']} forward passes, protocol {record['protocol']}, "
+        f"at least {record['pairs']} pairs of each factor, {record['passes']} forward passes, "
+        f"protocol {record['protocol']}, "
         f"styles {', '.join(record['styles'])}, seed {record['seed']}; {record['resampling']}; "
-        f"{seconds['total']:.0f} s, of which painting {seconds['painting']:.0f} s and the "
-        f"network {seconds['network']:.0f} s."
+        f"{record['seconds']['total']:.0f} s, of which {stages}."
     )
     if record["skipped"]:
         sentence += f" Left out: {'; '.join(record['skipped'])}."
+    if record.get("notes"):
+        sentence += f" Note: {'; '.join(record['notes'])}."
     return sentence
 
 

@@ -1,0 +1,122 @@
+"""How much one pass for all layers saves, and what reading and loading cost: ratios of seconds, taken in one run.
+
+    python benchmarks/compare_passes.py [--network i3d] [--videos 8] [--device cpu]
+
+The published code measures a network five times, once for each stage: each time it builds the network, loads everything
+anew and stops at that stage. Here all stages are read in one pass. Both are timed with this suite's own network and the
+same pairs, from frames on disk; then a pass that reads every layer against a bare forward pass, and the whole run
+against reading alone and the network alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from tabulate import tabulate
+
+from sdbench import build, units
+from sdbench.assets import AssetStore
+from sdbench.datasets import StylisedDataset, stylised_diving48
+from sdbench.datasets.layouts import LAYOUTS, STYLE_FOLDERS
+from sdbench.measure_action import measure_action
+from sdbench.pairs.published import plan_pairs
+from sdbench.passes import generator_for
+from sdbench.zoo.action_preparation import preparation_for
+
+STAGES = ("stage1", "stage2", "stage3", "stage4", "stage5")
+_ROUNDS = 5
+
+
+def main() -> None:
+    """Make a data set, take the times, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--network", default="i3d")
+    parser.add_argument("--videos", type=int, default=8)
+    parser.add_argument("--device", default="cpu")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = make_dataset(Path(folder) / "data", options.videos)
+        store = AssetStore(Path(folder) / "cache", quiet=True)
+        rows = compare(options.network, dataset, store, options.device)
+    print(tabulate(rows, headers=("what", "seconds", "against", "seconds", "ratio"), floatfmt=".3f"))
+
+
+def make_dataset(folder: Path, videos: int) -> StylisedDataset:
+    """Videos of 80 frames of 340 x 256 pixels in four tints, as JPEG in the layout of Diving48."""
+    layout = LAYOUTS["diving48"]
+    generator = np.random.default_rng(0)
+    for video in range(videos):
+        ground = generator.integers(0, 200, (32, 43, 3)).repeat(8, 0).repeat(8, 1)[:256, :340]
+        for number, style in enumerate(STYLE_FOLDERS):
+            target = folder / style / f"video{video:03d}"
+            target.mkdir(parents=True)
+            for position in range(80):
+                frame = np.roll(ground, (position, 2 * position, number), axis=(0, 1, 2)).astype(np.uint8)
+                Image.fromarray(frame).save(target / layout.frame_name(position), quality=90)
+    entries = [{"vid_name": f"video{video:03d}", "label": 0} for video in range(videos)]
+    (folder / layout.annotations[0]).write_text(json.dumps(entries), encoding="utf-8")
+    return stylised_diving48(folder)
+
+
+def compare(
+    network: str, dataset: StylisedDataset, store: AssetStore, device: str
+) -> list[tuple[str, float, str, float, float]]:
+    """(what, seconds, against what, seconds, ratio) of each comparison."""
+
+    def run(layers: tuple[str, ...]) -> float:
+        started = time.perf_counter()
+        torch.manual_seed(0)
+        measure_action(
+            build(network), dataset, protocol="corrected", layers=layers, device=device, store=store, name=network
+        )
+        return time.perf_counter() - started
+
+    run(STAGES[:1])  # the first pass of a process also pays for torch's own start
+    together = run(STAGES)
+    apart = sum(run((stage,)) for stage in STAGES)
+
+    preparation = preparation_for(network)
+    module = build(network).to(device)
+    video = torch.rand(4, 3, preparation.frames, preparation.crop, preparation.crop, device=device)
+    with torch.no_grad():
+        bare = best(lambda: module(video), device)
+        reading = best(lambda: units(module, {"video": video}), device)
+
+    plans = plan_pairs("corrected", dataset.videos, dataset.styles, preparation, generator_for(0, "pairs"))
+    views = sum(len(plan.views) for plan in plans)
+    started = time.perf_counter()
+    for plan in plans:
+        for view in plan.views:
+            preparation(dataset.read(plan.video, view.style, view.positions))
+    loading = time.perf_counter() - started
+    passes = bare * views / len(video)
+    longer = max(loading, passes)
+    return [
+        ("one stage at a time, as published", apart, "all stages in one pass", together, apart / together),
+        ("a pass that reads every layer", reading, "a bare forward pass", bare, reading / bare),
+        ("the whole run", together, "the longer of reading and network alone", longer, together / longer),
+    ]
+
+
+def best(work: Callable[[], object], device: str) -> float:
+    """The shortest of a few timings, in seconds."""
+    times = []
+    for _ in range(_ROUNDS + 1):
+        started = time.perf_counter()
+        work()
+        if torch.device(device).type == "cuda":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - started)
+    return min(times[1:])
+
+
+if __name__ == "__main__":
+    main()
