@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,14 +14,14 @@ import pytest
 from sdbench.assets import AssetStore
 from sdbench.clips.style import DEFAULT_STYLES
 from sdbench.errors import SdbenchError
-from sdbench.expected import Claim, ExpectedValue, read_all
+from sdbench.expected import Claim, ExpectedValue, Record, Unpublished, read_all
 from sdbench.report import Report, case_table, describe_environment, summary_lines, write_report
 from sdbench.report.table import LEGEND, Totals, reasons
 from sdbench.suite import Suite, layer_values
 from sdbench.verdict import NEEDS, Case, Verdict
 
 ROOT = Path(__file__).parents[1]
-VALUES, CLAIMS = read_all(ROOT / "expected")
+RECORDS = read_all(ROOT / "expected")
 
 _MOST_REASONS = 4
 """So many reasons for not running are shown at the end of a run; the report has them all."""
@@ -34,6 +35,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--seed", type=int, default=0, help="seed of every random draw (default: 0)")
     group.addoption("--pairs", type=int, default=None, help="pairs of each factor (default: one of each a clip)")
     group.addoption("--device", default="cpu", help="where networks run: cpu, cuda, ... (default: cpu)")
+    group.addoption(
+        "--data",
+        type=Path,
+        default=os.environ.get("SDBENCH_DATA"),
+        help="folder of your own data sets: stylized_activitynet, stylized_ssv2, ... (default: SDBENCH_DATA)",
+    )
     group.addoption("--report", type=Path, default=ROOT / "reports" / "latest", help="folder of the report")
 
 
@@ -47,6 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
             pairs=config.getoption("--pairs"),
             device=config.getoption("--device"),
             styles=DEFAULT_STYLES,
+            data=config.getoption("--data"),
         )
     except SdbenchError as error:
         raise pytest.UsageError(str(error)) from None
@@ -58,18 +66,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark each case with its task and kind, so that -m selects what -k can."""
     for item in items:
         record = getattr(item, "callspec", None) and item.callspec.params.get("record")  # type: ignore[attr-defined]
-        if isinstance(record, (ExpectedValue, Claim)):
-            published = record.published if isinstance(record, Claim) else record.is_published
-            item.add_marker("published" if published else "recorded")
+        if isinstance(record, (ExpectedValue, Unpublished, Claim)):
+            item.add_marker(_standing(record))
             item.add_marker("claim" if isinstance(record, Claim) else "value")
+
+
+def _standing(record: Record) -> str:
+    if isinstance(record, Unpublished):
+        return "unpublished"
+    published = record.published if isinstance(record, Claim) else record.is_published
+    return "published" if published else "recorded"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give each module the records of `expected/` that its `SELECT` chooses."""
     if "record" in metafunc.fixturenames:
         select: Callable[[Any], bool] = metafunc.module.SELECT
-        every: list[ExpectedValue | Claim] = [*VALUES, *CLAIMS]
-        records = [record for record in every if select(record)]
+        records = [record for record in RECORDS if select(record)]
         metafunc.parametrize("record", records, ids=[record.id for record in records])
 
 
@@ -89,7 +102,7 @@ def settle(
     request: pytest.FixtureRequest,
     suite: Suite,
     record_property: Callable[[str, object], None],
-) -> Callable[[ExpectedValue | Claim], None]:
+) -> Callable[[Record], None]:
     """Run a case and make its verdict the outcome of the test.
 
     The measurement behind a case is made before the clock starts, since cases share it; what is timed is the
@@ -97,7 +110,7 @@ def settle(
     """
     strict = bool(request.config.getini("strict"))
 
-    def run(record: ExpectedValue | Claim) -> None:
+    def run(record: Record) -> None:
         case = suite.run(record)
         if case.verdict is not Verdict.NOT_RUN:
             benchmark = request.getfixturevalue("benchmark")
@@ -168,12 +181,17 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         cases=cases,
         totals=_totals(),
         measurements=[measurement.as_record() for measurement in suite.measurements.values()],
-        layers={f"{m.network} on {m.dataset}": layer_values(m) for m in suite.measurements.values()},
+        layers={_title(*key): layer_values(found) for key, found in suite.measurements.items()},
     )
     write_report(report, config.getoption("--report"))
 
 
 def _totals() -> Totals:
     return Totals(
-        values=sum(record.is_published for record in VALUES), claims=sum(record.published for record in CLAIMS)
+        values=sum(isinstance(record, ExpectedValue) and record.is_published for record in RECORDS),
+        claims=sum(isinstance(record, Claim) and record.published for record in RECORDS),
     )
+
+
+def _title(network: str, trained_on: str, dataset: str) -> str:
+    return f"{network} ({trained_on}) on {dataset}"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sdbench.expected import Claim, ExpectedValue
+from sdbench.expected import Record
 
 
-def SELECT(record: ExpectedValue | Claim) -> bool:  # noqa: N802 - read by conftest
+def SELECT(record: Record) -> bool:  # noqa: N802 - read by conftest
     return "action" in record.id.split("/")
 
 
-def test_action(record: ExpectedValue | Claim, settle: Callable[[ExpectedValue | Claim], None]) -> None:
+def test_action(record: Record, settle: Callable[[Record], None]) -> None:
     settle(record)

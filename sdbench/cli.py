@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,6 @@ from sdbench import __version__
 from sdbench.errors import AssetError, InputError, SdbenchError
 
 if TYPE_CHECKING:
-    from sdbench.expected import Claim, ExpectedValue
     from sdbench.measure import Measurement
 
 
@@ -97,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     recording.add_argument("network", help="a network as `sdbench list networks` names them")
     recording.add_argument("dataset", help="a data set that needs nothing of your own: packaged")
     recording.add_argument("output", type=Path, help="the file of expected values to write")
+    recording.add_argument("--trained-on", help="which weights (default: the first known; filled: made-up ones)")
     recording.add_argument("--seeds", type=int, default=10, help="how many seeds, from 0 (default: 10)")
     recording.set_defaults(run=_record)
     return parser
@@ -174,9 +175,8 @@ def _list_cases() -> str:
     from sdbench.expected import read_all
     from sdbench.suite import why_not
 
-    values, claims = read_all(expected_folder())
-    records: list[ExpectedValue | Claim] = [*values, *claims]
-    rows = [(record.id, "no" if why_not(record) else "yes") for record in records]
+    data = Path(os.environ["SDBENCH_DATA"]) if "SDBENCH_DATA" in os.environ else None
+    rows = [(record.id, "no" if why_not(record, data) else "yes") for record in read_all(expected_folder())]
     return tabulate(rows, headers=("case", "can run"))
 
 
@@ -316,7 +316,9 @@ def measurement_table(found: Measurement) -> str:
 def _record(options: argparse.Namespace) -> None:
     from sdbench.recording import record_values
 
-    record_values(options.network, options.dataset, options.output, options.seeds, Path(__file__).parents[1])
+    record_values(
+        options.network, options.dataset, options.output, options.seeds, Path(__file__).parents[1], options.trained_on
+    )
     print(f"wrote {options.output}")
 
 

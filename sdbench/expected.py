@@ -93,6 +93,19 @@ class ExpectedValue(_Record):
         return self.source.reading != "recorded"
 
 
+class Unpublished(_Record):
+    """A result of the paper's study whose number was never published: measured and reported, held against nothing."""
+
+    id: Identifier
+    task: Text
+    quantity: Text
+    network: Name
+    trained_on: Name
+    dataset: Name
+    layer: Name
+    needs: tuple[str, ...] = ()
+
+
 class Quantity(_Record):
     """One measured number that a claim speaks of: `name` is "shares.dynamic", "units.residual", ..."""
 
@@ -122,6 +135,9 @@ class Claim(_Record):
     needs: tuple[str, ...] = ()
 
 
+Record = ExpectedValue | Unpublished | Claim
+
+
 class ExpectedFile(_Record):
     """One file of `expected/`."""
 
@@ -129,6 +145,7 @@ class ExpectedFile(_Record):
     about: Text
     values: tuple[ExpectedValue, ...] = ()
     claims: tuple[Claim, ...] = ()
+    unpublished: tuple[Unpublished, ...] = ()
 
 
 def read_expected(path: Path) -> ExpectedFile:
@@ -150,27 +167,28 @@ def read_expected(path: Path) -> ExpectedFile:
         raise InputError(f"{path} is not a file of expected values: {faults}") from None
 
 
-def read_all(folder: Path) -> tuple[list[ExpectedValue], list[Claim]]:
-    """All values and claims below `folder`, by file name.
+def _records(file: ExpectedFile) -> tuple[Record, ...]:
+    return (*file.values, *file.unpublished, *file.claims)
+
+
+def read_all(folder: Path) -> list[Record]:
+    """All records below `folder`, by file name: values, claims, and results whose number was never published.
 
     Raises:
         InputError: a file cannot be used, there is none, or an id is given twice.
     """
-    values: list[ExpectedValue] = []
-    claims: list[Claim] = []
+    records: list[Record] = []
     seen: dict[str, Path] = {}
     for path in sorted(folder.rglob("*.json")):
         file = read_expected(path)
-        records: list[ExpectedValue | Claim] = [*file.values, *file.claims]
-        for record in records:
+        for record in _records(file):
             if record.id in seen:
                 raise InputError(f"{record.id} stands in {seen[record.id]} and in {path}; an id must be unique")
             seen[record.id] = path
-        values += file.values
-        claims += file.claims
+            records.append(record)
     if not seen:
         raise InputError(f"no expected values below {folder}; expected .json files there")
-    return values, claims
+    return records
 
 
 def spread_tolerance(samples: Sequence[float], floor: float, confidence: float = 0.999) -> float:

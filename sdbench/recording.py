@@ -23,11 +23,15 @@ _SHARE_FLOOR = 0.05
 _FEWEST_UNITS = 8
 """Classes of fewer units than this move by more than 12 points at a time: not recorded, a tolerance could not fail."""
 
+_FOLDER = {"packaged_stylised": "pipeline"}
+
 _WIDEST = 25.0
 """Percentage points: a tolerance as wide as this would let anything pass."""
 
 
-def record_values(network: str, dataset: str, output: Path, seeds: int, root: Path) -> None:
+def record_values(
+    network: str, dataset: str, output: Path, seeds: int, root: Path, trained_on: str | None = None
+) -> None:
     """Measure a network with several seeds and write means, spreads and tolerances as expected values.
 
     Args:
@@ -36,6 +40,7 @@ def record_values(network: str, dataset: str, output: Path, seeds: int, root: Pa
         output: the file to write.
         seeds: how many, from 0.
         root: the checkout whose revision is written down.
+        trained_on: which weights of the network; by default its first training set, or "filled".
 
     Raises:
         InputError: the checkout has changes that no revision names, or there are fewer than three seeds.
@@ -46,10 +51,11 @@ def record_values(network: str, dataset: str, output: Path, seeds: int, root: Pa
             "the checkout has uncommitted changes; commit them first, so that the record can name its revision"
         )
     store = AssetStore()
+    trained_on = trained_on or model(network).trained_on
     samples: dict[tuple[str, str], list[dict[str, float]]] = {}
     for seed in range(seeds):
         print(f"seed {seed} of {seeds}", file=sys.stderr)
-        found = Suite(store, seed=seed).measurement(network, dataset)
+        found = Suite(store, seed=seed).measurement(network, trained_on, dataset)
         for name in found.layers:
             layer = found.layer(name)
             for quantity in ("shares", "units"):
@@ -60,14 +66,15 @@ def record_values(network: str, dataset: str, output: Path, seeds: int, root: Pa
         reading="recorded",
         where=f"this suite, seeds 0 to {seeds - 1}, {found.pairs} pairs of each factor",
         date=datetime.now(timezone.utc).date().isoformat(),
-        command=f"sdbench record {network} {dataset} {_shown(output, root)} --seeds {seeds}",
+        command=f"sdbench record {network} {dataset} {_shown(output, root)} --seeds {seeds}"
+        + (f" --trained-on {trained_on}" if trained_on != model(network).trained_on else ""),
         commit=revision,
         machine=processor_name(),
     )
     units = {name: len(found.layer(name).estimate.unit_labels) for name in found.layers}
     values = []
     for (name, quantity), given in samples.items():
-        value = _value(network, dataset, name, quantity, given, units[name], source)
+        value = _value((network, trained_on, dataset), name, quantity, given, units[name], source)
         if max(value.tolerance.values()) < _WIDEST:
             values.append(value)
         else:
@@ -80,18 +87,19 @@ def record_values(network: str, dataset: str, output: Path, seeds: int, root: Pa
 
 
 def _value(
-    network: str, dataset: str, layer: str, quantity: str, given: list[dict[str, float]], units: int, source: Source
+    measured: tuple[str, str, str], layer: str, quantity: str, given: list[dict[str, float]], units: int, source: Source
 ) -> ExpectedValue:
+    network, trained_on, dataset = measured
     known = model(network)
     floor = _SHARE_FLOOR if quantity == "shares" else 100 / units
     least = f"{floor} points (float error)" if quantity == "shares" else f"{floor:.2f} points (one unit of {units})"
     spread = {name: statistics.stdev(sample[name] for sample in given) for name in given[0]}
     return ExpectedValue(
-        id=f"{dataset}/{network}/{layer}/{quantity}",
+        id=f"{_FOLDER.get(dataset, dataset)}/{network}/{layer}/{quantity}",
         task=known.task,
         quantity=quantity,
         network=network,
-        trained_on=known.trained_on,
+        trained_on=trained_on,
         dataset=dataset,
         layer=layer,
         values={name: round(statistics.fmean(sample[name] for sample in given), 3) for name in given[0]},

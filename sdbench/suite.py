@@ -5,32 +5,59 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from sdbench.accuracy import Accuracy, measure_accuracy
+from sdbench.assets.manifest import Url
 from sdbench.assets.store import AssetStore
 from sdbench.clips.style import DEFAULT_STYLES
-from sdbench.datasets import Dataset, packaged_videos
+from sdbench.datasets import StylisedDataset, packaged_videos, stylised_activitynet, stylised_diving48, stylised_ssv2
+from sdbench.datasets.kinetics import labelled_folder
+from sdbench.datasets.packaged_stylised import packaged_stylised
 from sdbench.errors import AssetError, unknown_name
-from sdbench.expected import Claim, Comparison, ExpectedValue, Quantity
+from sdbench.expected import Claim, Comparison, ExpectedValue, Quantity, Record, Unpublished
 from sdbench.measure import LayerMeasurement, Measurement, measure
+from sdbench.measure_action import measure_action
 from sdbench.networks import build, network_names
+from sdbench.networks.filled import fill_state_dict
+from sdbench.networks.reading import VideoNetwork
 from sdbench.statistics import Interval
 from sdbench.statistics.quantities import QUANTITIES, Reading, read_quantity
-from sdbench.verdict import NEEDS, Case, Compared, judge_claim, judge_value, not_run
-from sdbench.zoo import model, model_names
+from sdbench.verdict import NEEDS, Case, Compared, judge_claim, judge_value, measured_only, not_run
+from sdbench.zoo import load, model, models
+from sdbench.zoo.action_preparation import preparation_for
 from sdbench.zoo.complexity import complexity
-from sdbench.zoo.preparation import Preparation
-
-_SINGULAR = {"shares": "share", "units": "units"}
 
 COMPLEXITY = "complexity"
 """The quantity of an architecture's size and work, which needs neither weights nor videos."""
 
-DATASETS: dict[str, Callable[[Preparation, AssetStore], Dataset]] = {"packaged": packaged_videos}
-"""Data sets that can be measured without anything of the user's own."""
+SHUFFLED = "top1_change_when_shuffled"
+"""The quantity that needs labelled videos."""
+
+FILLED = "filled"
+"""Stands where a training set is named: made-up weights, to run a pipeline to the digit without published ones."""
+
+_FILL_SEED = 0
+_SINGULAR = {"shares": "share", "units": "units"}
+
+STYLISED: dict[str, Callable[[Path], StylisedDataset]] = {
+    "stylized_activitynet": stylised_activitynet,
+    "stylized_diving48": stylised_diving48,
+    "stylized_ssv2": stylised_ssv2,
+}
+"""Data sets of the user's own, below the folder of data sets under these names, and how they are read."""
+
+LABELLED = ("kinetics400_validation", "diving48_validation", "ssv2_validation")
+"""Labelled videos of the user's own, below the folder of data sets under these names."""
+
+PACKAGED = ("packaged", "packaged_stylised")
+"""Data sets that need nothing of the user's own."""
+
+Key = tuple[str, str, str]
 
 
 @dataclass
@@ -39,8 +66,9 @@ class Suite:
 
     Attributes:
         store: where assets lie.
-        seed, pairs, device, styles: as for `sdbench.measure.measure`.
-        measurements: (network, data set) -> what was measured so far.
+        seed, pairs, device, styles: as for `sdbench.measure.measure`; a stylised data set brings its own styles.
+        data: folder of the user's data sets, named as in `STYLISED` and `LABELLED`; None where there are none.
+        measurements: (network, training set, data set) -> what was measured so far.
     """
 
     store: AssetStore
@@ -48,49 +76,87 @@ class Suite:
     pairs: int | None = None
     device: str = "cpu"
     styles: Sequence[str] = DEFAULT_STYLES
-    measurements: dict[tuple[str, str], Measurement] = field(default_factory=dict)
-    _out_of_reach: dict[tuple[str, str], AssetError] = field(default_factory=dict)
+    data: Path | None = None
+    measurements: dict[Key, Measurement] = field(default_factory=dict)
+    _accuracies: dict[Key, Accuracy] = field(default_factory=dict)
+    _out_of_reach: dict[Key, AssetError] = field(default_factory=dict)
 
-    def measurement(self, network: str, dataset: str) -> Measurement:
-        """The measurement of `network` on `dataset`, made at the first call.
+    def measurement(self, network: str, trained_on: str, dataset: str) -> Measurement:
+        """The measurement of a network on a data set, made at the first call.
 
         Raises:
+            InputError: the data set is unknown, or cannot be used.
             AssetError: something it needs cannot be had; said again at every call without another try.
         """
-        key = (network, dataset)
+        key = (network, trained_on, dataset)
         if key in self._out_of_reach:
             raise self._out_of_reach[key]
         if key not in self.measurements:
-            if dataset not in DATASETS:
-                raise unknown_name("data set", dataset, DATASETS)
             try:
-                clips = DATASETS[dataset](model(network).known_preparation(), self.store)
-                self.measurements[key] = measure(
-                    network,
-                    clips,
-                    seed=self.seed,
-                    pairs=self.pairs,
-                    device=self.device,
-                    styles=self.styles,
-                    store=self.store,
-                )
+                self.measurements[key] = self._measure(network, trained_on, dataset)
             except AssetError as error:
                 self._out_of_reach[key] = error
                 raise
         return self.measurements[key]
 
-    def run(self, record: ExpectedValue | Claim) -> Case:
+    def run(self, record: Record) -> Case:
         """The outcome of one case; *not run*, with the reason, where something it needs is not there."""
-        if reason := why_not(record) or self._other_draws(record):
+        if reason := why_not(record, self.data) or self._other_draws(record):
             return not_run(record, reason)
         try:
-            return self._claim(record) if isinstance(record, Claim) else self._value(record)
+            if isinstance(record, Claim):
+                return self._claim(record)
+            return self._value(record)
         except AssetError as error:
             return not_run(record, str(error))
 
-    def _other_draws(self, record: ExpectedValue | Claim) -> str | None:
+    def _measure(self, network: str, trained_on: str, dataset: str) -> Measurement:
+        options: dict[str, Any] = {"seed": self.seed, "pairs": self.pairs, "device": self.device, "store": self.store}
+        if dataset == "packaged":
+            clips = packaged_videos(model(network, trained_on).known_preparation(), self.store)
+            return measure(network, clips, styles=self.styles, **options)
+        if dataset == "packaged_stylised":
+            videos = packaged_stylised(self.store)
+        elif dataset in STYLISED and self.data is not None:
+            videos = STYLISED[dataset](self.data / dataset)
+        else:
+            raise unknown_name("data set", dataset, (*PACKAGED, *STYLISED))
+        module, architecture, assets = self._network(network, trained_on)
+        found = measure_action(
+            module, videos, preparation=preparation_for(architecture), name=network, protocol="published", **options
+        )
+        return replace(found, assets={**found.assets, **assets})
+
+    def _network(self, network: str, trained_on: str) -> tuple[VideoNetwork, str, dict[str, str]]:
+        """The network, the name of its architecture, and the hashes of the weights that were fetched for it."""
+        if trained_on == FILLED:
+            module = build(network)
+            fill_state_dict(module, _FILL_SEED)
+            return module, network, {}
+        known = model(network, trained_on)
+        module = load(network, store=self.store, trained_on=trained_on)
+        return module, known.architecture, self.store.hashes([known.asset])
+
+    def _accuracy(self, network: str, trained_on: str, dataset: str) -> Accuracy:
+        key = (network, trained_on, dataset)
+        if key not in self._accuracies:
+            assert self.data is not None
+            module, architecture, _ = self._network(network, trained_on)
+            self._accuracies[key] = measure_accuracy(
+                module,
+                labelled_folder(self.data / dataset),
+                preparation_for(architecture),
+                seed=self.seed,
+                videos=self.pairs,
+                device=self.device,
+                name=network,
+                quiet=self.store.quiet,
+            )
+        return self._accuracies[key]
+
+    def _other_draws(self, record: Record) -> str | None:
         """Why a value recorded for one seed cannot be compared with this run's draws; None where it can."""
-        if isinstance(record, Claim) or "seed" not in record.options:
+        if not isinstance(record, ExpectedValue) or "seed" not in record.options:
             return None
         if (self.seed, self.pairs, tuple(self.styles)) == (record.options["seed"], None, DEFAULT_STYLES):
             return None
@@ -99,24 +165,35 @@ class Suite:
             f"{NEEDS}a run without --seed and --pairs"
         )
 
-    def _value(self, record: ExpectedValue) -> Case:
-        if record.quantity == COMPLEXITY:
+    def _value(self, record: ExpectedValue | Unpublished) -> Case:
+        if isinstance(record, ExpectedValue) and record.quantity == COMPLEXITY:
             return _judge_complexity(record)
+        if isinstance(record, ExpectedValue) and record.quantity == SHUFFLED:
+            answer = self._accuracy(record.network, record.trained_on, record.dataset)
+            limits = {"change": answer.intervals["change"]} if answer.intervals else None
+            reading = Reading({"change": answer.values["change"]}, limits)
+            return replace(judge_value(record, reading, answer.videos, "videos"), seconds=answer.seconds)
         assert record.layer is not None
-        found = self.measurement(record.network, record.dataset)
+        found = self.measurement(record.network, record.trained_on, record.dataset)
         layer = found.layer(record.layer)
-        case = judge_value(record, read_quantity(record.quantity, layer.estimate, layer.intervals), found.pairs)
-        return replace(case, seconds=found.seconds["total"])
+        reading = read_quantity(record.quantity, layer.estimate, layer.intervals)
+        if isinstance(record, Unpublished):
+            return replace(measured_only(record, reading), seconds=found.seconds["total"])
+        return replace(judge_value(record, reading, found.pairs), seconds=found.seconds["total"])
 
     def _claim(self, claim: Claim) -> Case:
         case = judge_claim(claim, [self._compare(comparison) for comparison in claim.comparisons])
-        asked = {(q.network, q.dataset) for c in claim.comparisons for q in (c.greater, c.lesser)}
+        asked = {(q.network, q.trained_on, q.dataset) for c in claim.comparisons for q in (c.greater, c.lesser)}
         return replace(case, seconds=sum(self.measurements[key].seconds["total"] for key in asked))
 
     def _compare(self, comparison: Comparison) -> Compared:
         greater, lesser = comparison.greater, comparison.lesser
         values, replicates = zip(*(self._quantity(quantity) for quantity in (greater, lesser)), strict=True)
-        same_clips = (greater.network, greater.dataset) == (lesser.network, lesser.dataset)
+        same_clips = (greater.network, greater.trained_on, greater.dataset) == (
+            lesser.network,
+            lesser.trained_on,
+            lesser.dataset,
+        )
         margin = None
         if same_clips and replicates[0] is not None and replicates[1] is not None:
             low, high = np.percentile(replicates[0] - replicates[1], (2.5, 97.5))
@@ -124,7 +201,7 @@ class Suite:
         return Compared(_in_words(greater, lesser), values[0], values[1], margin)
 
     def _quantity(self, quantity: Quantity) -> tuple[float, Any]:
-        layer = self.measurement(quantity.network, quantity.dataset).layer(quantity.layer)
+        layer = self.measurement(quantity.network, quantity.trained_on, quantity.dataset).layer(quantity.layer)
         kind, name = quantity.name.split(".")
         if name == "imbalance":
             return imbalance(layer), None
@@ -162,8 +239,15 @@ def layer_values(found: Measurement) -> dict[str, dict[str, dict[str, float]]]:
     }
 
 
-def why_not(record: ExpectedValue | Claim) -> str | None:
-    """Why a case cannot run with this version, in one sentence with what it would need; None where it can."""
+def why_not(record: Record, data: Path | None = None) -> str | None:
+    """Why a case cannot run here, in one sentence with what it would need; None where it can.
+
+    Whether assets can be fetched is not looked at: that shows when they are.
+
+    Args:
+        record: the case.
+        data: folder of the user's data sets.
+    """
     if isinstance(record, Claim):
         asked = [(q.network, q.trained_on, q.dataset) for c in record.comparisons for q in (c.greater, c.lesser)]
     elif record.quantity == COMPLEXITY:
@@ -172,18 +256,36 @@ def why_not(record: ExpectedValue | Claim) -> str | None:
         asked = [(record.network, record.trained_on, record.dataset)]
     lacking: list[str] = []
     for network, trained_on, dataset in asked:
-        # A measurement takes the weights of the first training set.
-        if network not in model_names() or model(network).trained_on != trained_on:
-            lacking.append(f"weights of {network} trained on {trained_on} are not part of this version")
-        elif model(network).preparation is None:
-            lacking.append(f"how {network} is fed is not part of this version")
-        if dataset not in DATASETS:
-            lacking.append(f"data set {dataset} is not part of this version")
-    if isinstance(record, ExpectedValue) and record.quantity not in QUANTITIES:
+        lacking += [*_lacking_weights(network, trained_on), *_lacking_data(dataset, data)]
+    if not isinstance(record, Claim) and record.quantity not in (*QUANTITIES, SHUFFLED):
         lacking.append(f"{record.quantity} is not measured by this version")
     if not lacking:
         return None
     return "; ".join(dict.fromkeys(lacking)) + (f"{NEEDS}{'; '.join(record.needs)}" if record.needs else "")
+
+
+def _lacking_weights(network: str, trained_on: str) -> list[str]:
+    if trained_on == FILLED:
+        return [] if network in network_names() else [f"network {network} is not part of this version"]
+    found = [known for known in models() if (known.name, known.trained_on) == (network, trained_on)]
+    if not found:
+        return [f"weights of {network} trained on {trained_on} are not part of this version"]
+    source = AssetStore(quiet=True).manifest[found[0].asset].source
+    if isinstance(source, Url) and source.how == "never published":
+        return [f"weights of {network} trained on {trained_on} were never published"]
+    return []
+
+
+def _lacking_data(dataset: str, data: Path | None) -> list[str]:
+    if dataset in PACKAGED:
+        return []
+    if dataset not in (*STYLISED, *LABELLED):
+        return [f"data set {dataset} is not part of this version"]
+    if data is None:
+        return [f"data set {dataset} is not here (name the folder that holds it with --data)"]
+    if not (data / dataset).is_dir():
+        return [f"data set {dataset} is not in {data}"]
+    return []
 
 
 def _in_words(greater: Quantity, lesser: Quantity) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from sdbench.errors import InputError
-from sdbench.expected import Claim, ExpectedValue
+from sdbench.expected import Claim, ExpectedValue, Record, Unpublished
 from sdbench.statistics.quantities import Reading
 from sdbench.statistics.uncertainty import Interval
 
@@ -71,13 +71,14 @@ class Case:
     seconds: float = 0.0
 
 
-def judge_value(expected: ExpectedValue, reading: Reading, pairs: int) -> Case:
+def judge_value(expected: ExpectedValue, reading: Reading, pairs: int, counted: str = "pairs of each factor") -> Case:
     """Hold measured values against expected ones.
 
     Args:
         expected: what was published or recorded.
         reading: what was measured, with intervals where there are any.
-        pairs: number of pairs of each factor behind it.
+        pairs: number of pairs of each factor (or of what is `counted`) behind it.
+        counted: what `pairs` counts, in words.
 
     Raises:
         InputError: the measurement lacks one of the expected names, or is not a number.
@@ -88,7 +89,7 @@ def judge_value(expected: ExpectedValue, reading: Reading, pairs: int) -> Case:
                 f"{expected.id} expects {name}; measured: {', '.join(f'{k} {v}' for k, v in reading.values.items())}"
             )
     if expected.is_published:
-        verdict, reason = _judge_published(expected, reading, pairs)
+        verdict, reason = _judge_published(expected, reading, pairs, counted)
     else:
         verdict, reason = _judge_recorded(expected, reading)
     chosen = reading.intervals
@@ -122,7 +123,7 @@ def _judge_recorded(expected: ExpectedValue, reading: Reading) -> tuple[Verdict,
     return Verdict.UNCHANGED, f"furthest: {furthest} by {moved_by:+.2f} of {band[furthest]:.2f} points"
 
 
-def _judge_published(expected: ExpectedValue, reading: Reading, pairs: int) -> tuple[Verdict, str]:
+def _judge_published(expected: ExpectedValue, reading: Reading, pairs: int, counted: str) -> tuple[Verdict, str]:
     if reading.intervals is None:
         return Verdict.INCONCLUSIVE, "measured without an interval (too few videos or shots), so nothing can be decided"
     band = _band(expected)
@@ -140,7 +141,10 @@ def _judge_published(expected: ExpectedValue, reading: Reading, pairs: int) -> t
         needed = [
             pairs_to_decide(reading.values[n], reading.intervals[n], expected.values[n], band[n], pairs) for n in across
         ]
-        return Verdict.INCONCLUSIVE, f"the interval of {', '.join(across)} crosses the band's edge: {_enough(needed)}"
+        return (
+            Verdict.INCONCLUSIVE,
+            f"the interval of {', '.join(across)} crosses the band's edge: {_enough(needed, counted)}",
+        )
     return Verdict.REPRODUCED, "every interval lies inside its band"
 
 
@@ -156,11 +160,11 @@ def pairs_to_decide(measured: float, interval: Interval, expected: float, band: 
     return max(pairs + 1, math.ceil(pairs * (interval.half_width / distance) ** 2))
 
 
-def _enough(needed: Sequence[int | None]) -> str:
+def _enough(needed: Sequence[int | None], counted: str) -> str:
     known = [count for count in needed if count is not None]
     if len(known) < len(needed):
         return "the value lies on the edge, more pairs may not decide it"
-    return f"about {max(known)} pairs of each factor, from as many more videos, would decide"
+    return f"about {max(known)} {counted}, from as many more videos, would decide"
 
 
 @dataclass(frozen=True)
@@ -198,12 +202,28 @@ def judge_claim(claim: Claim, compared: Sequence[Compared]) -> Case:
     )
 
 
-def not_run(record: ExpectedValue | Claim, reason: str) -> Case:
+def measured_only(record: Unpublished, reading: Reading) -> Case:
+    """A measured result for which no number was published: nothing is decided, and the report says so."""
+    return Case(
+        id=record.id,
+        kind="result without a published value",
+        verdict=Verdict.INCONCLUSIVE,
+        measured=dict(reading.values),
+        expected={},
+        tolerance=None,
+        interval={name: (i.low, i.high) for name, i in reading.intervals.items()} if reading.intervals else None,
+        reason="no value was published: what was measured is recorded in this report",
+    )
+
+
+def not_run(record: Record, reason: str) -> Case:
     """A case that could not be measured here; `reason` says why, and what would get what it needs."""
     if isinstance(record, Claim):
         kind = "published claim" if record.published else "claim"
         expected: Mapping[str, float | str] = {"claim": record.statement}
         band = None
+    elif isinstance(record, Unpublished):
+        kind, expected, band = "result without a published value", {}, None
     else:
         kind = "published value" if record.is_published else "recorded value"
         expected, band = record.values, _band(record)

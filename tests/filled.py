@@ -1,51 +1,18 @@
-"""Deterministic weights and inputs, the same on every machine: filled from numpy's PCG64, keyed by name."""
+"""Weights and inputs of the conformance cases."""
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-GAIN = 0.7
+from sdbench.networks.filled import fill_state_dict, fill_tensor, generator_of
 
-
-def _rng(name: str, seed: int) -> np.random.Generator:
-    return np.random.Generator(np.random.PCG64([seed, zlib.crc32(name.encode())]))
-
-
-def fill_tensor(name: str, shape: Sequence[int], seed: int) -> npt.NDArray[Any]:
-    """Float32 values for the state-dict entry `name` of `shape`."""
-    rng = _rng(name, seed)
-    noise: npt.NDArray[Any] = np.asarray(rng.standard_normal(tuple(shape))).astype(np.float32)
-    leaf = name.rsplit(".", 1)[-1]
-    if leaf == "running_var":
-        return 1.0 + 0.1 * np.abs(noise)
-    if leaf == "running_mean":
-        return 0.1 * noise
-    if leaf == "weight" and noise.ndim == 1:  # a norm's scale
-        return 1.0 + 0.1 * noise
-    if noise.ndim <= 1:  # biases
-        return 0.05 * noise
-    if leaf != "weight":  # class tokens, position embeddings, relative position tables
-        return 0.02 * noise
-    fan_in = int(np.prod(noise.shape[1:]))
-    return noise * np.float32(GAIN * np.sqrt(2.0 / fan_in))
-
-
-def fill_state_dict(module: torch.nn.Module, seed: int) -> None:
-    """Overwrite every float entry of `module` in place; integer counters become zero."""
-    state = module.state_dict()
-    for name, value in state.items():
-        if value.is_floating_point():
-            value.copy_(torch.from_numpy(fill_tensor(name, value.shape, seed)))
-        else:
-            value.zero_()
+__all__ = ["fill_state_dict", "fill_tensor", "make_input"]
 
 
 def make_input(shape: Sequence[int], seed: int, name: str) -> torch.Tensor:
     """A float32 network input, standard normal, already normalised."""
-    return torch.from_numpy(_rng("input:" + name, seed).standard_normal(tuple(shape)).astype(np.float32))
+    noise = generator_of("input:" + name, seed).standard_normal(tuple(shape))
+    return torch.from_numpy(np.asarray(noise).astype(np.float32))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sdbench.assets import AssetStore
-from sdbench.suite import DATASETS, Suite, why_not
+from sdbench.suite import Suite, why_not
 from sdbench.verdict import Verdict
 from tests.test_expected import EXPECTED, read_all
 
@@ -52,7 +52,9 @@ def test_what_cannot_run_is_skipped_counted_and_explained(tmp_path: Path) -> Non
         assert case["verdict"] == "not run"
         assert case["measured"] is None
         assert "It takes" in case["reason"]
-    assert "curl -L -o SLOWONLY_8x8_R50.pkl" in cases["action/layerwise/slow_r50_8x8/kinetics400/stage5"]["reason"]
+    assert (
+        "sdbench fetch slow_r50_8x8_kinetics400" in cases["action/layerwise/slow_r50_8x8/kinetics400/stage5"]["reason"]
+    )
     assert "never published" in cases["action/layerwise/fast_r50_8x8/ssv2/stage5"]["reason"]
     suite = ET.parse(tmp_path / "junit.xml").getroot()
     assert suite.find(".//testsuite").get("skipped") == "47"
@@ -111,16 +113,15 @@ def test_a_recorded_value_that_moved_ends_the_run_with_an_error(tmp_path: Path, 
 def test_a_network_is_measured_once_for_all_its_cases(monkeypatch: pytest.MonkeyPatch, store: AssetStore) -> None:
     calls = []
     monkeypatch.setattr("sdbench.suite.measure", lambda *given, **options: calls.append(given) or "measured")
-    monkeypatch.setitem(DATASETS, "packaged", lambda preparation, store: "clips")
+    monkeypatch.setattr("sdbench.suite.packaged_videos", lambda preparation, store: "clips")
     suite = Suite(store)
     for _ in range(3):
-        suite.measurement("i3d_inception", "packaged")
+        suite.measurement("i3d_inception", "kinetics400", "packaged")
     assert calls == [("i3d_inception", "clips")]
 
 
 def test_a_case_runs_if_and_only_if_everything_is_there() -> None:
-    values, claims = read_all(EXPECTED)
-    runnable = {record.id for record in (*values, *claims) if why_not(record) is None}
+    runnable = {record.id for record in read_all(EXPECTED) if why_not(record) is None}
     assert runnable
-    assert all("packaged" in name or "complexity" in name for name in runnable)
+    assert all({"packaged", "pipeline", "complexity"} & set(name.split("/")) for name in runnable)
     assert Verdict.NOT_RUN.is_open

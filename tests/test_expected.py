@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sdbench.errors import InputError
-from sdbench.expected import read_all, read_expected, spread_tolerance
+from sdbench.expected import Claim, ExpectedValue, read_all, read_expected, spread_tolerance
 
 EXPECTED = Path(__file__).parents[1] / "expected"
 GOOD: dict[str, Any] = {
@@ -85,8 +85,9 @@ def test_missing_files_damaged_files_and_ids_given_twice(tmp_path: Path) -> None
 
 
 def test_everything_that_was_published_is_there() -> None:
-    values, claims = read_all(EXPECTED)
-    published = [value for value in values if value.is_published]
+    records = read_all(EXPECTED)
+    claims = [record for record in records if isinstance(record, Claim)]
+    published = [record for record in records if isinstance(record, ExpectedValue) and record.is_published]
     assert len(published) == 40 + 4, "of the paper, and of the public zoo of X3D"
     assert sum(claim.published for claim in claims) == 7
     kinds = {value.id.split("/")[1] for value in published}
@@ -98,12 +99,11 @@ def test_everything_that_was_published_is_there() -> None:
 
 
 def test_every_recorded_value_can_be_traced() -> None:
-    values, _ = read_all(EXPECTED)
-    recorded = [value for value in values if not value.is_published]
-    assert {value.network for value in recorded} == {"i3d_inception", "transnetv2"}
+    recorded = [v for v in read_all(EXPECTED) if isinstance(v, ExpectedValue) and not v.is_published]
+    assert {value.network for value in recorded} == {"i3d_inception", "transnetv2", "x3d_xs"}
     assert len({value.source.commit for value in recorded}) >= 1
     for value in recorded:
-        assert value.id.startswith(f"packaged/{value.network}/{value.layer}/")
+        assert value.id.startswith((f"packaged/{value.network}/{value.layer}/", f"pipeline/{value.network}/"))
         assert max(value.tolerance.values()) < 25, f"{value.id} could not fail"
 
 

@@ -28,6 +28,28 @@ class LabelledVideo:
     class_index: int
 
 
+_CLASSES_FILE = "classes.txt"
+
+
+def labelled_folder(folder: Path) -> LabelledFolder:
+    """The labelled videos below `folder`; a file classes.txt in it names the classes in the order of the answer.
+
+    One class a line. Without it, folders that are named by numbers are in the order of the numbers, as Diving48's
+    classes are, and others in alphabetical order, as Kinetics orders them.
+
+    Raises:
+        InputError: see `LabelledFolder`.
+    """
+    listed = folder / _CLASSES_FILE
+    if listed.is_file():
+        lines = listed.read_text(encoding="utf-8").splitlines()
+        return LabelledFolder(folder, [line.strip() for line in lines if line.strip()])
+    names = [path.name for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
+    if names and all(name.isdigit() for name in names):
+        return LabelledFolder(folder, [str(i) for i in range(max(map(int, names)) + 1)])
+    return LabelledFolder(folder)
+
+
 class LabelledFolder:
     """Videos sorted into one folder a class.
 
