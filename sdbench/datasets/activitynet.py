@@ -9,7 +9,7 @@ from typing import Any
 
 from sdbench.datasets.annotations import check_fields, read_json
 from sdbench.datasets.layouts import layout_named
-from sdbench.datasets.stylised import Annotated, LeftOut, StylisedDataset
+from sdbench.datasets.stylised import Annotated, LeftOut, Rule, StylisedDataset
 from sdbench.errors import InputError
 
 FEWEST_FRAMES = 32
@@ -63,7 +63,7 @@ def _check_segment(path: Path, name: str, segment: list[Any]) -> None:
         )
 
 
-def _clip_start(rate: int) -> Any:
+def _clip_start(rate: int) -> Rule:
     def rule(video: Annotated, frames: int) -> int:
         if frames < FEWEST_FRAMES:
             raise LeftOut(f"fewer than {FEWEST_FRAMES} frames")

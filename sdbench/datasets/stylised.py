@@ -131,10 +131,7 @@ class StylisedDataset:
             *_sentences({**reasons, **damaged}),
         )
         if not videos:
-            raise InputError(
-                f"no video of {folder} can be used" + (f": {'; '.join(self.skipped)}" if self.skipped else "")
-                or f"; none of the {len(annotated)} annotated videos is there"
-            )
+            raise InputError(f"no video of {folder} can be used: {'; '.join(self.skipped)}")
         identity.update(repr((layout, self.styles, [(v.name, v.start) for v in videos])).encode())
         self.identity = identity.hexdigest()
         self.videos = tuple(videos)

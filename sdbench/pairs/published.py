@@ -126,10 +126,12 @@ def plan_pairs(
     for factor, name in enumerate(FACTORS):
         count = sum(plan.pairs[0][2] == factor for plan in plans)
         if count < 2:
-            raise InputError(
-                f"the draw gave {count} {name} pairs of {wanted}, at least 2 are needed; ask for more pairs, "
-                "another seed, or the corrected protocol"
+            remedy = (
+                "ask for more pairs, another seed, or the corrected protocol"
+                if protocol == "published"
+                else "use more videos, or longer ones: those of which every chosen frame is the same cannot be shuffled"
             )
+            raise InputError(f"the draw gave {count} {name} pairs of {wanted}, at least 2 are needed; {remedy}")
     return plans
 
 

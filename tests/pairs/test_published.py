@@ -174,6 +174,13 @@ def test_pairs_that_cannot_be_drawn_are_refused(protocol: str, count: int, pairs
         for_any_seed(protocol, count, pairs)
 
 
+def test_videos_that_all_stand_still_give_no_static_pairs() -> None:
+    with pytest.raises(
+        InputError, match="gave 0 static pairs of 40, at least 2 are needed; use more videos, or longer"
+    ):
+        plans("corrected", videos(40, 9, 0))
+
+
 def test_one_style_makes_no_pair() -> None:
     with pytest.raises(InputError, match="needs two styles; got 1"):
         plan_pairs("published", videos(40), STYLES[:1], C2D, np.random.default_rng(0))
