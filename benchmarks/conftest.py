@@ -15,6 +15,7 @@ from sdbench.assets import AssetStore
 from sdbench.clips.style import DEFAULT_STYLES
 from sdbench.errors import SdbenchError
 from sdbench.expected import Claim, ExpectedValue, Record, Unpublished, read_all
+from sdbench.pairs.published import ACTION_PROTOCOLS
 from sdbench.report import Report, case_table, describe_environment, summary_lines, write_report
 from sdbench.report.table import LEGEND, Totals, reasons
 from sdbench.suite import Suite, layer_values
@@ -36,6 +37,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--pairs", type=int, default=None, help="pairs of each factor (default: one of each a clip)")
     group.addoption("--device", default="cpu", help="where networks run: cpu, cuda, ... (default: cpu)")
     group.addoption(
+        "--protocol",
+        choices=ACTION_PROTOCOLS,
+        default="published",
+        help="of action recognition: as published, or with its quirks corrected (default: published)",
+    )
+    group.addoption(
         "--data",
         type=Path,
         default=os.environ.get("SDBENCH_DATA"),
@@ -55,6 +62,7 @@ def pytest_configure(config: pytest.Config) -> None:
             device=config.getoption("--device"),
             styles=DEFAULT_STYLES,
             data=config.getoption("--data"),
+            protocol=config.getoption("--protocol"),
         )
     except SdbenchError as error:
         raise pytest.UsageError(str(error)) from None
@@ -173,6 +181,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         "seed": suite.seed,
         "pairs": suite.pairs if suite.pairs is not None else "one of each factor a sample",
         "device": suite.device,
+        "protocol": suite.protocol,
         "strict": bool(config.getini("strict")),
         "assets": {name: digest for m in suite.measurements.values() for name, digest in m.assets.items()},
     }

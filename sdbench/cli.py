@@ -72,6 +72,18 @@ def _parser() -> argparse.ArgumentParser:
     measuring.add_argument("--json", type=Path, help="also write the numbers to this file")
     measuring.add_argument("--picture", type=Path, help="also draw them into this PNG file")
     _add_protocol(measuring)
+    measuring.add_argument("--trained-on", help="which weights of the network (default: the first known)")
+    measuring.add_argument(
+        "--stylised",
+        choices=("activitynet", "diving48", "ssv2"),
+        help="the folder is a stylised data set in this layout: measure it with the paper's protocol",
+    )
+    measuring.add_argument(
+        "--protocol",
+        choices=("published", "corrected"),
+        default="published",
+        help="of a stylised data set: with the published code's quirks, or without (default: published)",
+    )
     measuring.add_argument("--seed", type=int, default=0, help="seed of every random draw (default: 0)")
     measuring.set_defaults(run=_measure)
 
@@ -230,26 +242,37 @@ def _fetch(options: argparse.Namespace) -> None:
 def _measure(options: argparse.Namespace) -> None:
     from sdbench.assets import AssetStore
     from sdbench.assets.files import write_text
-    from sdbench.datasets import folder_of_videos
+    from sdbench.datasets import READERS, folder_of_videos
     from sdbench.measure import check_layers, measure
+    from sdbench.measure_action import measure_action
     from sdbench.report.markdown import measurement_sentence
     from sdbench.suite import layer_values
-    from sdbench.zoo import model
+    from sdbench.zoo import load, model
+    from sdbench.zoo.action_preparation import preparation_for
 
-    known = model(options.network)
+    known = model(options.network, options.trained_on)
     check_layers(options.network, options.layers)
     store = AssetStore()
-    videos = folder_of_videos(options.folder, known.known_preparation(), store, options.skip_unusable)
-    found = measure(
-        options.network,
-        videos,
-        seed=options.seed,
-        pairs=options.pairs,
-        styles=options.styles,
-        layers=options.layers,
-        device=options.device,
-        store=store,
-    )
+    common = {name: getattr(options, name) for name in ("seed", "pairs", "layers", "device")}
+    if options.stylised:
+        if options.folder.is_dir():
+            stylised = READERS[options.stylised](options.folder, options.skip_unusable)
+        else:
+            raise InputError(f"no folder at {options.folder}; expected a stylised data set: see `sdbench stylize`")
+        preparation = preparation_for(known.architecture)
+        module = load(options.network, store=store, trained_on=options.trained_on)
+        found = measure_action(
+            module,
+            stylised,
+            protocol=options.protocol,
+            preparation=preparation,
+            name=options.network,
+            store=store,
+            **common,
+        )
+    else:
+        videos = folder_of_videos(options.folder, known.known_preparation(), store, options.skip_unusable)
+        found = measure(options.network, videos, styles=options.styles, store=store, **common)
     print(measurement_table(found))
     print()
     print(measurement_sentence(found.as_record()))

@@ -67,6 +67,7 @@ class Suite:
     Attributes:
         store: where assets lie.
         seed, pairs, device, styles: as for `sdbench.measure.measure`; a stylised data set brings its own styles.
+        protocol: of action recognition on stylised data sets, "published" or "corrected".
         data: folder of the user's data sets, named as in `STYLISED` and `LABELLED`; None where there are none.
         measurements: (network, training set, data set) -> what was measured so far.
     """
@@ -77,6 +78,7 @@ class Suite:
     device: str = "cpu"
     styles: Sequence[str] = DEFAULT_STYLES
     data: Path | None = None
+    protocol: str = "published"
     measurements: dict[Key, Measurement] = field(default_factory=dict)
     _accuracies: dict[Key, Accuracy] = field(default_factory=dict)
     _out_of_reach: dict[Key, AssetError] = field(default_factory=dict)
@@ -123,7 +125,7 @@ class Suite:
             raise unknown_name("data set", dataset, (*PACKAGED, *STYLISED))
         module, architecture, assets = self._network(network, trained_on)
         found = measure_action(
-            module, videos, preparation=preparation_for(architecture), name=network, protocol="published", **options
+            module, videos, preparation=preparation_for(architecture), name=network, protocol=self.protocol, **options
         )
         return replace(found, assets={**found.assets, **assets})
 
@@ -158,7 +160,8 @@ class Suite:
         """Why a value recorded for one seed cannot be compared with this run's draws; None where it can."""
         if not isinstance(record, ExpectedValue) or "seed" not in record.options:
             return None
-        if (self.seed, self.pairs, tuple(self.styles)) == (record.options["seed"], None, DEFAULT_STYLES):
+        drawn = (self.seed, self.pairs, tuple(self.styles), self.protocol)
+        if drawn == (record.options["seed"], None, DEFAULT_STYLES, "published"):
             return None
         return (
             f"recorded for seed {record.options['seed']}, every clip and the default styles; this run draws otherwise"
@@ -246,6 +249,7 @@ def why_not(record: Record, data: Path | None = None) -> str | None:
 
     Args:
         record: the case.
+        protocol: of action recognition on stylised data sets, "published" or "corrected".
         data: folder of the user's data sets.
     """
     if isinstance(record, Claim):

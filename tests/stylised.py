@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sdbench.datasets import StylisedDataset, stylised_activitynet, stylised_diving48, stylised_ssv2
+from sdbench.datasets import READERS, StylisedDataset
 from sdbench.datasets.layouts import LAYOUTS, STYLE_FOLDERS
 from tests.conftest import moving_squares
 
-READERS = {"activitynet": stylised_activitynet, "diving48": stylised_diving48, "ssv2": stylised_ssv2}
 TINTS = np.array([[1, 0.4, 0.4], [0.4, 1, 0.4], [0.4, 0.4, 1], [1, 1, 0.3]])
 
 

@@ -9,7 +9,11 @@ from sdbench.datasets.ssv2 import stylised_ssv2
 from sdbench.datasets.stylised import StylisedDataset, StylisedVideo
 from sdbench.datasets.videos import VideoDataset, folder_of_videos, packaged_videos
 
+READERS = {"activitynet": stylised_activitynet, "diving48": stylised_diving48, "ssv2": stylised_ssv2}
+"""Layout of a stylised data set -> what reads it."""
+
 __all__ = [
+    "READERS",
     "ArrayDataset",
     "Clip",
     "Dataset",

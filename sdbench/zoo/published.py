@@ -49,7 +49,8 @@ class Model:
         """
         if self.preparation is None:
             raise InputError(
-                f"how {self.name} is fed is not part of this version; say with preparation= how frames become its input"
+                f"{self.name} is measured on stylised data sets: make one with sdbench stylize, then sdbench measure {self.name} "
+                "FOLDER --stylised LAYOUT (or say with preparation= how frames of plain videos become its input)"
             )
         return self.preparation
 
