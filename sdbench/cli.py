@@ -139,11 +139,16 @@ def _list(options: argparse.Namespace) -> None:
 
 def _list_networks() -> str:
     from sdbench.zoo import models
+    from sdbench.zoo.action_preparation import preparation_for
 
     rows = []
     for known in models():
-        fed = known.preparation
-        shown = f"{fed.frames} frames, {fed.size}" if fed else "-"
+        if known.preparation is not None:
+            fed, height, width = known.preparation.frames, *known.preparation.size
+        else:
+            action = preparation_for(known.architecture)
+            fed, height, width = action.frames, action.crop, action.crop
+        shown = f"{fed} frames, {height} x {width}"
         rows.append((known.name, known.task, known.trained_on, shown, known.asset))
     return tabulate(rows, headers=("network", "task", "trained on", "input", "weights"))
 

@@ -99,7 +99,9 @@ def measure_action(
 
     plans = plan_pairs(protocol, dataset.videos, dataset.styles, preparation, generator_for(seed, "pairs"), pairs)
     notes = _notes(protocol, len(plans))
-    blocks = {plan.video: str(i % MOST_GROUPS) for i, plan in enumerate(plans)}
+    sources = list(dict.fromkeys(dataset.source_of(plan.video) for plan in plans))
+    block = {source: str(i % MOST_GROUPS) for i, source in enumerate(sources)}
+    blocks = {plan.video: block[dataset.source_of(plan.video)] for plan in plans}
     weights = weights_digest(module)
     key = key_of(name, weights, dataset.identity, protocol, seed, pairs, names, device, preparation, versions())
     unfinished = Unfinished.resume(store.folder / "unfinished", key)
@@ -125,7 +127,7 @@ def measure_action(
         threshold=threshold,
         sums=unfinished.sums,
         resampling_unit="video",
-        resampling_units=len(plans),
+        resampling_units=len(sources),
         clips=len(plans),
         samples=len(plans),
         pairs=min(factors.count(factor) for factor in range(len(FACTORS))),

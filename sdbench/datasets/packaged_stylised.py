@@ -26,7 +26,7 @@ def packaged_stylised(store: AssetStore) -> StylisedDataset:
     """Each 16-frame clip of the packaged videos as a video of its own, painted in four styles, in Diving48's layout.
 
     The frames are made at the first call and kept in the cache folder. Clips of one of the three videos are not
-    independent, which intervals over these "videos" do not know: the data set is there to run the pipeline.
+    independent and are resampled together.
 
     Raises:
         AssetError: videos or styles cannot be had.
@@ -53,5 +53,6 @@ def packaged_stylised(store: AssetStore) -> StylisedDataset:
     write_text(target / layout.annotations[0], json.dumps([{"vid_name": name, "label": 0} for name in sources]))
     found = stylised_diving48(target)
     found.name = "packaged_stylised"
+    found.sources = {f"{clip.video}_{clip.start:03d}": clip.video for clip in clips.clips}
     found.assets = (*PACKAGED.values(), "transnetv2", "styles26")
     return found

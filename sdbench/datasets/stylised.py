@@ -83,6 +83,8 @@ class StylisedDataset:
         identity: hash of annotation files and frame names; the pictures' content is not part of it, so that a frame
             that could not be read can be replaced and the measurement goes on.
         assets: empty: all of it is the user's own.
+        sources: name of a video -> the longer video that it was cut from, where it was; such videos are not independent
+            and are resampled together.
 
     Raises:
         InputError: half of the styles or more are missing, no video can be used, or (without `skip_unusable`) one is
@@ -102,6 +104,7 @@ class StylisedDataset:
         self.layout = layout
         self.name = layout.name
         self.assets: tuple[str, ...] = ()
+        self.sources: dict[str, str] = {}
         reasons: dict[str, list[str]] = {}
         damaged: dict[str, list[str]] = {}
         present = {style: _folders(folder / style) for style in STYLE_FOLDERS}
@@ -135,6 +138,10 @@ class StylisedDataset:
         identity.update(repr((layout, self.styles, [(v.name, v.start) for v in videos])).encode())
         self.identity = identity.hexdigest()
         self.videos = tuple(videos)
+
+    def source_of(self, video: StylisedVideo) -> str:
+        """What is resampled when intervals are made: the video, or the longer one that it was cut from."""
+        return self.sources.get(video.name, video.name)
 
     def _listed(self, video: str, present: Mapping[str, set[str]]) -> tuple[str, int]:
         """What is wrong with the frames of a video ("" for nothing), and how many there are."""

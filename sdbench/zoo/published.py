@@ -49,8 +49,9 @@ class Model:
         """
         if self.preparation is None:
             raise InputError(
-                f"{self.name} is measured on stylised data sets: make one with sdbench stylize, then sdbench measure {self.name} "
-                "FOLDER --stylised LAYOUT (or say with preparation= how frames of plain videos become its input)"
+                f"{self.name} is measured on stylised data sets: make one with sdbench stylize, then "
+                f"sdbench measure {self.name} FOLDER --stylised LAYOUT "
+                "(or say with preparation= how frames of plain videos become its input)"
             )
         return self.preparation
 

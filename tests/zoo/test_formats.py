@@ -312,5 +312,5 @@ def test_one_architecture_has_several_weights() -> None:
     assert lengths == {"c2d": 2, "c2d_nopool": 4}
     with pytest.raises(InputError, match=r"no weights of x3d_xs trained on 'ssv2' are known; known: kinetics400"):
         model("x3d_xs", "ssv2")
-    with pytest.raises(InputError, match="how x3d_xs is fed is not part of this version"):
+    with pytest.raises(InputError, match="x3d_xs is measured on stylised data sets"):
         model("x3d_xs").known_preparation()
