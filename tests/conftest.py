@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,14 @@ import pytest
 from sdbench.assets import AssetStore
 
 CONFORMANCE = Path(__file__).parent / "conformance"
+
+COMMAND = (
+    sys.executable,
+    "-c",
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from sdbench.cli import main; sys.exit(main())",
+)
+"""The command `sdbench`, hearing Ctrl-C even where the tests run in the background and inherited that it is ignored."""
 
 
 @pytest.fixture(scope="session")

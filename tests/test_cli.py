@@ -15,6 +15,7 @@ import pytest
 
 from sdbench.assets import AssetStore
 from sdbench.cli import main
+from tests.conftest import COMMAND
 
 
 def test_list_shows_networks_layers_styles_assets_and_cases(capsys: pytest.CaptureFixture) -> None:
@@ -87,9 +88,15 @@ def test_ctrl_c_keeps_what_was_done_and_the_next_run_goes_on(
     own = AssetStore(cache, quiet=True)
     for name in ("styles26", "transnetv2"):
         own.add(name, store.path(name))
-    command = [sys.executable, "-m", "sdbench", "measure", "transnetv2", str(folder)]
+    command = [*COMMAND, "measure", "transnetv2", str(folder)]
     environment = {**os.environ, "SDBENCH_CACHE": str(cache)}
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     painted = cache / "painted"
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and len(list(painted.rglob("[!.]*.npy"))) < 4 and process.poll() is None:

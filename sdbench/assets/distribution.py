@@ -22,7 +22,9 @@ _OUT_OF_REACH = (
     "ProxyError",
     "Max retries exceeded",
     "ConnectionError",
+    "connection error",
     "name resolution",
+    "problem confirming the ssl certificate",
     "CERTIFICATE_VERIFY_FAILED",
 )
 

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from sdbench.clips.style import DEFAULT_STYLES
 from sdbench.datasets.layouts import LAYOUTS, STYLE_FOLDERS
 from sdbench.datasets.stylize import Job, estimate_disk, find_sources, stylize
 from sdbench.errors import InputError
-from tests.conftest import moving_squares, write_video
+from tests.conftest import COMMAND, moving_squares, write_video
 from tests.stylised import annotations, read, write
 
 pytestmark = pytest.mark.assets
@@ -213,10 +212,14 @@ class TestCommand:
         source, target = tmp_path / "source", tmp_path / "made"
         for name in ("101", "102"):
             pictures(source / name, moving_squares(16, 96, 128))
-        arguments = [sys.executable, "-m", "sdbench", "stylize", source, target, "--layout", "ssv2", "--processes", "2"]
+        arguments = [*COMMAND, "stylize", source, target, "--layout", "ssv2", "--processes", "2"]
         environment = {**os.environ, "SDBENCH_CACHE": str(store.folder), "PYTHONUNBUFFERED": "1"}
         running = subprocess.Popen(
-            arguments, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+            arguments,
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
         deadline = time.monotonic() + 60
         while len(made(target)) < 4 and time.monotonic() < deadline:

@@ -1,0 +1,101 @@
+"""Cases that need the user's own data and weights, with made-up ones in their place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from sdbench import build
+from sdbench.accuracy import Accuracy
+from sdbench.assets import AssetStore
+from sdbench.expected import ExpectedValue, Unpublished, read_all
+from sdbench.networks.filled import fill_state_dict
+from sdbench.statistics import Interval
+from sdbench.suite import Suite, why_not
+from sdbench.verdict import Verdict
+from tests.stylised import make, names
+from tests.test_expected import EXPECTED
+
+RECORDS = {record.id: record for record in read_all(EXPECTED)}
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A folder of data sets that holds a small stylised ActivityNet."""
+    make(tmp_path / "data" / "stylized_activitynet", "activitynet", dict.fromkeys(names(9, "activitynet"), 40))
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def suite(tmp_path: Path, data: Path) -> Suite:
+    """A suite whose store holds brought-in weights of X3D-XS, made up."""
+    module = build("x3d_xs")
+    fill_state_dict(module, 0)
+    torch.save({"model_state": module.state_dict()}, tmp_path / "x3d_xs.pyth")
+    store = AssetStore(tmp_path / "cache", offline=True, quiet=True)
+    store.add("x3d_xs_kinetics400", tmp_path / "x3d_xs.pyth")
+    return Suite(store, data=data, protocol="corrected")
+
+
+def test_what_was_never_published_is_measured_and_says_so(suite: Suite) -> None:
+    record = RECORDS["action/layerwise/x3d_xs/kinetics400/stage5"]
+    assert isinstance(record, Unpublished)
+    case = suite.run(record)
+    assert case.verdict is Verdict.INCONCLUSIVE
+    assert case.expected == {}
+    assert case.measured is not None
+    assert sum(case.measured.values()) == pytest.approx(100, abs=0.2)
+    assert case.interval is not None, "nine videos give intervals"
+    assert "no value was published" in case.reason
+    (found,) = suite.measurements.values()
+    assert found.protocol == "corrected"
+    assert "hash first seen on" in found.assets["x3d_xs_kinetics400"]
+    assert suite.run(RECORDS["action/unitwise/x3d_xs/kinetics400/stage5"]).measured
+    assert len(suite.measurements) == 1
+
+
+def test_weights_that_are_not_here_are_not_run_with_the_command_that_gets_them(suite: Suite) -> None:
+    case = suite.run(RECORDS["action/layerwise/slow_r50_8x8/kinetics400/stage5"])
+    assert case.verdict is Verdict.NOT_RUN
+    assert "offline" in case.reason
+    assert "sdbench fetch slow_r50_8x8_kinetics400" in case.reason
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("action/layerwise/slow_r50_8x8/ssv2/stage5", "data set stylized_ssv2 is not in"),
+        ("action/layerwise/fast_r50_8x8/kinetics400/stage5", "were never published"),
+        ("action/shuffle/slow_r50_8x8/kinetics400", "data set kinetics400_validation is not in"),
+        ("vos/unitwise/rtnet/models/fusion5", "weights of rtnet trained on davis+duts are not part of this version"),
+        ("vos/moca/rtnet/th0.2", "moca is not measured by this version"),
+    ],
+)
+def test_what_is_lacking_is_named(name: str, said: str, data: Path) -> None:
+    reason = why_not(RECORDS[name], data)
+    assert reason is not None
+    assert said in reason
+    assert "It takes weights: " in reason
+
+
+def test_without_a_folder_of_data_sets_the_option_is_named() -> None:
+    reason = why_not(RECORDS["action/layerwise/slow_r50_8x8/ssv2/stage5"])
+    assert reason is not None
+    assert "name the folder that holds it with --data" in reason
+
+
+def test_shuffled_accuracy_is_held_against_the_published_change(
+    suite: Suite, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = RECORDS["action/shuffle/slow_r50_8x8/kinetics400"]
+    assert isinstance(record, ExpectedValue)
+    (data / "kinetics400_validation" / "abseiling").mkdir(parents=True)
+    (data / "kinetics400_validation" / "abseiling" / "a.mp4").write_bytes(b"not decoded here")
+    found = Accuracy({"change": -0.5}, {"change": Interval(-1.0, 0.0)}, videos=500, seconds=1.0)
+    monkeypatch.setattr("sdbench.suite.measure_accuracy", lambda *_given, **_options: found)
+    monkeypatch.setattr(suite, "_network", lambda *_given: (build("slow_r50_8x8"), "slow_r50_8x8", {}))
+    case = suite.run(record)
+    assert case.verdict is Verdict.REPRODUCED
+    assert case.measured == {"change": -0.5}
