@@ -12,6 +12,7 @@ import json
 import multiprocessing
 import shutil
 import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -224,7 +225,8 @@ def _in_processes(job: Job, sources: Mapping[str, Path], processes: int) -> Iter
         try:
             while True:
                 while len(running) < 2 * processes and (following := next(waiting, None)):
-                    running[pool.submit(_paint_in_worker, *following)] = following[0]
+                    with _children_ignore_ctrl_c():
+                        running[pool.submit(_paint_in_worker, *following)] = following[0]
                 if not running:
                     return
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -236,6 +238,19 @@ def _in_processes(job: Job, sources: Mapping[str, Path], processes: int) -> Iter
         finally:
             stopping.set()
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _children_ignore_ctrl_c() -> Iterator[None]:
+    """A process that is started here ignores Ctrl-C from its first instruction, before it can say so itself."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may change this, and only it hears Ctrl-C
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class _Stopped(Exception):  # noqa: N818 - not an error: the run was asked to end
