@@ -126,7 +126,7 @@ class Suite:
             raise unknown_name("data set", dataset, (*PACKAGED, *STYLISED))
         module, architecture, assets = self._network(network, trained_on)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # few pairs: the report's notes say so
+            warnings.filterwarnings("ignore", message=".*intervals will be wide")  # the report's notes say so
             found = measure_action(
                 module,
                 videos,
