@@ -325,14 +325,13 @@ def _stylize(options: argparse.Namespace) -> None:
 def measurement_table(found: Measurement) -> str:
     """Shares and unit classes of every layer, with half-widths of their 95 % intervals where there are any."""
     from sdbench.statistics import CLASS_NAMES, SHARE_NAMES
-    from sdbench.statistics.quantities import read_quantity
 
     rows: list[list[Any]] = []
     for name in found.layers:
         layer = found.layer(name)
         row: list[Any] = [name, len(layer.estimate.unit_labels)]
         for quantity, names in (("shares", SHARE_NAMES), ("units", CLASS_NAMES)):
-            reading = read_quantity(quantity, layer.estimate, layer.intervals)
+            reading = layer.read(quantity)
             for key in names:
                 interval = reading.intervals[key] if reading.intervals else None
                 row.append(f"{reading.values[key]:.1f}" + (f" ±{interval.half_width:.1f}" if interval else ""))

@@ -44,6 +44,7 @@ from sdbench.statistics import (
     intervals,
     merge,
 )
+from sdbench.statistics.quantities import Reading, read_quantity
 from sdbench.unfinished import Unfinished
 from sdbench.zoo import load, model
 from sdbench.zoo.preparation import Preparation
@@ -60,11 +61,23 @@ Prepare = Callable[[Any, int], Tensor]
 
 @dataclass(frozen=True)
 class LayerMeasurement:
-    """What was measured of one layer: the estimate, and its intervals where the data give them."""
+    """What was measured of one layer.
+
+    Attributes:
+        layer: its name.
+        estimate: from all pairs, those of all seeds together.
+        intervals: of that estimate, where the data give them.
+        runs: one estimate for each seed, where there were several.
+    """
 
     layer: str
     estimate: Estimate
     intervals: Intervals | None
+    runs: tuple[Estimate, ...] = ()
+
+    def read(self, quantity: str) -> Reading:
+        """The values of a quantity, see `sdbench.statistics.quantities`: those of the estimate, or means over seeds."""
+        return read_quantity(quantity, self.estimate, self.intervals, self.runs)
 
 
 @dataclass(frozen=True)
@@ -73,9 +86,9 @@ class Measurement:
 
     Attributes:
         network, dataset, protocol, device: by name.
-        seed: of every random draw.
+        seed: of every random draw; the first one where there were several.
         styles: the styles that clips were painted in.
-        sums: layer -> the sums of each resampling block.
+        sums: layer -> the sums of each resampling block; with several seeds, those of all blocks seed by seed.
         resampling_unit: "video" or "shot": what comes and goes together when intervals are made.
         resampling_units: how many there were; no interval is given below `FEWEST_GROUPS`.
         clips, samples: number of clips, and of clips times crops, that were used.
@@ -88,6 +101,7 @@ class Measurement:
         frames_painted: number of frames that were painted, those from the cache not counted.
         resumed: number of samples that an interrupted run had already done.
         notes: what a reader of the numbers must know about the protocol and the data; one sentence each.
+        seeds: how many seeds there were; values are means over them.
     """
 
     network: str
@@ -111,6 +125,7 @@ class Measurement:
     frames_painted: int
     resumed: int
     notes: tuple[str, ...] = ()
+    seeds: int = 1
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -131,12 +146,24 @@ class Measurement:
             raise unknown_name("layer", name, self.sums)
         if name not in self._known:
             generator = generator_for(self.seed, "bootstrap")  # the same draws for every layer, so that layers compare
+            blocks, runs = self._by_block(name)
             try:
-                found = estimate_from_moments(merge(self.sums[name]), self.threshold)
+                found = estimate_from_moments(merge(blocks), self.threshold)
+                of_runs = tuple(estimate_from_moments(merge(run), self.threshold) for run in runs)
             except InputError as error:
                 raise InputError(f"layer {name} of {self.network}: {error}") from None
-            self._known[name] = LayerMeasurement(name, found, intervals(self.sums[name], self.threshold, generator))
+            limits = intervals(blocks, self.threshold, generator)
+            self._known[name] = LayerMeasurement(name, found, limits, of_runs)
         return self._known[name]
+
+    def _by_block(self, name: str) -> tuple[Sequence[Moments], list[Sequence[Moments]]]:
+        """The sums of each block over all seeds, and, where there are several, those of each seed."""
+        parts = self.sums[name]
+        if self.seeds == 1:
+            return parts, []
+        count = len(parts) // self.seeds
+        runs = [parts[start : start + count] for start in range(0, len(parts), count)]
+        return [merge(of_block) for of_block in zip(*runs, strict=True)], runs
 
     @property
     def resampling(self) -> str:

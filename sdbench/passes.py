@@ -9,8 +9,10 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
@@ -29,18 +31,22 @@ class Sample:
     Attributes:
         name: how to call it in an error.
         block: the resampling block that its sums belong to.
-        inputs: name of each of the network's inputs -> (V, ...) tensor, one row a view.
-        pairs: (first view, second view, factor) by row and `sdbench.statistics.FACTORS`.
+        inputs: name of each of the network's inputs -> (V * T, ...) tensor, view by view.
+        pairs: (first view, second view, factor) by position and `sdbench.statistics.FACTORS`.
+        together: number T of inputs that a view consists of and that go through the network in a batch of their own,
+            for a network in which they meet; each of them gives a pair. By default a view is one input and shares its
+            batch with others.
     """
 
     name: str
     block: str
     inputs: Mapping[str, Tensor]
     pairs: Sequence[tuple[int, int, int]]
+    together: int | None = None
 
     @property
-    def views(self) -> int:
-        """Number of views V."""
+    def rows(self) -> int:
+        """Number of inputs, V * T."""
         return len(next(iter(self.inputs.values())))
 
 
@@ -54,7 +60,7 @@ class Passes:
         layers: the layers that are read.
         unfinished: the sums, which an interrupted run leaves on disk.
         seconds: "network" grows by the time that passes and sums take.
-        batch: samples are gathered until they have so many views.
+        batch: samples are gathered until they have so many inputs.
         channels_last: whether inputs are laid out with their channels innermost.
     """
 
@@ -80,7 +86,7 @@ class Passes:
             waiting: list[Sample] = []
             for sample in samples:
                 waiting.append(sample)
-                if sum(other.views for other in waiting) >= self.batch:
+                if sum(other.rows for other in waiting) >= self.batch:
                     advance(self._pass(waiting))
                     waiting = []
             if waiting:
@@ -92,29 +98,54 @@ class Passes:
 
     def _pass(self, waiting: Sequence[Sample]) -> int:
         started = time.perf_counter()
-        batch = {name: self._batched([sample.inputs[name] for sample in waiting]) for name in waiting[0].inputs}
-        read = {layer: values.cpu().numpy() for layer, values in units(self.module, batch, self.layers).items()}
-        offset = 0
+        parts = [self._read(batch) for batch in _batches(waiting)]
+        read = {layer: np.concatenate([part[layer] for part in parts]) for layer in self.layers}
+        total, offset = sum(sample.rows for sample in waiting), 0
         for sample in waiting:
-            rows = slice(offset, offset + sample.views)
-            offset += sample.views
+            views = sample.rows // (sample.together or 1)
             first, second, factor = (np.array(column) for column in zip(*sample.pairs, strict=True))
             for layer in self.layers:
-                values = read[layer][rows]
+                answered = len(read[layer]) // total  # a network may answer more than one row an input
+                values = read[layer][offset * answered : (offset + sample.rows) * answered]
                 if not np.isfinite(values).all():
                     raise InputError(
                         f"layer {layer} answers NaN or infinity for {sample.name}; "
                         "check the network's weights and how its input is normalised"
                     )
-                self.unfinished.add(layer, sample.block, moments(values[first], values[second], factor))
+                by_view = values.reshape(views, -1, values.shape[1])
+                one, other = (by_view[chosen].reshape(-1, values.shape[1]) for chosen in (first, second))
+                self.unfinished.add(layer, sample.block, moments(one, other, factor.repeat(by_view.shape[1])))
+            offset += sample.rows
         self.seconds["network"] += time.perf_counter() - started
         return self.unfinished.advance(len(waiting))
 
+    def _read(self, parts: Mapping[str, Sequence[Tensor]]) -> dict[str, npt.NDArray[Any]]:
+        batch = {name: self._batched(tensors) for name, tensors in parts.items()}
+        return {layer: values.cpu().numpy() for layer, values in units(self.module, batch, self.layers).items()}
+
     def _batched(self, parts: Sequence[Tensor]) -> Tensor:
         batch = torch.cat(list(parts)).to(self.device)
+        if batch.is_floating_point():
+            batch = batch.to(precision_of(self.module))
         if self.channels_last and batch.is_floating_point() and batch.ndim == 5:
             return batch.contiguous(memory_format=torch.channels_last_3d)
         return batch
+
+
+def _batches(samples: Sequence[Sample]) -> Iterator[dict[str, list[Tensor]]]:
+    """The inputs of samples by batch: all in one, or each view in its own."""
+    if all(sample.together is None for sample in samples):
+        yield {name: [sample.inputs[name] for sample in samples] for name in samples[0].inputs}
+        return
+    for sample in samples:
+        views = {name: torch.split(tensor, sample.together or 1) for name, tensor in sample.inputs.items()}
+        for i in range(len(next(iter(views.values())))):
+            yield {name: [parts[i]] for name, parts in views.items()}
+
+
+def precision_of(module: nn.Module) -> torch.dtype:
+    """The type of a module's parameters, which its inputs must have too; float32 where it has none."""
+    return next((value.dtype for value in module.parameters() if value.is_floating_point()), torch.float32)
 
 
 def check_layers(network: str, layers: Sequence[str] | None) -> None:

@@ -13,7 +13,6 @@ from sdbench.errors import InputError
 from sdbench.expected import ExpectedFile, ExpectedValue, Source, spread_tolerance
 from sdbench.hardware import processor_name
 from sdbench.report.environment import git_revision
-from sdbench.statistics.quantities import read_quantity
 from sdbench.suite import Suite
 from sdbench.zoo import model
 
@@ -60,7 +59,7 @@ def record_values(
             layer = found.layer(name)
             for quantity in ("shares", "units"):
                 if quantity == "shares" or len(layer.estimate.unit_labels) >= _FEWEST_UNITS:
-                    reading = read_quantity(quantity, layer.estimate, layer.intervals)
+                    reading = layer.read(quantity)
                     samples.setdefault((name, quantity), []).append(reading.values)
     source = Source(
         reading="recorded",

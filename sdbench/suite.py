@@ -27,7 +27,7 @@ from sdbench.networks import build, network_names
 from sdbench.networks.filled import fill_state_dict
 from sdbench.networks.reading import VideoNetwork
 from sdbench.statistics import Interval
-from sdbench.statistics.quantities import QUANTITIES, Reading, read_quantity
+from sdbench.statistics.quantities import QUANTITIES, Reading
 from sdbench.verdict import NEEDS, Case, Compared, judge_claim, judge_value, measured_only, not_run
 from sdbench.zoo import load, model, models
 from sdbench.zoo.action_preparation import preparation_for
@@ -187,7 +187,7 @@ class Suite:
         assert record.layer is not None
         found = self.measurement(record.network, record.trained_on, record.dataset)
         layer = found.layer(record.layer)
-        reading = read_quantity(record.quantity, layer.estimate, layer.intervals)
+        reading = layer.read(record.quantity)
         if isinstance(record, Unpublished):
             return replace(measured_only(record, reading), seconds=found.seconds["total"])
         return replace(judge_value(record, reading, found.pairs), seconds=found.seconds["total"])
@@ -216,14 +216,14 @@ class Suite:
         kind, name = quantity.name.split(".")
         if name == "imbalance":
             return imbalance(layer), None
-        reading = read_quantity(kind, layer.estimate, layer.intervals)
+        reading = layer.read(kind)
         replicates = layer.intervals.replicates[f"{_SINGULAR[kind]}.{name}"] if layer.intervals else None
         return reading.values[name], replicates
 
 
 def imbalance(layer: LayerMeasurement) -> float:
     """How unlike the numbers of static and dynamic units are: |static - dynamic| / (static + dynamic), in percent."""
-    classes = layer.estimate.unit_classes
+    classes = layer.read("units").values
     static, dynamic = classes["static"], classes["dynamic"]
     return 100 * abs(static - dynamic) / (static + dynamic) if static + dynamic else 0.0
 
@@ -241,10 +241,7 @@ def _judge_complexity(record: ExpectedValue) -> Case:
 def layer_values(found: Measurement) -> dict[str, dict[str, dict[str, float]]]:
     """Layer -> "shares" and "units" -> name -> percent: the numbers of a measurement for pictures and files."""
     return {
-        name: {
-            quantity: read_quantity(quantity, layer.estimate, layer.intervals).values
-            for quantity in ("shares", "units")
-        }
+        name: {quantity: layer.read(quantity).values for quantity in ("shares", "units")}
         for name in found.layers
         for layer in [found.layer(name)]
     }

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import permutations
 from typing import Literal, get_args
 
 import numpy as np
@@ -171,13 +170,12 @@ def _corrected(
     starts = [draw_start(video, preparation.window, generator) for video in videos]
     filmed = [as_filmed(video, start, preparation) for video, start in zip(videos, starts, strict=True)]
     factors = _balanced_factors(filmed, generator)
-    ordered = list(permutations(styles, 2))
     decks: dict[int, list[tuple[str, str]]] = {DYNAMIC: [], STATIC: []}
     plans = []
     for video, shown, factor in zip(videos, filmed, factors, strict=True):
         deck = decks[factor]
         if not deck:
-            deck += _balanced_deck(ordered, generator)
+            deck += balanced_deck(styles, generator)
         first, other = deck.pop()
         if factor == STATIC:
             second = VideoView(first, tuple((name, _disturbed(frames, generator)) for name, frames in shown.items()))
@@ -200,12 +198,11 @@ def _balanced_factors(
     return tuple(factors.tolist())
 
 
-def _balanced_deck(ordered: list[tuple[str, str]], generator: np.random.Generator) -> list[tuple[str, str]]:
+def balanced_deck(styles: Sequence[str], generator: np.random.Generator) -> list[tuple[str, str]]:
     """All ordered pairs of styles in random order, dealt in rounds in which each style is first once and second once.
 
     A plain shuffle balances only whole decks; rounds keep any number of pairs balanced within one.
     """
-    styles = list(dict.fromkeys(first for first, _ in ordered))
     names = [styles[i] for i in generator.permutation(len(styles))]
     deck: list[tuple[str, str]] = []
     for shift in generator.permutation(np.arange(1, len(names))).tolist():

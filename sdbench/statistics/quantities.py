@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import sqrt
+from statistics import fmean, pstdev
 
 from sdbench.errors import unknown_name
 from sdbench.statistics.estimate import CLASS_NAMES, Estimate
@@ -12,10 +14,17 @@ from sdbench.statistics.uncertainty import Interval, Intervals
 
 @dataclass(frozen=True)
 class Reading:
-    """Values by name, in percent, and their intervals where there are any."""
+    """Values by name, in percent.
+
+    Attributes:
+        values: name -> value; a mean over seeds where there were several.
+        intervals: their intervals, where there are any.
+        spread: 1.96 standard deviations of the seeds' mean, as the paper gives them; None for a single seed.
+    """
 
     values: dict[str, float]
     intervals: dict[str, Interval] | None
+    spread: dict[str, float] | None = None
 
 
 def _shares(estimate: Estimate, found: Intervals | None) -> Reading:
@@ -55,8 +64,26 @@ QUANTITIES: dict[str, Callable[[Estimate, Intervals | None], Reading]] = {
 published."""
 
 
-def read_quantity(quantity: str, estimate: Estimate, found: Intervals | None) -> Reading:
-    """The values of one of `QUANTITIES` for a layer."""
+def read_quantity(quantity: str, estimate: Estimate, found: Intervals | None, runs: Sequence[Estimate] = ()) -> Reading:
+    """The values of one of `QUANTITIES` for a layer.
+
+    Args:
+        quantity: which.
+        estimate: from all pairs.
+        found: the intervals of that estimate.
+        runs: the estimates of several seeds: values are then their means, and the intervals move there with them.
+    """
     if quantity not in QUANTITIES:
         raise unknown_name("quantity", quantity, QUANTITIES)
-    return QUANTITIES[quantity](estimate, found)
+    together = QUANTITIES[quantity](estimate, found)
+    if not runs:
+        return together
+    given = [QUANTITIES[quantity](run, None).values for run in runs]
+    means = {name: fmean(values[name] for values in given) for name in together.values}
+    limits = None
+    if together.intervals:
+        limits = {
+            name: interval.moved(means[name] - together.values[name]) for name, interval in together.intervals.items()
+        }
+    spread = {name: 1.96 * pstdev(values[name] for values in given) / sqrt(len(runs)) for name in means}
+    return Reading(means, limits, spread)

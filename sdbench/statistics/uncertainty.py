@@ -42,6 +42,10 @@ class Interval:
         """Half the distance from low to high."""
         return (self.high - self.low) / 2
 
+    def moved(self, by: float) -> Interval:
+        """The same interval elsewhere, kept within 0 to 100."""
+        return Interval(*(min(max(limit + by, 0.0), 100.0) for limit in (self.low, self.high)))
+
 
 @dataclass(frozen=True)
 class Intervals:
