@@ -1,10 +1,10 @@
-"""From an expected value to a verdict: which measurement it needs, and whether that can be had here."""
+"""From an expected value to a verdict: every measurement that cases need is made once."""
 
 from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,50 +13,28 @@ import numpy as np
 import torch
 
 from sdbench.accuracy import Accuracy, measure_accuracy
-from sdbench.assets.manifest import Url
 from sdbench.assets.store import AssetStore
+from sdbench.at_hand import COMPLEXITY, FILLED, PACKAGED, SHUFFLED, STYLISED, why_not
 from sdbench.clips.style import DEFAULT_STYLES
-from sdbench.datasets import StylisedDataset, packaged_videos, stylised_activitynet, stylised_diving48, stylised_ssv2
+from sdbench.datasets import packaged_videos
 from sdbench.datasets.kinetics import labelled_folder
 from sdbench.datasets.packaged_stylised import packaged_stylised
 from sdbench.errors import AssetError, unknown_name
 from sdbench.expected import Claim, Comparison, ExpectedValue, Quantity, Record, Unpublished
 from sdbench.measure import LayerMeasurement, Measurement, measure
 from sdbench.measure_action import measure_action
-from sdbench.networks import build, network_names
+from sdbench.networks import build
 from sdbench.networks.filled import fill_state_dict
 from sdbench.networks.reading import VideoNetwork
 from sdbench.statistics import Interval
-from sdbench.statistics.quantities import QUANTITIES, Reading
+from sdbench.statistics.quantities import Reading
 from sdbench.verdict import NEEDS, Case, Compared, judge_claim, judge_value, measured_only, not_run
-from sdbench.zoo import load, model, models
+from sdbench.zoo import load, model
 from sdbench.zoo.action_preparation import preparation_for
 from sdbench.zoo.complexity import complexity
 
-COMPLEXITY = "complexity"
-"""The quantity of an architecture's size and work, which needs neither weights nor videos."""
-
-SHUFFLED = "top1_change_when_shuffled"
-"""The quantity that needs labelled videos."""
-
-FILLED = "filled"
-"""Stands where a training set is named: made-up weights, to run a pipeline to the digit without published ones."""
-
 _FILL_SEED = 0
 _SINGULAR = {"shares": "share", "units": "units"}
-
-STYLISED: dict[str, Callable[[Path], StylisedDataset]] = {
-    "stylized_activitynet": stylised_activitynet,
-    "stylized_diving48": stylised_diving48,
-    "stylized_ssv2": stylised_ssv2,
-}
-"""Data sets of the user's own, below the folder of data sets under these names, and how they are read."""
-
-LABELLED = ("kinetics400_validation", "diving48_validation", "ssv2_validation")
-"""Labelled videos of the user's own, below the folder of data sets under these names."""
-
-PACKAGED = ("packaged", "packaged_stylised")
-"""Data sets that need nothing of the user's own."""
 
 Key = tuple[str, str, str]
 
@@ -69,7 +47,7 @@ class Suite:
         store: where assets lie.
         seed, pairs, device, styles: as for `sdbench.measure.measure`; a stylised data set brings its own styles.
         protocol: of action recognition on stylised data sets, "published" or "corrected".
-        data: folder of the user's data sets, named as in `STYLISED` and `LABELLED`; None where there are none.
+        data: folder of the user's data sets, named as in `sdbench.at_hand`; None where there are none.
         measurements: (network, training set, data set) -> what was measured so far.
     """
 
@@ -245,56 +223,6 @@ def layer_values(found: Measurement) -> dict[str, dict[str, dict[str, float]]]:
         for name in found.layers
         for layer in [found.layer(name)]
     }
-
-
-def why_not(record: Record, data: Path | None = None) -> str | None:
-    """Why a case cannot run here, in one sentence with what it would need; None where it can.
-
-    Whether assets can be fetched is not looked at: that shows when they are.
-
-    Args:
-        record: the case.
-        protocol: of action recognition on stylised data sets, "published" or "corrected".
-        data: folder of the user's data sets.
-    """
-    if isinstance(record, Claim):
-        asked = [(q.network, q.trained_on, q.dataset) for c in record.comparisons for q in (c.greater, c.lesser)]
-    elif record.quantity == COMPLEXITY:
-        return None if record.network in network_names() else f"network {record.network} is not part of this version"
-    else:
-        asked = [(record.network, record.trained_on, record.dataset)]
-    lacking: list[str] = []
-    for network, trained_on, dataset in asked:
-        lacking += [*_lacking_weights(network, trained_on), *_lacking_data(dataset, data)]
-    if not isinstance(record, Claim) and record.quantity not in (*QUANTITIES, SHUFFLED):
-        lacking.append(f"{record.quantity} is not measured by this version")
-    if not lacking:
-        return None
-    return "; ".join(dict.fromkeys(lacking)) + (f"{NEEDS}{'; '.join(record.needs)}" if record.needs else "")
-
-
-def _lacking_weights(network: str, trained_on: str) -> list[str]:
-    if trained_on == FILLED:
-        return [] if network in network_names() else [f"network {network} is not part of this version"]
-    found = [known for known in models() if (known.name, known.trained_on) == (network, trained_on)]
-    if not found:
-        return [f"weights of {network} trained on {trained_on} are not part of this version"]
-    source = AssetStore(quiet=True).manifest[found[0].asset].source
-    if isinstance(source, Url) and source.how == "never published":
-        return [f"weights of {network} trained on {trained_on} were never published"]
-    return []
-
-
-def _lacking_data(dataset: str, data: Path | None) -> list[str]:
-    if dataset in PACKAGED:
-        return []
-    if dataset not in (*STYLISED, *LABELLED):
-        return [f"data set {dataset} is not part of this version"]
-    if data is None:
-        return [f"data set {dataset} is not here (name the folder that holds it with --data)"]
-    if not (data / dataset).is_dir():
-        return [f"data set {dataset} is not in {data}"]
-    return []
 
 
 def _in_words(greater: Quantity, lesser: Quantity) -> str:

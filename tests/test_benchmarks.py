@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from sdbench.assets import AssetStore
-from sdbench.suite import Suite, why_not
+from sdbench.at_hand import why_not
+from sdbench.suite import Suite
 from sdbench.verdict import Verdict
 from tests.test_expected import EXPECTED, read_all
 

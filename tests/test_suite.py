@@ -10,10 +10,11 @@ import torch
 from sdbench import build
 from sdbench.accuracy import Accuracy
 from sdbench.assets import AssetStore
+from sdbench.at_hand import why_not
 from sdbench.expected import ExpectedValue, Unpublished, read_all
 from sdbench.networks.filled import fill_state_dict
 from sdbench.statistics import Interval
-from sdbench.suite import Suite, why_not
+from sdbench.suite import Suite
 from sdbench.verdict import Verdict
 from tests.stylised import make, names
 from tests.test_expected import EXPECTED

@@ -43,7 +43,7 @@ def measurement_sentence(record: dict[str, Any]) -> str:
         f"{record['network']} on {record['dataset']}: {record['clips']} clips, {record['samples']} samples, "
         f"at least {record['pairs']} pairs of each factor, {record['passes']} forward passes, "
         f"protocol {record['protocol']}, "
-        f"styles {', '.join(record['styles'])}, seed {record['seed']}; {record['resampling']}; "
+        f"styles {', '.join(record['styles'])}, {_seeds(record)}; {record['resampling']}; "
         f"{record['seconds']['total']:.0f} s, of which {stages}."
     )
     if record["skipped"]:
@@ -51,6 +51,11 @@ def measurement_sentence(record: dict[str, Any]) -> str:
     if record.get("notes"):
         sentence += f" Note: {'; '.join(record['notes'])}."
     return sentence
+
+
+def _seeds(record: dict[str, Any]) -> str:
+    first, count = record["seed"], record["seeds"]
+    return f"seed {first}" if count == 1 else f"means over seeds {first} to {first + count - 1}"
 
 
 def _listed(found: Sequence[tuple[str, list[str]]]) -> str:
