@@ -123,7 +123,9 @@ def measure_vos(
         plans += [(run, plan) for plan in of_run]
     together = PUBLISHED_BATCH if mixed else 1
     parts = [part for run, plan in plans for part in _parts(run, plan, together)]
-    block = {sequence.name: str(i % MOST_GROUPS) for i, sequence in enumerate(dataset.sequences)}
+    sources = list(dict.fromkeys(dataset.source_of(sequence) for sequence in dataset.sequences))
+    number = {source: i % MOST_GROUPS for i, source in enumerate(sources)}
+    block = {sequence.name: str(number[dataset.source_of(sequence)]) for sequence in dataset.sequences}
     weights = weights_digest(module)
     key = key_of(name, weights, dataset.identity, protocol, seed, seeds, frames, names, device, preparation, versions())
     unfinished = Unfinished.resume(store.folder / "unfinished", key)
@@ -151,7 +153,7 @@ def measure_vos(
         threshold=threshold,
         sums=unfinished.sums,
         resampling_unit="sequence",
-        resampling_units=len(set(block.values())),
+        resampling_units=len(sources),
         clips=len(dataset.sequences),
         samples=sum(len(plan.rows) for _, plan in plans),
         pairs=min(rows[factor] for factor in range(len(FACTORS))),

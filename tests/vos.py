@@ -38,6 +38,9 @@ class Remembered:
         names = tuple(f"{i:05d}" for i in range(self.length))
         return tuple(VideoSequence(f"sequence{i}", names) for i in range(self.count))
 
+    def source_of(self, sequence: VideoSequence) -> str:
+        return sequence.name
+
     def image(self, sequence: VideoSequence, position: int, style: str | None = None) -> Frames:
         self.read["image"] += 1
         height, width = self.painted_size if self.painted_size and style else (self.height, self.width)

@@ -65,6 +65,10 @@ class SegmentationDataset(Protocol):
         """Names of the assets that the data came from; empty where all of it is the user's own."""
         ...
 
+    def source_of(self, sequence: VideoSequence) -> str:
+        """What is resampled when intervals are made: the sequence, or what it was cut from together with others."""
+        ...
+
     def image(self, sequence: VideoSequence, position: int, style: str | None = None) -> Frames:
         """Frame `position` of a sequence, from 0, in one of `styles` or (None) as filmed: (H, W, 3) uint8."""
         ...
