@@ -202,8 +202,10 @@ def test_fusionseg_answers_at_the_size_of_the_picture_and_ignores_num_classes() 
     [
         ("matnet", {"cross_connection": "coat"}, "cross connection 'coat'; did you mean coatt"),
         ("matnet", {"fusion": "convex"}, "fusion 'convex'"),
-        ("matnet", {"width": 6}, "multiple of 4"),
-        ("fusionseg", {"width": 0}, "multiple of 4"),
+        ("matnet", {"width": 5}, "multiple of 2"),
+        ("matnet", {"mask_size": 0}, "at least 1 pixel"),
+        ("fusionseg", {"width": 0}, "multiple of 2"),
+        ("fusionseg", {"depths": (1, 1, 0, 1)}, "four numbers of blocks"),
         ("rtnet", {"width": 8}, "multiple of 16"),
         ("rtnet34", {"fusion": "gated"}, "option of rtnet34"),
     ],
