@@ -20,6 +20,13 @@ def reproduce(session: nox.Session) -> None:
     session.run("pytest", "benchmarks", "--benchmark-quiet", "-rfE", *session.posargs)
 
 
+@nox.session(name="train-calibration")
+def train_calibration(session: nox.Session) -> None:
+    """Train the small networks of the calibration from nothing; --processes 2 and others go to the trainer."""
+    _install(session, "benchmark")
+    session.run("python", "-m", "sdbench.calibration", *session.posargs)
+
+
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests; arguments go to pytest."""
