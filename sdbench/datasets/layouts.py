@@ -12,6 +12,9 @@ from sdbench.errors import unknown_name
 STYLE_FOLDERS = ("style_1", "style_2", "style_3", "style_4")
 """Each holds one stylised copy of every video."""
 
+DESCRIPTION = "stylised.json"
+"""Says what the copies were made with; lies beside the style folders."""
+
 FINISHED_MARKS = ".finished"
 """Folder beside the style folders that holds a mark for each video that `sdbench stylize` finished."""
 

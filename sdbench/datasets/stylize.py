@@ -33,14 +33,11 @@ from sdbench.clips.decode import (
 )
 from sdbench.clips.frames import Frames, resize_frame, scaled_size
 from sdbench.clips.style import Painter, check_styles
-from sdbench.datasets.layouts import FINISHED_MARKS, STYLE_FOLDERS, Layout
+from sdbench.datasets.layouts import DESCRIPTION, FINISHED_MARKS, STYLE_FOLDERS, Layout
 from sdbench.errors import InputError, SdbenchError
 
 QUALITY = 95
 """Of the JPEG files."""
-
-DESCRIPTION = "stylised.json"
-"""Says what the copies were made with; lies beside the style folders."""
 
 
 @dataclass(frozen=True)
