@@ -188,7 +188,7 @@ class Check:
         parts = [f"missing styles: {', '.join(self.styles_missing)}"] if self.styles_missing else []
         for what, counts in self.missing.items():
             first = f"first {self.examples[what]}"
-            parts.append(f"missing {what}: {sum(counts.values())}, of {_some(list(counts))} ({first})")
+            parts.append(f"missing {what}: {sum(counts.values())}, of {some(list(counts))} ({first})")
         if not parts and not self.unusable:
             return ""
         todo = []
@@ -267,6 +267,7 @@ def names_in(folder: Path) -> set[str]:
         return set()
 
 
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
+    """The first few names, and how many more there are."""
     more = len(names) - _NAMED
     return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
