@@ -13,20 +13,20 @@ from sdbench.errors import InputError
 def add_commands(commands: Any) -> None:
     """Add the commands to the parser."""
     stylising = commands.add_parser("stylize", help="make the four stylised copies of videos that the protocol needs")
-    stylising.add_argument("source", metavar="SRC", type=Path, help="folder of videos, or of folders of frames")
-    stylising.add_argument("target", metavar="DST", type=Path, help="folder that will hold style_1 to style_4")
+    stylising.add_argument("source", metavar="SRC", type=Path, help="folder of videos or folders of frames; or DAVIS")
+    stylising.add_argument("target", metavar="DST", type=Path, help="folder that will hold the folder of each style")
     stylising.add_argument(
         "--styles", type=names, help="four comma-separated styles (default: those of `sdbench list styles`)"
     )
     stylising.add_argument(
-        "--layout", default="activitynet", help="activitynet, diving48 or ssv2 (default: %(default)s)"
+        "--layout", default="activitynet", help="activitynet, diving48, ssv2 or davis (default: %(default)s)"
     )
     stylising.add_argument(
         "--short-side",
         type=int,
-        default=256,
-        help="larger frames are made smaller to this shorter side, in pixels (default: %(default)s; X3D-L sees 356)",
+        help="make larger frames smaller to this shorter side, in pixels (default: 256, davis 480; X3D-L sees 356)",
     )
+    stylising.add_argument("--split", default="val", help="which sequences of DAVIS (default: %(default)s)")
     stylising.add_argument("--processes", type=int, help="how many videos at once (default: one a core)")
     stylising.set_defaults(run=_stylize)
 
@@ -50,10 +50,11 @@ def _stylize(options: argparse.Namespace) -> None:
     from sdbench.passes import progress
 
     layout = layout_named(options.layout)
-    sources = find_sources(options.source, layout)
+    sources = find_sources(options.source, layout, options.split)
     store = AssetStore()
     styles = options.styles or DEFAULT_STYLES
-    job = Job(options.target, layout, tuple(styles), options.short_side, store.path("styles26"))
+    short_side = layout.short_side if options.short_side is None else options.short_side
+    job = Job(options.target, layout, tuple(styles), short_side, store.path("styles26"))
     print(f"{len(sources)} videos; still to make: {estimate_disk(job, sources)}")
     done = 0
     with progress("painting", len(sources), 0, store.quiet) as advance:

@@ -21,7 +21,7 @@ PICTURES, FRAMES, MASKS, LISTS = "JPEGImages", "JPEGImages/480p", "Annotations/4
 PUBLISHED_STYLES = ("Lynx", "Maruska640", "Zuzka1", "Zuzka2")
 """The styles of Stylized DAVIS."""
 
-_AS_FILMED = frozenset({"480p", "1080p", "Full-Resolution"})
+AS_FILMED = frozenset({"480p", "1080p", "Full-Resolution"})
 """Folders of `JPEGImages` that hold no painted copy."""
 
 _LEAST_STYLES = 2
@@ -60,7 +60,7 @@ class Painted:
             InputError: there is no such folder, or what `sdbench stylize` wrote beside the copies is damaged.
         """
         root = find_root(stylised, PICTURES)
-        there = names_in(root / PICTURES) - _AS_FILMED
+        there = names_in(root / PICTURES) - AS_FILMED
         expected = set(PUBLISHED_STYLES) if there & set(PUBLISHED_STYLES) else there
         description = None
         if (root / DESCRIPTION).is_file():
