@@ -3,6 +3,7 @@
 from sdbench.datasets.activitynet import stylised_activitynet
 from sdbench.datasets.arrays import ArrayDataset
 from sdbench.datasets.clip import Clip, Dataset
+from sdbench.datasets.davis import DavisDataset, davis
 from sdbench.datasets.diving48 import stylised_diving48
 from sdbench.datasets.kinetics import LabelledFolder, LabelledVideo
 from sdbench.datasets.ssv2 import stylised_ssv2
@@ -17,11 +18,13 @@ __all__ = [
     "ArrayDataset",
     "Clip",
     "Dataset",
+    "DavisDataset",
     "LabelledFolder",
     "LabelledVideo",
     "StylisedDataset",
     "StylisedVideo",
     "VideoDataset",
+    "davis",
     "folder_of_videos",
     "packaged_videos",
     "stylised_activitynet",
