@@ -79,8 +79,8 @@ def _list_assets() -> str:
 
 
 def _list_cases() -> str:
-    from sdbench.expected import read_all
     from sdbench.at_hand import why_not
+    from sdbench.expected import read_all
 
     data = Path(os.environ["SDBENCH_DATA"]) if "SDBENCH_DATA" in os.environ else None
     rows = [(record.id, "no" if why_not(record, data) else "yes") for record in read_all(expected_folder())]
