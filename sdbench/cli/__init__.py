@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import sys
 from collections.abc import Sequence
 
@@ -26,9 +27,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("sdbench: interrupted; what was done is kept, run the same command again to go on", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader has seen enough; Python would complain once more on exit
-        return 0
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            print("sdbench: the disk is full; make room and run the same command again to go on", file=sys.stderr)
+            return 1
+        if isinstance(error, BrokenPipeError):
+            sys.stderr.close()  # the reader has seen enough; Python would complain once more on exit
+            return 0
+        raise
     return 0
 
 

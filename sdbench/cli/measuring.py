@@ -1,4 +1,4 @@
-"""The commands `sdbench measure` and `sdbench record`: numbers."""
+"""The commands `sdbench measure`, `sdbench record` and `sdbench centre-bias`: numbers."""
 
 from __future__ import annotations
 
@@ -50,6 +50,13 @@ def add_commands(commands: Any) -> None:
     recording.add_argument("--trained-on", help="which weights (default: the first known; filled: made-up ones)")
     recording.add_argument("--seeds", type=int, default=10, help="how many seeds, from 0 (default: 10)")
     recording.set_defaults(run=_record)
+
+    centring = commands.add_parser("centre-bias", help="where the objects of DAVIS are: the mean of its masks")
+    centring.add_argument("folder", metavar="FOLDER", type=Path, help="DAVIS 2016, or another data set in its folders")
+    centring.add_argument("--split", default="val", help="which list of ImageSets/480p (default: %(default)s)")
+    centring.add_argument("--picture", type=Path, help="draw the mean into this PNG file")
+    centring.add_argument("--json", type=Path, help="also write the numbers to this file")
+    centring.set_defaults(run=_centre_bias)
 
 
 def _add_protocol(parser: argparse.ArgumentParser) -> None:
@@ -133,3 +140,19 @@ def _record(options: argparse.Namespace) -> None:
         options.network, options.dataset, options.output, options.seeds, Path(__file__).parents[2], options.trained_on
     )
     print(f"wrote {options.output}")
+
+
+def _centre_bias(options: argparse.Namespace) -> None:
+    from sdbench.assets.files import write_text
+    from sdbench.datasets.centre_bias import centre_bias
+    from sdbench.datasets.davis import davis
+
+    found = centre_bias(davis(options.folder, split=options.split, flow=False))
+    print(found)
+    if options.json is not None:
+        write_text(options.json, json.dumps(found.as_record(), indent=1) + "\n")
+    if options.picture is not None:
+        from sdbench.report.pictures import centre_picture
+
+        title = f"{found.dataset}: mean of {found.masks} masks of {found.sequences} sequences"
+        centre_picture(title, found.mean, found.centre, options.picture)

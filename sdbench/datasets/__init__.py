@@ -2,6 +2,7 @@
 
 from sdbench.datasets.activitynet import stylised_activitynet
 from sdbench.datasets.arrays import ArrayDataset
+from sdbench.datasets.centre_bias import CentreBias, centre_bias
 from sdbench.datasets.clip import Clip, Dataset
 from sdbench.datasets.davis import DavisDataset, davis
 from sdbench.datasets.diving48 import stylised_diving48
@@ -16,6 +17,7 @@ READERS = {"activitynet": stylised_activitynet, "diving48": stylised_diving48, "
 __all__ = [
     "READERS",
     "ArrayDataset",
+    "CentreBias",
     "Clip",
     "Dataset",
     "DavisDataset",
@@ -24,6 +26,7 @@ __all__ = [
     "StylisedDataset",
     "StylisedVideo",
     "VideoDataset",
+    "centre_bias",
     "davis",
     "folder_of_videos",
     "packaged_videos",

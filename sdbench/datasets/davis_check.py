@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sdbench.clips.decode import opened_picture, picture_size
+from sdbench.clips.decode import natural_key, opened_picture, picture_size
 from sdbench.clips.flow import flow_folder
 from sdbench.datasets.layouts import DESCRIPTION, FINISHED_MARKS
 from sdbench.datasets.segmentation import Mask, VideoSequence
@@ -66,7 +66,8 @@ class Painted:
         if (root / DESCRIPTION).is_file():
             description = _read_description(root / DESCRIPTION)
             expected = {Path(folder).name for folder in description["styles"]}
-        styles = tuple(sorted(style for style in expected & there if names_in(root / PICTURES / style)))
+        nonempty = (style for style in expected & there if names_in(root / PICTURES / style))
+        styles = tuple(sorted(nonempty, key=natural_key))
         check.too_few_styles = len(styles) < _LEAST_STYLES
         if check.too_few_styles and description is None:
             expected = set(PUBLISHED_STYLES)

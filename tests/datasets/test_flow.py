@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -164,6 +165,15 @@ class TestCommand:
             captured = capsys.readouterr()
             assert said in captured.err
             assert captured.err.count("\n") == 1
+
+    def test_a_full_disk_is_said_in_one_line(self, data: Path, capsys, monkeypatch) -> None:
+        def full(*given, **named):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(Image.Image, "save", full)
+        assert main(["flow", str(data)]) == 1
+        captured = capsys.readouterr()
+        assert captured.err == "sdbench: the disk is full; make room and run the same command again to go on\n"
 
     def test_ctrl_c_ends_it_and_the_next_run_goes_on(self, data: Path, tmp_path: Path) -> None:
         (tmp_path / "slow_flow.py").write_text(
