@@ -157,7 +157,7 @@ def measure_moca(
     started = time.perf_counter()
     segmenter = segmenter_for(module, preparation, flip, device, name)
     task = Boxes(dataset, threshold)
-    scores = frame_scores(segmenter, task, preparation, [{}], generator_for(seed, "segmentation"), quiet)
+    scores = frame_scores(segmenter, task, preparation, [{}], generator_for(seed, "segmentation"), quiet=quiet)
     ious = {video: part[:, 0] for video, part in scores.items()}
     return moca_quality(ious, generator_for(seed, "resampling"), started)
 

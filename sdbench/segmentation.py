@@ -21,7 +21,7 @@ from sdbench.datasets.segmentation import Mask, SegmentationDataset, VideoSequen
 from sdbench.errors import InputError
 from sdbench.networks.reading import Units
 from sdbench.passes import device_named, generator_for, one_right_answer, progress
-from sdbench.segmenting import ObjectMap, Segmenter, Task, shown
+from sdbench.segmenting import ObjectMap, Segmenter, Task, shown, thinned
 from sdbench.statistics import FEWEST_GROUPS, Interval
 from sdbench.zoo.vos_preparation import VosPreparation
 
@@ -96,6 +96,7 @@ def measure_masks(
     *,
     threshold: float = 0.5,
     flip: bool = False,
+    frames: int | None = None,
     seed: int = 0,
     device: str = "cpu",
     name: str = "the network",
@@ -109,6 +110,7 @@ def measure_masks(
         preparation: what the network is fed: `sdbench.segmenting.published_input`.
         threshold: a pixel belongs to the found object where its probability is above.
         flip: average with the answer to the mirror image.
+        frames: at most so many of each sequence, evenly spread; all that count by default.
         seed: of the second frames of RTNet's samples and of the resampling.
         device: "cpu", "cuda" or any other device of torch.
         name: how to call the network on the progress bar and in errors.
@@ -120,7 +122,8 @@ def measure_masks(
     started = time.perf_counter()
     segmenter = segmenter_for(module, preparation, flip, device, name)
     task = Masks(dataset, threshold)
-    scores = frame_scores(segmenter, task, preparation, [{}], generator_for(seed, "segmentation"), quiet)
+    draws = generator_for(seed, "segmentation")
+    scores = frame_scores(segmenter, task, preparation, [{}], draws, frames=frames, quiet=quiet)
     means = np.array([float(part.mean()) for part in scores.values()])
     drawn = resampled_means(means[:, None], generator_for(seed, "resampling"))
     return MaskQuality(
@@ -146,6 +149,8 @@ def frame_scores(
     preparation: VosPreparation,
     conditions: Sequence[Mapping[str, Units]],
     generator: np.random.Generator,
+    *,
+    frames: int | None = None,
     quiet: bool = False,
 ) -> dict[str, FloatArray]:
     """Score every frame that counts, under each of several conditions; frames are read once, in the background.
@@ -156,6 +161,7 @@ def frame_scores(
         preparation: what the network is fed.
         conditions: for each, layer -> units that are set to zero; {} for the whole network.
         generator: draws the second frames of paired samples, the same for all conditions.
+        frames: at most so many of each sequence, evenly spread; all that count by default.
         quiet: no progress bar.
 
     Returns:
@@ -164,31 +170,31 @@ def frame_scores(
     Raises:
         InputError: sequences have no frame that counts, or too few to pair, or a layer lacks the units.
     """
-    counts = _counted(task, preparation.paired)
-    total = sum(counts.values())
+    chosen = _chosen(task, preparation.paired, frames)
+    total = sum(len(positions) for positions in chosen.values())
     scores = np.empty((total, len(conditions)))
     with (
         one_right_answer(),
         progress(f"masks of {segmenter.name}", total, 0, quiet) as advance,
-        ahead(shown(task, preparation, generator), _AHEAD) as coming,
+        ahead(shown(task, preparation, chosen, generator), _AHEAD) as coming,
     ):
         for row, frame in enumerate(coming):
             for column, zeroed in enumerate(conditions):
                 found = segmenter(frame.inputs, frame.name, zeroed)
                 scores[row, column] = task.score(found, frame.truth)
             advance(row + 1)
-    parts = np.split(scores, np.cumsum(list(counts.values()))[:-1])
-    return dict(zip(counts, parts, strict=True))
+    parts = np.split(scores, np.cumsum([len(positions) for positions in chosen.values()])[:-1])
+    return dict(zip(chosen, parts, strict=True))
 
 
-def _counted(task: Task, paired: bool) -> dict[str, int]:
-    """Name of a sequence -> how many of its frames count."""
+def _chosen(task: Task, paired: bool, most: int | None) -> dict[str, Sequence[int]]:
+    """Name of a sequence -> which of its frames are shown."""
     sequences = task.dataset.sequences
     if not sequences:
         raise InputError(f"{task.dataset.name} has no sequence")
     fewest = 4 if paired else 3
-    counts = {sequence.name: len(task.positions(sequence, paired)) for sequence in sequences}
-    short = [s.name for s in sequences if not counts[s.name] or (paired and len(s.frames) < fewest)]
+    chosen = {sequence.name: thinned(task.positions(sequence, paired), most) for sequence in sequences}
+    short = [s.name for s in sequences if not chosen[s.name] or (paired and len(s.frames) < fewest)]
     if short:
         named = ", ".join(short[:_NAMED]) + (f" and {len(short) - _NAMED} more" if len(short) > _NAMED else "")
         why = ", as the network looks at two of them that have flow both ways" if paired else ""
@@ -196,7 +202,7 @@ def _counted(task: Task, paired: bool) -> dict[str, int]:
             f"sequences of {task.dataset.name} with too few frames that count: {named}; expected at least {fewest} "
             f"frames{why}: leave these sequences out"
         )
-    return counts
+    return chosen
 
 
 def resampled_means(means: FloatArray, generator: np.random.Generator) -> FloatArray | None:

@@ -214,12 +214,33 @@ def partner(position: int, positions: Sequence[int], generator: np.random.Genera
     return near[int(generator.integers(len(near)))]
 
 
-def shown(task: Task, preparation: VosPreparation, generator: np.random.Generator) -> Iterator[Shown]:
-    """Every frame that counts, sequence by sequence; the generator draws the second frames of paired samples."""
+def thinned(positions: Sequence[int], most: int | None) -> Sequence[int]:
+    """At most so many of the positions, evenly spread from the first to the last; all of them where `most` is None.
+
+    Raises:
+        InputError: none are wanted.
+    """
+    if most is None or len(positions) <= most:
+        return positions
+    if most < 1:
+        raise InputError(f"at least one frame of each sequence is needed; {most} were asked for")
+    return [positions[round(place)] for place in np.linspace(0, len(positions) - 1, most)]
+
+
+def shown(
+    task: Task, preparation: VosPreparation, chosen: Mapping[str, Sequence[int]], generator: np.random.Generator
+) -> Iterator[Shown]:
+    """Frames of a task, ready for the network.
+
+    Args:
+        task: says what is known of them.
+        preparation: what the network is fed.
+        chosen: name of a sequence -> the positions of its frames.
+        generator: draws the second frames of paired samples.
+    """
     dataset = task.dataset
     for sequence in dataset.sequences:
-        positions = task.positions(sequence, preparation.paired)
-        for position in positions:
+        for position in chosen[sequence.name]:
             if preparation.paired:
                 with_flow = range(1, len(sequence.frames) - 1)
                 both = (position, partner(position, with_flow, generator))

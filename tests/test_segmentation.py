@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from sdbench.errors import InputError
 from sdbench.networks import build
 from sdbench.segmentation import Masks, frame_scores, intersection_over_union, measure_masks, segmenter_for
-from sdbench.segmenting import ObjectMap, Segmenter, partner, published_input
+from sdbench.segmenting import ObjectMap, Segmenter, partner, published_input, thinned
 from tests.segmented import PAIRED, SINGLE, SIZE, Red, Squares
 
 
@@ -160,6 +160,19 @@ def test_conditions_share_what_is_read_and_the_second_frames() -> None:
     np.testing.assert_array_equal(scores["sequence0"][:, 0], scores["sequence0"][:, 2])
     assert all(dataset.reads["mask", "sequence0", i] == 1 for i in range(1, 5))
     assert sum(n for (kind, _, _), n in dataset.reads.items() if kind == "image") == 8
+
+
+def test_a_few_frames_of_each_sequence_are_spread_evenly() -> None:
+    assert list(thinned(range(1, 12), 3)) == [1, 6, 11]
+    assert list(thinned(range(1, 12), 20)) == list(range(1, 12))
+    assert list(thinned(range(1, 12), None)) == list(range(1, 12))
+    with pytest.raises(InputError, match="at least one frame"):
+        thinned(range(4), 0)
+    dataset = Squares((9, 3), wrong={(0, 4): 4})
+    quality = measure_masks(Red(), dataset, SINGLE, frames=3, quiet=True)
+    assert quality.frames == 4
+    assert {position for kind, name, position in dataset.reads if name == "sequence0"} == {1, 4, 7}
+    assert quality.sequences["sequence0"] == pytest.approx(250 / 3)
 
 
 @pytest.mark.parametrize(("name", "options"), [("fusionseg", {"width": 4}), ("matnet", {"width": 4})])
