@@ -20,7 +20,7 @@ from sdbench.datasets.moca import Box, MocaDataset
 from sdbench.datasets.segmentation import VideoSequence
 from sdbench.passes import generator_for
 from sdbench.segmentation import FloatArray, frame_scores, percentiles, resampling_weights, segmenter_for
-from sdbench.segmenting import Grey, ObjectMap
+from sdbench.segmenting import Grey, ObjectMap, check_threshold
 from sdbench.statistics import Interval
 from sdbench.zoo.vos_preparation import VosPreparation
 
@@ -86,6 +86,9 @@ class Boxes:
 
     dataset: MocaDataset
     threshold: float = 0.2
+
+    def __post_init__(self) -> None:
+        check_threshold(self.threshold)
 
     def positions(self, sequence: VideoSequence, paired: bool) -> Sequence[int]:
         """The annotated frames; of the last (where `paired`, of the first too) there is no flow."""

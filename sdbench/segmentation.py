@@ -21,7 +21,7 @@ from sdbench.datasets.segmentation import Mask, SegmentationDataset, VideoSequen
 from sdbench.errors import InputError
 from sdbench.networks.reading import Units
 from sdbench.passes import device_named, generator_for, one_right_answer, progress
-from sdbench.segmenting import ObjectMap, Segmenter, Task, shown, thinned
+from sdbench.segmenting import ObjectMap, Segmenter, Task, check_threshold, shown, thinned
 from sdbench.statistics import FEWEST_GROUPS, Interval
 from sdbench.zoo.vos_preparation import VosPreparation
 
@@ -55,6 +55,9 @@ class Masks:
 
     dataset: SegmentationDataset
     threshold: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_threshold(self.threshold)
 
     def positions(self, sequence: VideoSequence, paired: bool) -> Sequence[int]:  # noqa: ARG002 - the same for all
         """All frames but the first and the last."""

@@ -166,6 +166,12 @@ class Segmenter:
         return values
 
 
+def check_threshold(threshold: float) -> None:
+    """Raise InputError unless a probability can be above the threshold and another below or at it."""
+    if not 0 <= threshold < 1:
+        raise InputError(f"a threshold must be at least 0 and below 1, as probabilities are; got {threshold:g}")
+
+
 class Task(Protocol):
     """What a found object is held against."""
 

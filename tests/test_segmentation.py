@@ -65,6 +65,8 @@ def test_the_threshold_is_strict_and_applies_to_probabilities() -> None:
 
     assert measure_masks(Faint(), Squares(), SINGLE, threshold=0.24, quiet=True).miou == 100
     assert measure_masks(Faint(), Squares(), SINGLE, threshold=0.25, quiet=True).miou == 0
+    with pytest.raises(InputError, match="threshold must be at least 0 and below 1, as probabilities are; got 20"):
+        measure_masks(Faint(), Squares(), SINGLE, threshold=20, quiet=True)
 
 
 def test_masks_are_compared_at_their_own_size() -> None:

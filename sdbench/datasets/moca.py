@@ -95,14 +95,15 @@ class MocaDataset:
         content, self._boxes = _read_annotations(folder / ANNOTATIONS)
         sequences: list[VideoSequence] = []
         left_out: list[str] = []
-        for place in sorted(path for path in (folder / FRAMES).iterdir() if path.is_dir()):
-            sequence = VideoSequence(place.name, tuple(sorted(path.stem for path in place.glob("*.jpg"))))
+        places = [path for path in (folder / FRAMES).iterdir() if path.is_dir() and not path.name.startswith(".")]
+        for place in sorted(places):
+            sequence = VideoSequence(place.name, tuple(sorted(_stems(place, "*.jpg"))))
             boxed = self._boxes.get(place.name, {})
             if any(frame in boxed for frame in sequence.frames[:-1]):
                 sequences.append(sequence)
             else:
                 left_out.append(place.name)
-        absent = sorted(self._boxes.keys() - {path.name for path in (folder / FRAMES).iterdir()})
+        absent = sorted(self._boxes.keys() - {place.name for place in places})
         self.skipped = (
             *([f"no annotated frame before the last: {_some(left_out)}"] if left_out else []),
             *([f"annotated, but without frames: {_some(absent)}"] if absent else []),
@@ -118,8 +119,7 @@ class MocaDataset:
         missing: list[str] = []
         for backward in directions:
             for sequence in self.sequences:
-                place = self.folder / FLOW[backward] / sequence.name
-                there = {path.stem for path in place.glob("*.png")}
+                there = _stems(self.folder / FLOW[backward] / sequence.name, "*.png")
                 needed = sequence.frames[1:] if backward else sequence.frames[:-1]
                 missing += [f"{FLOW[backward]}/{sequence.name}/{frame}.png" for frame in needed if frame not in there]
         if missing:
@@ -165,6 +165,11 @@ class MocaDataset:
         if box := self.box(sequence, position):
             mask[round(box.top) : round(box.bottom), round(box.left) : round(box.right)] = True
         return mask
+
+
+def _stems(folder: Path, pattern: str) -> set[str]:
+    """Names of files without ending; hidden ones, which archives made on a Mac bring along, are passed over."""
+    return {path.stem for path in folder.glob(pattern) if not path.name.startswith(".")}
 
 
 def _read_annotations(path: Path) -> tuple[bytes, dict[str, dict[str, Box]]]:

@@ -92,6 +92,8 @@ def test_files_are_read(moca: Path) -> None:
     np.testing.assert_array_equal(dataset.mask(bear, 0), blank((0, 1, 8, 5)) > 0)
     assert not dataset.mask(bear, 1).any()
     assert dataset.identity == MocaDataset(moca).identity
+    (moca / "JPEGImages" / "bear" / "._00000.jpg").write_bytes(b"")
+    assert dataset.identity == MocaDataset(moca).identity
 
 
 def test_measures_worked_out_by_hand(moca: Path) -> None:
@@ -283,6 +285,12 @@ def test_malformed_annotations_are_named(moca: Path, rows: str, complaint: str) 
     (moca / "annotations.csv").write_text(HEADER + rows, encoding="utf-8")
     with pytest.raises(InputError, match=complaint):
         MocaDataset(moca)
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.0, float("nan")])
+def test_a_threshold_is_a_probability(moca: Path, threshold: float) -> None:
+    with pytest.raises(InputError, match=r"threshold must be at least 0 and below 1"):
+        measure_moca(AsDrawn(), MocaDataset(moca), VosPreparation(SIZE), threshold=threshold, quiet=True)
 
 
 def test_missing_files_are_named(moca: Path) -> None:
