@@ -145,8 +145,8 @@ class TransNetV2(VideoNetwork):
         frame_features = []
         for number, stack in enumerate(self.SDDCNN, start=1):
             x = stack(x)
-            frame_features.append(x.mean(dim=(3, 4)))
             yield f"ddcnn{number}", x
+            frame_features.append(x.mean(dim=(3, 4)))
         similar = self.frame_sim_layer(torch.cat(frame_features, dim=1).transpose(1, 2))
         yield "frame_similarity", similar
         colours = self.color_hist_layer(video)

@@ -217,7 +217,8 @@ class RTNet(VideoNetwork):
     `appearance.layer1` and `motion.layer1` are the first convolutions, before their norms; `.layer2` to `.layer5` are
     the residual stages with all that the streams told each other; `fusion.layer5` is the first stage of the decoder,
     which sees the appearance stream alone, and `fusion.layer4` to `fusion.layer2` are the fusions that the decoder's
-    other stages see.
+    other stages see. `motion.layer5` is a dead end: only the decoder of the motion streams would see it, which is not
+    computed.
 
     Args:
         width: channels of the first convolution, a multiple of 16, to which all other widths are in proportion; 64 as
@@ -248,6 +249,7 @@ class RTNet(VideoNetwork):
         "fusion.layer2",
         "mask",
     )
+    dead_ends = ("motion.layer5",)
     resnet = RESNEXT50
 
     def __init__(self, width: int = 64, mixed_batch: bool = False) -> None:
@@ -272,12 +274,14 @@ class RTNet(VideoNetwork):
         check_streams(image, flow, "B, 2", flow_channels=6)
         spatial, temporal = self.spatial_net, self.temporal_net
         s, t = spatial.inconv[0](image.flatten(0, 1)), temporal.inconv[0](flow.flatten(0, 1))
-        pooled_s, pooled_t = into_first_stage(s, spatial.inconv[1]), into_first_stage(t, temporal.inconv[1])
         # Of the ResNet-34 network, the published code reads the first layer after its pooling.
         read_pooled = not self.resnet.bottleneck
-        yield "appearance.layer1", pooled_s if read_pooled else s
-        yield "motion.layer1", pooled_t if read_pooled else t
-        s, t = pooled_s, pooled_t
+        if read_pooled:
+            s, t = into_first_stage(s, spatial.inconv[1]), into_first_stage(t, temporal.inconv[1])
+        yield "appearance.layer1", s
+        yield "motion.layer1", t
+        if not read_pooled:
+            s, t = into_first_stage(s, spatial.inconv[1]), into_first_stage(t, temporal.inconv[1])
         kept: dict[int, tuple[Tensor, Tensor]] = {}
         for stage in _STAGES:
             s, t = spatial.get_submodule(f"encoder{stage}")(s), temporal.get_submodule(f"encoder{stage}")(t)
