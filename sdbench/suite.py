@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from sdbench.accuracy import Accuracy, measure_accuracy
 from sdbench.assets.manifest import Url
@@ -19,7 +18,7 @@ from sdbench.clips.style import DEFAULT_STYLES
 from sdbench.datasets import StylisedDataset, packaged_videos, stylised_activitynet, stylised_diving48, stylised_ssv2
 from sdbench.datasets.kinetics import labelled_folder
 from sdbench.datasets.packaged_stylised import packaged_stylised
-from sdbench.errors import AssetError, unknown_name
+from sdbench.errors import AssetError, InputError, unknown_name
 from sdbench.expected import Claim, Comparison, ExpectedValue, Quantity, Record, Unpublished
 from sdbench.measure import LayerMeasurement, Measurement, measure
 from sdbench.measure_action import measure_action
@@ -29,9 +28,9 @@ from sdbench.networks.reading import VideoNetwork
 from sdbench.statistics import Interval
 from sdbench.statistics.quantities import QUANTITIES, Reading, read_quantity
 from sdbench.verdict import NEEDS, Case, Compared, judge_claim, judge_value, measured_only, not_run
-from sdbench.zoo import load, model, models
+from sdbench.zoo import load, model
 from sdbench.zoo.action_preparation import preparation_for
-from sdbench.zoo.complexity import complexity
+from sdbench.zoo.complexity import complexity_of
 
 COMPLEXITY = "complexity"
 """The quantity of an architecture's size and work, which needs neither weights nor videos."""
@@ -177,7 +176,7 @@ class Suite:
         )
 
     def _value(self, record: ExpectedValue | Unpublished) -> Case:
-        if isinstance(record, ExpectedValue) and record.quantity == COMPLEXITY:
+        if record.quantity == COMPLEXITY:
             return _judge_complexity(record)
         if isinstance(record, ExpectedValue) and record.quantity == SHUFFLED:
             answer = self._accuracy(record.network, record.trained_on, record.dataset)
@@ -228,14 +227,14 @@ def imbalance(layer: LayerMeasurement) -> float:
     return 100 * abs(static - dynamic) / (static + dynamic) if static + dynamic else 0.0
 
 
-def _judge_complexity(record: ExpectedValue) -> Case:
+def _judge_complexity(record: ExpectedValue | Unpublished) -> Case:
     """Size and work of an architecture; a count has no spread, so its interval is a point."""
     started = time.perf_counter()
-    frames, side = int(record.options["frames"]), int(record.options["side"])
-    counted = complexity(build(record.network), {"video": torch.zeros(1, 3, frames, side, side)})
+    counted = complexity_of(record.network, record.options)
     values = {"parameters_m": counted.parameters_m, "gflops": counted.gflops}
     reading = Reading(values, {name: Interval(value, value) for name, value in values.items()})
-    return replace(judge_value(record, reading, pairs=0), seconds=time.perf_counter() - started)
+    case = measured_only(record, reading) if isinstance(record, Unpublished) else judge_value(record, reading, pairs=0)
+    return replace(case, seconds=time.perf_counter() - started)
 
 
 def layer_values(found: Measurement) -> dict[str, dict[str, dict[str, float]]]:
@@ -279,10 +278,11 @@ def why_not(record: Record, data: Path | None = None) -> str | None:
 def _lacking_weights(network: str, trained_on: str) -> list[str]:
     if trained_on == FILLED:
         return [] if network in network_names() else [f"network {network} is not part of this version"]
-    found = [known for known in models() if (known.name, known.trained_on) == (network, trained_on)]
-    if not found:
+    try:
+        known = model(network, trained_on)
+    except InputError:
         return [f"weights of {network} trained on {trained_on} are not part of this version"]
-    source = AssetStore(quiet=True).manifest[found[0].asset].source
+    source = AssetStore(quiet=True).manifest[known.asset].source
     if isinstance(source, Url) and source.how == "never published":
         return [f"weights of {network} trained on {trained_on} were never published"]
     return []
