@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
 from sdbench.cli.arguments import expected_folder
+
+if TYPE_CHECKING:
+    from sdbench.zoo import Model
 
 
 def add_commands(commands: Any) -> None:
@@ -29,18 +32,28 @@ def _list(options: argparse.Namespace) -> None:
 
 def _list_networks() -> str:
     from sdbench.zoo import models
-    from sdbench.zoo.action_preparation import preparation_for
 
-    rows = []
-    for known in models():
-        if known.preparation is not None:
-            fed, height, width = known.preparation.frames, *known.preparation.size
-        else:
-            action = preparation_for(known.architecture)
-            fed, height, width = action.frames, action.crop, action.crop
-        shown = f"{fed} frames, {height} x {width}"
-        rows.append((known.name, known.task, known.trained_on, shown, known.asset))
+    rows = [(known.name, known.task, known.trained_on, _input_of(known), known.asset) for known in models()]
     return tabulate(rows, headers=("network", "task", "trained on", "input", "weights"))
+
+
+def _input_of(known: Model) -> str:
+    """What a network is fed, in a few words."""
+    from sdbench.zoo.action_preparation import preparation_for
+    from sdbench.zoo.published import VOS
+    from sdbench.zoo.vos_preparation import vos_preparation_for
+
+    if known.task == VOS:
+        vos = vos_preparation_for(known.architecture)
+        fed = "2 frames, flow both ways" if vos.paired else "1 frame, flow"
+        height, width = vos.size
+    elif known.preparation is not None:
+        fed = f"{known.preparation.frames} frames"
+        height, width = known.preparation.size
+    else:
+        action = preparation_for(known.architecture)
+        fed, height, width = f"{action.frames} frames", action.crop, action.crop
+    return f"{fed}, {height} x {width}"
 
 
 def _list_layers() -> str:
