@@ -8,11 +8,12 @@ from pathlib import Path
 from sdbench.assets.manifest import Url
 from sdbench.assets.store import AssetStore
 from sdbench.datasets import StylisedDataset, stylised_activitynet, stylised_diving48, stylised_ssv2
+from sdbench.errors import InputError
 from sdbench.expected import Claim, Record
 from sdbench.networks import network_names
 from sdbench.statistics.quantities import QUANTITIES
 from sdbench.verdict import NEEDS
-from sdbench.zoo import models
+from sdbench.zoo import model
 
 COMPLEXITY = "complexity"
 """The quantity of an architecture's size and work, which needs neither weights nor videos."""
@@ -65,10 +66,11 @@ def why_not(record: Record, data: Path | None = None) -> str | None:
 def _lacking_weights(network: str, trained_on: str) -> list[str]:
     if trained_on == FILLED:
         return [] if network in network_names() else [f"network {network} is not part of this version"]
-    found = [known for known in models() if (known.name, known.trained_on) == (network, trained_on)]
-    if not found:
+    try:
+        known = model(network, trained_on)
+    except InputError:
         return [f"weights of {network} trained on {trained_on} are not part of this version"]
-    source = AssetStore(quiet=True).manifest[found[0].asset].source
+    source = AssetStore(quiet=True).manifest[known.asset].source
     if isinstance(source, Url) and source.how == "never published":
         return [f"weights of {network} trained on {trained_on} were never published"]
     return []

@@ -94,7 +94,12 @@ class ExpectedValue(_Record):
 
 
 class Unpublished(_Record):
-    """A result of the paper's study whose number was never published: measured and reported, held against nothing."""
+    """A result of the paper's study whose number was never published: measured and reported, held against nothing.
+
+    Attributes:
+        options: what else decides the number, as of an `ExpectedValue`.
+        note: what a reader of the measured number should know.
+    """
 
     id: Identifier
     task: Text
@@ -102,7 +107,9 @@ class Unpublished(_Record):
     network: Name
     trained_on: Name
     dataset: Name
-    layer: Name
+    layer: Name | None = None
+    options: dict[str, int | float | bool | str] = {}
+    note: Text | None = None
     needs: tuple[str, ...] = ()
 
 

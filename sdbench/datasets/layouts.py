@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,9 @@ from sdbench.errors import unknown_name
 
 STYLE_FOLDERS = ("style_1", "style_2", "style_3", "style_4")
 """Each holds one stylised copy of every video."""
+
+DESCRIPTION = "stylised.json"
+"""Says what the copies were made with; lies beside the style folders."""
 
 FINISHED_MARKS = ".finished"
 """Folder beside the style folders that holds a mark for each video that `sdbench stylize` finished."""
@@ -28,6 +32,10 @@ class Layout:
         video_prefix: what stands before a video's name in the name of its folder.
         frames_per_second: rate at which frames are kept; None keeps every frame.
         annotations: the files that lie beside the style folders.
+        folder: where the style folders lie.
+        mirrors: whether copies keep the names of the pictures that they are made of and, to the pixel, the aspect
+            ratio, since masks and flow belong to them; their style folders are called after the styles.
+        short_side: what larger frames are made smaller to by default, in pixels.
     """
 
     name: str
@@ -38,6 +46,13 @@ class Layout:
     video_prefix: str
     frames_per_second: int | None
     annotations: tuple[str, ...]
+    folder: str = ""
+    mirrors: bool = False
+    short_side: int = 256
+
+    def style_folders(self, styles: Sequence[str]) -> tuple[str, ...]:
+        """The folder of each of the styles, below the folder of the copies."""
+        return tuple(f"{self.folder}/{style}" for style in styles) if self.mirrors else STYLE_FOLDERS
 
     def frame_name(self, position: int) -> str:
         """File name of the frame at `position` (from 0) of its video."""
@@ -72,6 +87,7 @@ LAYOUTS = {
             None,
             ("something-something-v2-validation.json", "something-something-v2-labels.json"),
         ),
+        Layout("davis", "Stylized DAVIS", "", 5, 0, "", None, (), "JPEGImages", mirrors=True, short_side=480),
     )
 }
 """Name -> layout. Diving48 counts frames from 0, the others from 1 (quirk 2 of the published code)."""

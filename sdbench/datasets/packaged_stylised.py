@@ -19,7 +19,8 @@ from sdbench.errors import InputError
 from sdbench.hardware import available_cores
 from sdbench.zoo.preparation import Preparation
 
-_CLIPS = Preparation(frames=16, short_side=112, size=(112, 112), fit="crop", layout="signed")
+CLIPS = Preparation(frames=16, short_side=112, size=(112, 112), fit="crop", layout="signed")
+"""How the packaged videos are cut: 16 frames, 112 pixels high."""
 
 
 def packaged_stylised(store: AssetStore) -> StylisedDataset:
@@ -33,7 +34,7 @@ def packaged_stylised(store: AssetStore) -> StylisedDataset:
         InputError: a clip could not be painted.
     """
     layout = layout_named("diving48")
-    clips = packaged_videos(_CLIPS, store)
+    clips = packaged_videos(CLIPS, store)
     folder = store.folder / "packaged_stylised" / clips.identity[:16]
     sources: dict[str, Path] = {}
     for clip, frames in zip(clips.clips, clips.read(clips.clips), strict=True):
@@ -46,7 +47,7 @@ def packaged_stylised(store: AssetStore) -> StylisedDataset:
                     Image.fromarray(frame).save(temporary, format="PNG")
     target = folder / "painted"
     target.mkdir(parents=True, exist_ok=True)
-    job = Job(target, layout, DEFAULT_STYLES, _CLIPS.short_side, store.path("styles26"))
+    job = Job(target, layout, DEFAULT_STYLES, CLIPS.short_side, store.path("styles26"))
     outcome = stylize(job, sources, available_cores(), lambda _name: None)
     if outcome.failed:
         raise InputError(f"packaged clips could not be painted: {'; '.join(outcome.failed)}")

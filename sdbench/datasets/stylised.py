@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
+from sdbench.clips.decode import read_picture
 from sdbench.clips.frames import Frames
 from sdbench.datasets.layouts import FINISHED_MARKS, STYLE_FOLDERS, Layout
 from sdbench.errors import InputError
@@ -183,7 +183,7 @@ class StylisedDataset:
         folder = self.folder / style / video.name
         paths = [folder / self.layout.frame_name(position) for position in positions]
         with ThreadPoolExecutor(available_cores()) as pool:
-            frames = list(pool.map(_read_frame, paths))
+            frames = list(pool.map(read_picture, paths))
         for path, frame in zip(paths, frames, strict=True):
             if frame.shape != frames[0].shape:
                 raise InputError(
@@ -191,16 +191,6 @@ class StylisedDataset:
                     f"{frames[0].shape[1]} x {frames[0].shape[0]}; expected one size"
                 )
         return np.stack(frames)
-
-
-def _read_frame(path: Path) -> Frames:
-    try:
-        with Image.open(path) as picture:
-            return np.asarray(picture.convert("RGB"))
-    except FileNotFoundError:
-        raise InputError(f"frame {path} is no longer there; was the data set changed meanwhile?") from None
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise InputError(f"frame {path} cannot be read as a picture ({error}); replace it and run again") from None
 
 
 def _folders(folder: Path) -> set[str]:

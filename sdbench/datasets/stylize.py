@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from sdbench.assets.files import atomic_path, remove_tree, sha256_of, write_text
@@ -28,19 +29,19 @@ from sdbench.clips.decode import (
     VIDEO_SUFFIXES,
     frames_at_rate,
     natural_key,
+    ordered_pictures,
     outline,
     picture_files,
 )
 from sdbench.clips.frames import Frames, resize_frame, scaled_size
 from sdbench.clips.style import Painter, check_styles
-from sdbench.datasets.layouts import FINISHED_MARKS, STYLE_FOLDERS, Layout
+from sdbench.datasets.davis_check import AS_FILMED, names_in
+from sdbench.datasets.flow import frames_of
+from sdbench.datasets.layouts import DESCRIPTION, FINISHED_MARKS, STYLE_FOLDERS, Layout
 from sdbench.errors import InputError, SdbenchError
 
 QUALITY = 95
 """Of the JPEG files."""
-
-DESCRIPTION = "stylised.json"
-"""Says what the copies were made with; lies beside the style folders."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ class Job:
     Attributes:
         target: the folder that holds the style folders.
         layout: names of folders and frames.
-        styles: the style that each of the four folders is painted in.
+        styles: the style that each of the style folders is painted in: four, or two and more where the layout calls
+            the folders after them.
         short_side: frames with a longer shorter side are made smaller to this, in pixels.
         model: the ONNX file of the style network.
     """
@@ -62,16 +64,21 @@ class Job:
     model: Path
 
     def __post_init__(self) -> None:
-        if len(check_styles(self.styles)) != len(STYLE_FOLDERS):
+        if len(check_styles(self.styles)) != len(STYLE_FOLDERS) and not self.layout.mirrors:
             raise InputError(f"the layout has {len(STYLE_FOLDERS)} style folders; got {len(self.styles)} styles")
         if self.short_side < 4:
             raise InputError(f"the short side must be at least 4 pixels; got {self.short_side}")
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """The folder of each style."""
+        return tuple(self.target / folder for folder in self.layout.style_folders(self.styles))
 
     def described(self) -> dict[str, Any]:
         """Plain values, to be written beside the copies."""
         return {
             "layout": self.layout.name,
-            "styles": dict(zip(STYLE_FOLDERS, self.styles, strict=True)),
+            "styles": dict(zip(self.layout.style_folders(self.styles), self.styles, strict=True)),
             "short_side": self.short_side,
             "jpeg_quality": QUALITY,
             "style_network_sha256": sha256_of(self.model),
@@ -118,12 +125,19 @@ class Outcome:
     lacking: tuple[str, ...]
 
 
-def find_sources(folder: Path, layout: Layout) -> dict[str, Path]:
+def find_sources(folder: Path, layout: Layout, split: str = "val") -> dict[str, Path]:
     """Name of each video's folder in the layout -> its file, or its folder of frames.
+
+    Args:
+        folder: holds videos or folders of frames; for the layout of DAVIS, DAVIS itself.
+        layout: what is to be made.
+        split: which sequences of DAVIS.
 
     Raises:
         InputError: there is no such folder, nothing in it is a video, or two videos would get the same name.
     """
+    if layout.mirrors:
+        return {name: frames[0].parent for name, frames in frames_of(folder, split)[1].items()}
     if not folder.is_dir():
         raise InputError(f"no folder at {folder}; expected one with videos or with folders of frames")
     found: dict[str, Path] = {}
@@ -284,22 +298,24 @@ class _Work:
 
     def paint_video(self, name: str, source: Path) -> str:
         """Paint what is missing of a video; returns why it could not be, or nothing."""
-        position = 0
+        layout, position = self.job.layout, 0
         try:
-            for position, frame in enumerate(frames_at_rate(source, self.job.layout.frames_per_second), start=1):
-                self._paint_frame(name, position - 1, frame)
+            kept = [f"{path.stem}.jpg" for path in ordered_pictures(source)] if layout.mirrors else []
+            for position, frame in enumerate(frames_at_rate(source, layout.frames_per_second), start=1):
+                file = kept[position - 1] if layout.mirrors else layout.frame_name(position - 1)
+                self._paint_frame(f"{name}/{file}", frame)
         except InputError as error:
             # What was painted of it would look like a shorter video.
-            for folder in STYLE_FOLDERS:
-                remove_tree(self.job.target / folder / name)
+            for folder in self.job.folders:
+                remove_tree(folder / name)
             return str(error)
         write_text(_mark(self.job, name), f"{position}\n")
         return ""
 
-    def _paint_frame(self, name: str, position: int, frame: Frames) -> None:
+    def _paint_frame(self, name: str, frame: Frames) -> None:
         small = None
-        for folder, style in zip(STYLE_FOLDERS, self.job.styles, strict=True):
-            path = self.job.target / folder / name / self.job.layout.frame_name(position)
+        for folder, style in zip(self.job.folders, self.job.styles, strict=True):
+            path = folder / name
             if path.exists():
                 continue
             if self.stopping():
@@ -311,8 +327,13 @@ class _Work:
                 temporary.write_bytes(encoded)
 
     def _encoded(self, frame: Frames, style: str) -> bytes:
+        height, width = frame.shape[:2]
+        # Mirrored at the edge as the style network itself does, then cut off again: nothing is resampled, and what is
+        # painted stays where masks and flow say that it is.
+        whole = np.pad(frame, ((0, -height % 4), (0, -width % 4), (0, 0)), mode="reflect")
+        painted = self.painter.paint_frame(whole, style)[:height, :width]
         file = io.BytesIO()
-        Image.fromarray(self.painter.paint_frame(frame, style)).save(file, "JPEG", quality=QUALITY)
+        Image.fromarray(painted).save(file, "JPEG", quality=QUALITY)
         return file.getvalue()
 
     def sample(self, source: Path) -> bytes:
@@ -323,7 +344,8 @@ class _Work:
 
 def _size(job: Job, height: int, width: int) -> tuple[int, int]:
     """Never larger than the source, but for the multiple of 4 that the style network needs."""
-    return scaled_size(height, width, min(job.short_side, height, width))
+    multiple = 1 if job.layout.mirrors else 4
+    return scaled_size(height, width, min(job.short_side, height, width), multiple)
 
 
 def _mark(job: Job, name: str) -> Path:
@@ -336,7 +358,8 @@ def _claim(job: Job) -> None:
     path = job.target / DESCRIPTION
     wanted = job.described()
     if not path.exists():
-        if any((job.target / folder).exists() for folder in STYLE_FOLDERS):
+        others = names_in(job.target / job.layout.folder) - AS_FILMED if job.layout.mirrors else ()
+        if others or any(folder.exists() for folder in job.folders):
             raise InputError(f"{job.target} holds style folders that were not made here; choose an empty folder")
         write_text(path, json.dumps(wanted, indent=1) + "\n")
         return

@@ -44,6 +44,10 @@ class VideoNetwork(nn.Module):
         """
         raise NotImplementedError(f"{type(self).__name__} does not say how its layers are walked through")
 
+    def unused_entries(self) -> frozenset[str]:
+        """The entries of the state dict that no layer depends on in eval mode: their values do not matter."""
+        return frozenset()
+
     def forward(self, *args: Tensor, **inputs: Tensor) -> Tensor:
         """Run the network; returns the activation of its last layer."""
         ((_, answer),) = deque(self.trace(*args, **inputs), maxlen=1)

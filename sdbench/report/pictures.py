@@ -1,4 +1,4 @@
-"""Pictures of what each layer encodes."""
+"""Pictures of what each layer encodes, and of where the objects of a data set are."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import matplotlib
+import numpy as np
+import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from sdbench.assets.files import atomic_path
@@ -14,7 +16,8 @@ from sdbench.statistics.estimate import CLASS_NAMES, SHARE_NAMES
 matplotlib.use("agg")
 
 # Okabe and Ito's palette: told apart by readers with any colour vision.
-_COLOURS = {"dynamic": "#D55E00", "static": "#0072B2", "joint": "#009E73", "residual": "#BBBBBB", "dead": "#333333"}
+COLOURS = {"dynamic": "#D55E00", "static": "#0072B2", "joint": "#009E73", "residual": "#BBBBBB", "dead": "#333333"}
+"""What a factor or a class of units is drawn in."""
 
 
 def layers_picture(title: str, layers: Mapping[str, Mapping[str, Mapping[str, float]]], path: Path) -> None:
@@ -31,7 +34,7 @@ def layers_picture(title: str, layers: Mapping[str, Mapping[str, Mapping[str, fl
     positions = range(len(names))
     for name in SHARE_NAMES:
         values = [layers[layer]["shares"][name] for layer in names]
-        shares.plot(positions, values, marker="o", color=_COLOURS[name], label=name)
+        shares.plot(positions, values, marker="o", color=COLOURS[name], label=name)
     shares.set_ylabel("share of the layer (%)")
     shares.set_ylim(bottom=0)
     shares.grid(axis="y", alpha=0.3)
@@ -40,7 +43,7 @@ def layers_picture(title: str, layers: Mapping[str, Mapping[str, Mapping[str, fl
     for name in CLASS_NAMES:
         values = [layers[layer]["units"][name] for layer in names]
         if any(values):
-            units.bar(positions, values, bottom=bottom, color=_COLOURS[name], label=name, width=0.8)
+            units.bar(positions, values, bottom=bottom, color=COLOURS[name], label=name, width=0.8)
             bottom = [low + value for low, value in zip(bottom, values, strict=True)]
     units.set_ylabel("units by class (%)")
     units.set_ylim(0, 100)
@@ -49,5 +52,32 @@ def layers_picture(title: str, layers: Mapping[str, Mapping[str, Mapping[str, fl
     for axes in (shares, units):
         axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle(title)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=110, format="png")
+
+
+def centre_picture(title: str, mean: npt.NDArray[np.float64], centre: tuple[float, float], path: Path) -> None:
+    """Draw the mean of masks, the middle of the frame and the centre of mass.
+
+    Args:
+        title: above the picture.
+        mean: (H, W) in [0, 1]: the part of the masks that cover each pixel.
+        centre: centre of mass, from the top and from the left as parts of height and width.
+        path: the PNG file to write.
+    """
+    height, width = mean.shape
+    figure = Figure(figsize=(8.6, 8.6 * height / width * 0.82 + 0.8), layout="constrained")
+    axes = figure.subplots()
+    shown = axes.imshow(mean, cmap="viridis", vmin=0, extent=(0, width, height, 0), interpolation="nearest")
+    axes.plot(width / 2, height / 2, "+", color="white", markersize=14, label="middle of the frame")
+    down, right = centre
+    axes.plot(
+        right * width, down * height, "o", markerfacecolor="none", color="white", markersize=10, label="centre of mass"
+    )
+    axes.legend(loc="lower right", labelcolor="white", facecolor="black", framealpha=0.5)
+    axes.set_xlabel("pixels")
+    axes.set_ylabel("pixels")
+    axes.set_title(title)
+    figure.colorbar(shown, ax=axes, label="part of the masks that cover the pixel", fraction=0.03)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=110, format="png")

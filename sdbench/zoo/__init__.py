@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from sdbench.assets.store import AssetStore
-from sdbench.errors import AssetError, InputError
+from sdbench.errors import AssetError
 from sdbench.networks.reading import VideoNetwork
-from sdbench.zoo.checkpoints import load_state, read_checkpoint, read_converted
+from sdbench.zoo.archives import own_weights, published_weights
+from sdbench.zoo.checkpoints import load_state, read_checkpoint
 from sdbench.zoo.preparation import Preparation
 from sdbench.zoo.published import CLASSES, Model, model, model_names, models
 
@@ -19,36 +20,31 @@ def load(
 
     Args:
         name: one of `model_names`.
-        weights: a checkpoint of your own instead, in any format that `read_checkpoint` reads.
+        weights: a checkpoint of your own instead, in any format that `read_checkpoint` reads; where the published one
+            is in a zip, also such a zip, and of MATNet a folder of encoder_EPOCH.pt and decoder_EPOCH.pt.
         store: where assets lie.
         trained_on: the data set of the weights, one of those that `models` gives for the name; by default the first.
 
     Raises:
-        InputError: the name or the training set is unknown, or `weights` is not a file.
+        InputError: the name or the training set is unknown, or `weights` is not there.
         AssetError: the weights cannot be had, are damaged, or do not fit.
     """
     known = model(name, trained_on)
-    if weights is None:
-        store = store or AssetStore()
-        path = store.path(known.asset)
+    store = store or AssetStore()
+    if weights is not None:
+        found = own_weights(Path(weights), known, store)
+    else:
         try:
-            state = read_converted(path, known.architecture, store.folder / "converted")
+            found = published_weights(known, store)
         except AssetError as error:
-            if seen := store.seen(known.asset):
+            if store.is_present(known.asset) and (seen := store.seen(known.asset)):
                 raise AssetError(
                     f"{error}; its hash was first seen on {seen.first_seen}: if the file came damaged, delete it and "
                     f"its record in {store.lock.path}"
                 ) from None
             raise
-    else:
-        path = Path(weights)
-        if not path.is_file():
-            raise InputError(
-                f"no checkpoint at {path}; expected a .safetensors file, a torch checkpoint or {known.asset}"
-            )
-        state = read_checkpoint(path, known.architecture)
     module = known.build()
-    load_state(module, state, f"the checkpoint {path.name}")
+    found.into(module)
     return module
 
 

@@ -6,11 +6,14 @@ else, or through torch's own `weights_only` reader; what was read once is kept a
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -41,10 +44,11 @@ _LEGACY_TORCH = bytes.fromhex("80028a0a6cfc9c46f9206aa850192e")
 _WRAPPERS = ("model_state", "state_dict")
 _TIME_EMBEDDING = "model.time_embed"
 _LISTED = 40
+_NO_OPTIONS: Mapping[str, int | str] = MappingProxyType({})
 
 
-def read_checkpoint(path: Path, network: str) -> StateDict:
-    """A published checkpoint as a state dict for the network that `build(network)` makes.
+def read_checkpoint(path: Path, network: str, options: Mapping[str, int | str] = _NO_OPTIONS) -> StateDict:
+    """A published checkpoint as a state dict for the network that `build(network, **options)` makes.
 
     What the file is decides, not its ending: torch's archive (or its older format) with the entries at the top, under
     `model_state` or under `state_dict`; a pickle of arrays from Caffe2 (`blobs`) or from Flax; safetensors. Names may
@@ -55,10 +59,10 @@ def read_checkpoint(path: Path, network: str) -> StateDict:
     `load_state` lists what does not fit.
 
     Raises:
-        InputError: the network is unknown.
+        InputError: the network or an option is unknown.
         AssetError: the file is damaged, is none of these, or would run code.
     """
-    shapes = _shapes(network)
+    shapes = _shapes(network, options)
     with path.open("rb") as file:
         start = file.read(len(_LEGACY_TORCH))
     if is_web_page(path):
@@ -75,9 +79,9 @@ def read_checkpoint(path: Path, network: str) -> StateDict:
         raise AssetError(f"{path}: {error}") from None
 
 
-def _shapes(network: str) -> Shapes:
+def _shapes(network: str, options: Mapping[str, Any]) -> Shapes:
     with torch.device("meta"):  # nothing is allocated or drawn
-        return {name: tuple(value.shape) for name, value in build(network).state_dict().items()}
+        return {name: tuple(value.shape) for name, value in build(network, **options).state_dict().items()}
 
 
 def _named_arrays(tree: Any, shapes: Shapes, path: Path) -> StateDict:
@@ -136,9 +140,9 @@ def read_torch(path: Path) -> StateDict:
     with path.open("rb") as file:
         start = file.read(len(_LEGACY_TORCH))
     if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            members = archive.namelist()
-        if not any(member.endswith("data.pkl") for member in members):
+        if not is_torch_archive(path):
+            with zipfile.ZipFile(path) as archive:
+                members = archive.namelist()
             raise AssetError(
                 f"{path} is a zip archive of {', '.join(members[:3])}{', ...' if len(members) > 3 else ''}, not a "
                 "checkpoint; if the checkpoint is inside, unpack it first"
@@ -168,6 +172,14 @@ def read_torch(path: Path) -> StateDict:
     return {name: value.detach() for name, value in content.items()}
 
 
+def is_torch_archive(path: Path) -> bool:
+    """Whether a file is the kind of zip that torch saves tensors as."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(member.endswith("data.pkl") for member in archive.namelist())
+
+
 def _plain_numbers_admitted() -> AbstractContextManager[Any]:
     scalar = np.float64(0).__reduce__()[0]
     kinds = [type(np.dtype(kind)) for kind in ("float64", "float32", "int64", "bool")]
@@ -195,21 +207,36 @@ def read_safetensors(path: Path) -> StateDict:
         raise AssetError(f"{path} cannot be read as safetensors ({error}); delete it and retry") from None
 
 
-def read_converted(path: Path, network: str, folder: Path) -> StateDict:
-    """What `read_checkpoint` answers, by way of a safetensors copy in `folder`, which is made at the first call.
-
-    The copy names the hash of the checkpoint it was made from and its own hash lies beside it; a copy that does not fit
-    either is made anew.
+def read_converted(path: Path, network: str, folder: Path, options: Mapping[str, int | str] = _NO_OPTIONS) -> StateDict:
+    """What `read_checkpoint` answers, by way of a safetensors copy in `folder`: see `converted`.
 
     Raises:
         InputError, AssetError: as `read_checkpoint`.
     """
-    source = sha256_of(path)
-    copy = folder / f"{source[:16]}-{network}-{_CONVERSION}.safetensors"
+    return converted(folder, sha256_of(path), network, dict(options), lambda: read_checkpoint(path, network, options))
+
+
+def converted(
+    folder: Path, source: str, name: str, details: Mapping[str, Any], read: Callable[[], StateDict]
+) -> StateDict:
+    """What `read` answers, by way of a safetensors copy in `folder`, which is made at the first call.
+
+    The copy names the hash of the file that it was made from and its own hash lies beside it; a copy that does not fit
+    either is made anew.
+
+    Args:
+        folder: where the copies lie.
+        source: the SHA-256 of the file that `read` reads.
+        name: whose weights they are.
+        details: what the answer depends on besides.
+        read: reads the weights.
+    """
+    known = hashlib.sha256(json.dumps(details, sort_keys=True).encode()).hexdigest()[:8] if details else ""
+    copy = folder / f"{'-'.join(filter(None, (source[:16], name, known, _CONVERSION)))}.safetensors"
     seal = copy.with_suffix(".sha256")
     if copy.is_file() and seal.is_file() and seal.read_text(encoding="ascii").strip() == sha256_of(copy):
         return read_safetensors(copy)
-    state = read_checkpoint(path, network)
+    state = read()
     seal.unlink(missing_ok=True)
     with atomic_path(copy) as temporary:
         # Entries may be views of one another, which the format cannot hold.
@@ -220,18 +247,24 @@ def read_converted(path: Path, network: str, folder: Path) -> StateDict:
     return state
 
 
-def load_state(module: nn.Module, state: Mapping[str, Tensor], what: str) -> None:
+def load_state(module: nn.Module, state: Mapping[str, Tensor], what: str, spare: Collection[str] = ()) -> None:
     """Copy `state` into `module`; every entry must fit.
+
+    Args:
+        module: the network.
+        state: its entries.
+        what: where they come from, for the error.
+        spare: entries that may be missing; they keep their values.
 
     Raises:
         AssetError: entries are missing, left over or of another shape; all of them are listed.
     """
     own = module.state_dict()
-    missing = [name for name in own if name not in state]
+    missing = [name for name in own if name not in state and name not in spare]
     extra = [name for name in state if name not in own]
     reshaped = [name for name, value in own.items() if name in state and state[name].shape != value.shape]
     if not (missing or extra or reshaped):
-        module.load_state_dict(dict(state))
+        module.load_state_dict({**own, **state})
         return
     faults = [f"missing {name}" for name in missing]
     faults += [f"left over {name}" for name in extra]

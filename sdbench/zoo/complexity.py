@@ -9,6 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from sdbench.errors import InputError
+from sdbench.networks.registry import build
+from sdbench.zoo.vos_preparation import vos_preparation_for
+
 
 @dataclass(frozen=True)
 class Complexity:
@@ -27,11 +31,48 @@ class Complexity:
 def complexity(module: nn.Module, inputs: Mapping[str, Tensor]) -> Complexity:
     """Count parameters, and the multiply-adds of matrix products and convolutions by torch's own flop counter.
 
+    What is not counted: norms, activations, pooling, resizing and sums.
+
     Args:
-        module: the network, in eval mode.
-        inputs: its inputs by name, with a batch of one.
+        module: the network, in eval mode; it may be on the device "meta", where nothing is computed.
+        inputs: its inputs by name; the work is that of the whole batch.
     """
     parameters = sum(parameter.numel() for parameter in module.parameters())
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         module(**inputs)
     return Complexity(parameters / 1e6, counter.get_total_flops() / 2e9)
+
+
+def complexity_of(network: str, options: Mapping[str, int | float | bool | str]) -> Complexity:
+    """Size and work of the network that `build(network)` makes, without weights or memory for them.
+
+    Args:
+        network: its name.
+        options: the size of the input: `frames` and `side` of one square clip, or, of a network of video object
+            segmentation, `height`, `width` and `batch` of its images and flow pictures (of RTNet, of pairs of them).
+
+    Raises:
+        InputError: the network is unknown, or the options are neither.
+    """
+    with torch.device("meta"):
+        return complexity(build(network), _inputs(network, {name: _whole(size) for name, size in options.items()}))
+
+
+def _whole(size: int | float | bool | str) -> int:
+    if not isinstance(size, int) or size < 1:
+        raise InputError(f"the size of an input is given in positive whole numbers; got {size!r}")
+    return size
+
+
+def _inputs(network: str, sizes: Mapping[str, int]) -> dict[str, Tensor]:
+    if sizes.keys() == {"frames", "side"}:
+        return {"video": torch.zeros(1, 3, sizes["frames"], sizes["side"], sizes["side"])}
+    if sizes.keys() != {"height", "width", "batch"}:
+        raise InputError(
+            f"the size of {network}'s input must be given as frames and side, or as height, width and batch; "
+            f"got {', '.join(sizes) or 'nothing'}"
+        )
+    size = (sizes["height"], sizes["width"])
+    if vos_preparation_for(network).paired:  # two frames a sample, each with forward and backward flow
+        return {"image": torch.zeros(sizes["batch"], 2, 3, *size), "flow": torch.zeros(sizes["batch"], 2, 6, *size)}
+    return {name: torch.zeros(sizes["batch"], 3, *size) for name in ("image", "flow")}

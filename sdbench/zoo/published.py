@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 from sdbench.errors import InputError, unknown_name
 from sdbench.networks.reading import VideoNetwork
 from sdbench.networks.registry import build
 from sdbench.zoo.preparation import Preparation
+
+VOS = "video object segmentation"
+"""The task of networks that are fed frames with their optical flow."""
 
 CLASSES = {"kinetics400": 400, "ssv2": 174, "diving48": 48}
 """Data set -> number of classes that a network trained on it tells apart."""
@@ -26,7 +30,11 @@ class Model:
         asset: the asset that holds the weights.
         architecture: the name that `build` knows the network by.
         options: what `build` is given besides.
-        preparation: what the network is fed; None where this version does not know it.
+        preparation: what the network is fed where it is measured on plain videos; None where it is not.
+        member: where the asset is a zip, the path of the weights in it: a file, or, with `/` at its end, a folder of
+            `parts`; "" is the whole zip. None where the asset is no zip.
+        parts: the names under which the weights lie in several files, each `PART_EPOCH.pt` for the entries `PART.*` of
+            the network; () where they are one file.
     """
 
     name: str
@@ -34,12 +42,15 @@ class Model:
     trained_on: str
     asset: str
     architecture: str
-    options: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    options: Mapping[str, int | str] = field(default_factory=lambda: MappingProxyType({}))
     preparation: Preparation | None = None
+    member: str | None = None
+    parts: tuple[str, ...] = ()
 
     def build(self) -> VideoNetwork:
         """The network with random weights, in eval mode."""
-        return build(self.architecture, **self.options)
+        options: dict[str, Any] = dict(self.options)
+        return build(self.architecture, **options)
 
     def known_preparation(self) -> Preparation:
         """What the network is fed.
@@ -47,6 +58,11 @@ class Model:
         Raises:
             InputError: this version does not know it.
         """
+        if self.task == VOS:
+            raise InputError(
+                f"{self.name} sees frames together with their optical flow, not plain videos; it is measured on "
+                "Stylized DAVIS: pytest benchmarks -k vos"
+            )
         if self.preparation is None:
             raise InputError(
                 f"{self.name} is measured on stylised data sets: make one with sdbench stylize, then "
@@ -65,6 +81,18 @@ def _action(name: str, trained_on: str = "kinetics400", architecture: str | None
         architecture=architecture or name,
         options=MappingProxyType({"num_classes": CLASSES[trained_on], **options}),
     )
+
+
+def _fusionseg(trained_on: str, in_file_name: str) -> Model:
+    file = f"checkpoints_fseg/latest_twostream_deeplabv3plus_resnet101_{in_file_name}_os16.pth"
+    return Model("fusionseg", VOS, trained_on, "vos_checkpoints", "fusionseg", member=file)
+
+
+def _matnet(name: str, trained_on: str, asset: str | None = None, member: str | None = None, **options: str) -> Model:
+    """MATNet; of weights that were never published, the asset says so."""
+    options = {"cross_connection": "coatt", "fusion": "gated", **options}
+    parts = ("encoder", "decoder")
+    return Model(name, VOS, trained_on, asset or name, "matnet", MappingProxyType(options), member=member, parts=parts)
 
 
 _MODELS = (
@@ -109,6 +137,22 @@ _MODELS = (
     _action("mvit_b_16x4"),
     _action("timesformer_8x32"),
     _action("timesformer_16x8", "ssv2"),
+    _fusionseg("davis", "davis"),
+    _fusionseg("taovos", "taovos"),
+    _fusionseg("imagenetvid", "imgnetvid"),
+    _matnet("matnet", "davis+youtube-vos", "vos_checkpoints", "checkpoints_matnet/"),
+    _matnet(
+        "matnet_recip_gated",
+        "davis+youtube-vos",
+        "matnet_recip_gated_checkpoints",
+        member="",
+        cross_connection="coatt_gated_recip",
+    ),
+    _matnet("matnet_reproduced", "davis+youtube-vos"),
+    _matnet("matnet_nobar", "davis+youtube-vos"),
+    _matnet("matnet_noytb", "davis only"),
+    _matnet("matnet_gated", "not stated", cross_connection="coatt_gated"),
+    Model("rtnet", VOS, "davis+duts", "vos_checkpoints", "rtnet", member="model_RX50.pth"),
 )
 
 
@@ -125,6 +169,8 @@ def model_names() -> tuple[str, ...]:
 def model(name: str, trained_on: str | None = None) -> Model:
     """What is known of the network `name` trained on `trained_on` (by default, its first training set: Kinetics-400).
 
+    A remark behind a comma on how it was trained, as expected values make it, is passed over.
+
     Raises:
         InputError: there is no such network, or no weights of it trained on that data set.
     """
@@ -133,6 +179,8 @@ def model(name: str, trained_on: str | None = None) -> Model:
         raise unknown_name("network", name, model_names())
     if trained_on is None:
         return next(iter(found.values()))
+    if trained_on not in found:
+        trained_on = trained_on.partition(",")[0]
     if trained_on not in found:
         raise InputError(f"no weights of {name} trained on {trained_on!r} are known; known: {', '.join(found)}")
     return found[trained_on]

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sdbench.datasets import READERS
 from sdbench.datasets.layouts import LAYOUTS, STYLE_FOLDERS
 from sdbench.errors import InputError
 from tests.conftest import moving_squares
@@ -16,7 +17,7 @@ from tests.stylised import TINTS, annotations, make, read, write
 
 NAMES = {"activitynet": ("a", "b", "c"), "diving48": ("a", "b", "c"), "ssv2": ("1", "2", "3")}
 FIRST_FRAME = {"activitynet": "000001.jpg", "diving48": "image_00000.jpg", "ssv2": "000001.jpg"}
-ALL = pytest.mark.parametrize("layout", LAYOUTS)
+ALL = pytest.mark.parametrize("layout", READERS)
 
 
 def built(folder: Path, layout: str, counts: tuple[int, ...] = (40, 33, 70)) -> Path:

@@ -16,12 +16,14 @@ from PIL import Image
 import sdbench.datasets.stylize
 from sdbench.assets import AssetStore
 from sdbench.cli import main
-from sdbench.clips.decode import decode_frames, outline
+from sdbench.clips.decode import decode_frames, outline, picture_size
 from sdbench.clips.style import DEFAULT_STYLES
+from sdbench.datasets import READERS, davis
 from sdbench.datasets.layouts import LAYOUTS, STYLE_FOLDERS
 from sdbench.datasets.stylize import Job, estimate_disk, find_sources, stylize
 from sdbench.errors import InputError
 from tests.conftest import COMMAND, moving_squares, write_video
+from tests.davis import make_davis, make_painted
 from tests.stylised import annotations, read, write
 
 pytestmark = pytest.mark.assets
@@ -56,7 +58,7 @@ def quietly(what: Job, sources: dict[str, Path], processes: int = 1):
     return stylize(what, sources, processes, lambda name: None)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", READERS)
 def test_copies_can_be_read_as_the_data_set_of_that_layout(store: AssetStore, tmp_path: Path, layout: str) -> None:
     source, names = tmp_path / "source", ["101", "102"]
     pictures(source / names[0], moving_squares(40, 24, 32))
@@ -187,6 +189,95 @@ def test_sources_and_options_that_make_no_sense_are_named(store: AssetStore, tmp
         Job(tmp_path, LAYOUTS["ssv2"], DEFAULT_STYLES[:2], 16, store.path("styles26"))
     with pytest.raises(InputError, match="at least one process"):
         quietly(job(store, tmp_path / "x"), {}, 0)
+
+
+class TestDavis:
+    """Copies of DAVIS keep the names and, to the pixel, the places of what they show."""
+
+    def davis_job(self, store: AssetStore, target: Path, short_side: int = 480) -> Job:
+        return Job(target, LAYOUTS["davis"], DEFAULT_STYLES[:2], short_side, store.path("styles26"))
+
+    def test_copies_are_read_with_the_data_set(self, store: AssetStore, tmp_path: Path) -> None:
+        data = make_davis(tmp_path / "DAVIS", frames=3, width=38)
+        (data / "JPEGImages/480p/not_listed").mkdir()
+        for path in [*data.glob("JPEGImages/480p/camel/*"), *data.glob("Annotations/480p/camel/*")]:
+            path.rename(path.with_name(f"1{path.name[1:]}"))
+        listed = data / "ImageSets/480p/val.txt"
+        listed.write_text(listed.read_text().replace("camel/0", "camel/1"))
+        what = self.davis_job(store, tmp_path / "made")
+        sources = find_sources(data, what.layout)
+        assert list(sources) == ["bear", "camel", "cows"]
+        assert quietly(what, sources).made == 3
+        found = davis(data, what.target, flow=False)
+        assert found.styles == ("style5", "style10")
+        assert "painted by the packaged style network; they are not those of the published study" in found.notes[0]
+        camel = found.sequences[1]
+        assert camel.frames == ("10000", "10001", "10002")
+        filmed = found.image(camel, 1)
+        copy = found.image(camel, 1, "style5")
+        assert copy.shape == filmed.shape == (24, 38, 3)
+        assert np.abs(copy.astype(int) - filmed).mean() > 8
+        described = json.loads((what.target / "stylised.json").read_text())
+        assert described["styles"] == {"JPEGImages/style5": "style5", "JPEGImages/style10": "style10"}
+
+    def test_widths_that_the_network_cannot_take_are_mirrored_and_cut_off(self, store: AssetStore, tmp_path) -> None:
+        data = make_davis(tmp_path / "DAVIS", frames=2, width=38)
+        whole = make_davis(tmp_path / "whole", frames=2, width=40)
+        for path in (data / "JPEGImages").rglob("*.jpg"):
+            frame = np.asarray(Image.open(path))
+            mirrored = whole / path.relative_to(data)
+            Image.fromarray(np.concatenate([frame, frame[:, -2:-4:-1]], axis=1)).save(mirrored.with_suffix(".png"))
+            mirrored.unlink()
+        for source in (data, whole):
+            what = self.davis_job(store, tmp_path / f"{source.name}_made")
+            quietly(what, {path.name: path for path in (source / "JPEGImages/480p").iterdir()})
+        place = "JPEGImages/style5/camel/00000.jpg"
+        cut, full = (np.asarray(Image.open(tmp_path / f"{name}_made" / place)) for name in ("DAVIS", "whole"))
+        assert (cut.shape, full.shape) == ((24, 38, 3), (24, 40, 3))
+        assert np.abs(cut.astype(int) - full[:, :38]).mean() < 2, "the same paint, but for JPEG"
+
+    def test_copies_are_made_smaller_to_the_same_aspect_ratio(self, store: AssetStore, tmp_path: Path) -> None:
+        data = make_davis(tmp_path / "DAVIS", sequences=("bear",), frames=2, height=40, width=70)
+        what = self.davis_job(store, tmp_path / "made", short_side=20)
+        quietly(what, find_sources(data, what.layout))
+        assert picture_size(tmp_path / "made/JPEGImages/style5/bear/00001.jpg") == (20, 35)
+        assert "bear: 35 x 20 and 70 x 40" in davis(data, what.target, flow=False).notes[-1]
+
+    def test_published_copies_are_not_mixed_with_others(self, store: AssetStore, tmp_path: Path) -> None:
+        data = make_davis(tmp_path / "DAVIS", frames=2)
+        published = make_painted(tmp_path / "Stylized_DAVIS", data)
+        with pytest.raises(InputError, match="holds style folders that were not made here"):
+            quietly(self.davis_job(store, published), find_sources(data, LAYOUTS["davis"]))
+        what = self.davis_job(store, data)
+        assert quietly(what, find_sources(data, what.layout)).made == 3, "beside the frames as filmed"
+        assert set(davis(data, data, flow=False).styles) == {"style5", "style10"}
+
+    def test_copies_that_are_not_finished_are_named(self, store: AssetStore, tmp_path: Path) -> None:
+        data = make_davis(tmp_path / "DAVIS", frames=2)
+        what = self.davis_job(store, tmp_path / "made")
+        sources = find_sources(data, what.layout)
+        del sources["cows"]
+        quietly(what, sources)
+        with pytest.raises(InputError, match=r"missing painted sequences: 1, of cows .*`sdbench stylize"):
+            davis(data, what.target, flow=False)
+
+    def test_the_command_makes_them(self, store: AssetStore, tmp_path: Path, capsys, monkeypatch) -> None:
+        monkeypatch.setenv("SDBENCH_CACHE", str(store.folder))
+        make_davis(tmp_path / "DAVIS", sequences=("bear",), frames=2)
+        arguments = [
+            "stylize",
+            str(tmp_path / "DAVIS"),
+            str(tmp_path / "made"),
+            "--layout",
+            "davis",
+            "--processes",
+            "1",
+        ]
+        assert main(arguments) == 0
+        assert "1 videos painted, 0 were there" in capsys.readouterr().out
+        assert davis(tmp_path / "DAVIS", tmp_path / "made", flow=False).styles == DEFAULT_STYLES
+        assert main([*arguments[:2], str(tmp_path / "x"), *arguments[3:], "--split", "test"]) == 1
+        assert "no list at" in capsys.readouterr().err
 
 
 class TestCommand:

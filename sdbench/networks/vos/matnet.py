@@ -33,6 +33,14 @@ FUSIONS = ("gated", "convex_gated", "convex_gated_spatial")
 MASK_SIZE = 473
 """Height and width of the published mask, whatever the size of the picture."""
 
+_UNUSED = (
+    *("bottolneck1", "bottolneck2", "bna", "bnb"),  # of the co-attention
+    *("convFS1", "pdc.block2", "pdc.block3"),  # of the decoder's refinements
+    *("pred5", "pred4", "pred3", "concat"),  # of the decoder, for training alone
+    "num_batches_tracked",  # batch norm counts for its own training
+)
+"""Parts of the published network that no answer depends on, by the ends of their names."""
+
 _ROUNDS = 5  # of attention between the streams of one stage
 _REDUCTION = 16
 
@@ -323,6 +331,13 @@ class MATNet(VideoNetwork):
         self.mask_size = mask_size
         self.encoder = _Encoder(RESNET101.with_depths(depths), width, cross_connection, fusion)
         self.decoder = _Decoder(width)
+
+    def unused_entries(self) -> frozenset[str]:
+        """The entries of the state dict that no layer depends on in eval mode.
+
+        The published weights lack some of them.
+        """
+        return frozenset(entry for entry in self.state_dict() if any(f".{part}." in f".{entry}." for part in _UNUSED))
 
     def trace(self, image: Tensor, flow: Tensor) -> Iterator[tuple[str, Tensor]]:  # type: ignore[override]
         """Yield each layer's activation for `image` and `flow`, (B, 3, H, W) each."""

@@ -1,0 +1,52 @@
+"""The command `sdbench`: one file for each group of its commands."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import sys
+from collections.abc import Sequence
+
+from sdbench import __version__
+from sdbench.cli import fetching, listing, making, measuring
+from sdbench.cli.arguments import expected_folder
+from sdbench.cli.measuring import measurement_table
+from sdbench.errors import SdbenchError
+
+__all__ = ["expected_folder", "main", "measurement_table"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status: 0, 1 after an error that the user can act on, 130 after Ctrl-C."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except SdbenchError as error:
+        print(f"sdbench: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("sdbench: interrupted; what was done is kept, run the same command again to go on", file=sys.stderr)
+        return 130
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            print("sdbench: the disk is full; make room and run the same command again to go on", file=sys.stderr)
+            return 1
+        if isinstance(error, BrokenPipeError):
+            sys.stderr.close()  # the reader has seen enough; Python would complain once more on exit
+            return 0
+        raise
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sdbench",
+        description=(
+            "Measure how much of what a video network encodes is static (seen in one frame) or dynamic (needs several)."
+        ),
+    )
+    parser.add_argument("--version", action="version", version=f"sdbench {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for group in (listing, fetching, measuring, making):
+        group.add_commands(commands)
+    return parser

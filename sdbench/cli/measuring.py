@@ -1,0 +1,158 @@
+"""The commands `sdbench measure`, `sdbench record` and `sdbench centre-bias`: numbers."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tabulate import tabulate
+
+from sdbench.cli.arguments import names
+from sdbench.errors import InputError
+
+if TYPE_CHECKING:
+    from sdbench.measure import Measurement
+
+
+def add_commands(commands: Any) -> None:
+    """Add the commands to the parser."""
+    measuring = commands.add_parser("measure", help="measure a network on your own videos")
+    measuring.add_argument("network", help="a network as `sdbench list networks` names them")
+    measuring.add_argument("folder", type=Path, help="folder of videos, or of folders of frames")
+    measuring.add_argument("--layers", type=names, help="comma-separated layers (default: all)")
+    measuring.add_argument(
+        "--skip-unusable", action="store_true", help="leave out videos that cannot be used and list them"
+    )
+    measuring.add_argument("--json", type=Path, help="also write the numbers to this file")
+    measuring.add_argument("--picture", type=Path, help="also draw them into this PNG file")
+    _add_protocol(measuring)
+    measuring.add_argument("--trained-on", help="which weights of the network (default: the first known)")
+    measuring.add_argument(
+        "--stylised",
+        choices=("activitynet", "diving48", "ssv2"),
+        help="the folder is a stylised data set in this layout: measure it with the paper's protocol",
+    )
+    measuring.add_argument(
+        "--protocol",
+        choices=("published", "corrected"),
+        default="published",
+        help="of a stylised data set: with the published code's quirks, or without (default: published)",
+    )
+    measuring.add_argument("--seed", type=int, default=0, help="seed of every random draw (default: 0)")
+    measuring.set_defaults(run=_measure)
+
+    recording = commands.add_parser("record", help="record expected values of a network on a packaged data set")
+    recording.add_argument("network", help="a network as `sdbench list networks` names them")
+    recording.add_argument("dataset", help="a data set that needs nothing of your own: packaged")
+    recording.add_argument("output", type=Path, help="the file of expected values to write")
+    recording.add_argument("--trained-on", help="which weights (default: the first known; filled: made-up ones)")
+    recording.add_argument("--seeds", type=int, default=10, help="how many seeds, from 0 (default: 10)")
+    recording.set_defaults(run=_record)
+
+    centring = commands.add_parser("centre-bias", help="where the objects of DAVIS are: the mean of its masks")
+    centring.add_argument("folder", metavar="FOLDER", type=Path, help="DAVIS 2016, or another data set in its folders")
+    centring.add_argument("--split", default="val", help="which list of ImageSets/480p (default: %(default)s)")
+    centring.add_argument("--picture", type=Path, help="draw the mean into this PNG file")
+    centring.add_argument("--json", type=Path, help="also write the numbers to this file")
+    centring.set_defaults(run=_centre_bias)
+
+
+def _add_protocol(parser: argparse.ArgumentParser) -> None:
+    from sdbench.clips.style import DEFAULT_STYLES
+
+    parser.add_argument("--pairs", type=int, help="pairs of each factor (default: one of each a clip)")
+    parser.add_argument(
+        "--styles", type=names, default=DEFAULT_STYLES, help="comma-separated styles (default: %(default)s)"
+    )
+    parser.add_argument("--device", default="cpu", help="where the network runs (default: cpu)")
+
+
+def _measure(options: argparse.Namespace) -> None:
+    from sdbench.assets import AssetStore
+    from sdbench.assets.files import write_text
+    from sdbench.datasets import READERS, folder_of_videos
+    from sdbench.measure import check_layers, measure
+    from sdbench.measure_action import measure_action
+    from sdbench.report.markdown import measurement_sentence
+    from sdbench.suite import layer_values
+    from sdbench.zoo import load, model
+    from sdbench.zoo.action_preparation import preparation_for
+
+    known = model(options.network, options.trained_on)
+    check_layers(options.network, options.layers)
+    store = AssetStore()
+    common = {name: getattr(options, name) for name in ("seed", "pairs", "layers", "device")}
+    if options.stylised:
+        if options.folder.is_dir():
+            stylised = READERS[options.stylised](options.folder, options.skip_unusable)
+        else:
+            raise InputError(f"no folder at {options.folder}; expected a stylised data set: see `sdbench stylize`")
+        preparation = preparation_for(known.architecture)
+        module = load(options.network, store=store, trained_on=options.trained_on)
+        found = measure_action(
+            module,
+            stylised,
+            protocol=options.protocol,
+            preparation=preparation,
+            name=options.network,
+            store=store,
+            **common,
+        )
+    else:
+        videos = folder_of_videos(options.folder, known.known_preparation(), store, options.skip_unusable)
+        found = measure(options.network, videos, styles=options.styles, store=store, **common)
+    print(measurement_table(found))
+    print()
+    print(measurement_sentence(found.as_record()))
+    if options.json is not None:
+        content = {"measurement": found.as_record(), "layers": layer_values(found)}
+        write_text(options.json, json.dumps(content, indent=1) + "\n")
+    if options.picture is not None:
+        from sdbench.report.pictures import layers_picture
+
+        layers_picture(f"{found.network} on {found.dataset}", layer_values(found), options.picture)
+
+
+def measurement_table(found: Measurement) -> str:
+    """Shares and unit classes of every layer, with half-widths of their 95 % intervals where there are any."""
+    from sdbench.statistics import CLASS_NAMES, SHARE_NAMES
+
+    rows: list[list[Any]] = []
+    for name in found.layers:
+        layer = found.layer(name)
+        row: list[Any] = [name, len(layer.estimate.unit_labels)]
+        for quantity, parts in (("shares", SHARE_NAMES), ("units", CLASS_NAMES)):
+            reading = layer.read(quantity)
+            for key in parts:
+                interval = reading.intervals[key] if reading.intervals else None
+                row.append(f"{reading.values[key]:.1f}" + (f" ±{interval.half_width:.1f}" if interval else ""))
+        rows.append(row)
+    headers = ["layer", "units", *(f"{n}\nshare %" for n in SHARE_NAMES), *(f"{n}\nunits %" for n in CLASS_NAMES)]
+    return tabulate(rows, headers=headers, disable_numparse=True, stralign="right", colalign=("left",))
+
+
+def _record(options: argparse.Namespace) -> None:
+    from sdbench.recording import record_values
+
+    record_values(
+        options.network, options.dataset, options.output, options.seeds, Path(__file__).parents[2], options.trained_on
+    )
+    print(f"wrote {options.output}")
+
+
+def _centre_bias(options: argparse.Namespace) -> None:
+    from sdbench.assets.files import write_text
+    from sdbench.datasets.centre_bias import centre_bias
+    from sdbench.datasets.davis import davis
+
+    found = centre_bias(davis(options.folder, split=options.split, flow=False))
+    print(found)
+    if options.json is not None:
+        write_text(options.json, json.dumps(found.as_record(), indent=1) + "\n")
+    if options.picture is not None:
+        from sdbench.report.pictures import centre_picture
+
+        title = f"{found.dataset}: mean of {found.masks} masks of {found.sequences} sequences"
+        centre_picture(title, found.mean, found.centre, options.picture)
