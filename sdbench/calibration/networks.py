@@ -59,7 +59,8 @@ def motion_statistics(video: Tensor) -> Tensor:
     size = products.diagonal(dim1=2, dim2=3).mean(dim=2)[..., None, None] + 1e-12
     kept = products + _TIKHONOV * size * torch.eye(MOTION_STATISTICS, device=video.device)
     answer = torch.linalg.solve(kept, -(moved.transpose(2, 3) @ change[..., None]))
-    return answer[..., 0].mean(dim=1)
+    steps: Tensor = answer[..., 0]
+    return steps.mean(dim=1)
 
 
 class _Projected(nn.Module):
