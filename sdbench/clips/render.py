@@ -6,6 +6,7 @@ Appearance and motion are drawn apart and can be crossed: any appearance can be 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -29,20 +30,40 @@ _TRAVEL = 0.3
 
 @dataclass(frozen=True)
 class Appearance:
-    """What a clip looks like, whatever moves.
+    """What a clip looks like, whatever moves. Only what a motion shows is drawn, each part from a seed of its own.
 
     Attributes:
-        ground: texture of the field.
-        figure: texture of the sprite.
-        ground_dots, figure_dots: (N, N) random dots, true with an even chance.
-        dot_colours: (2, 3) in [0, 1]: the two colours of random dots.
+        kinds: of `sdbench.clips.textures.TEXTURES`, for the field and for the sprite.
+        seed: of all that is drawn.
+        period: after so many pixels the textures repeat.
     """
 
-    ground: Texture
-    figure: Texture
-    ground_dots: npt.NDArray[np.bool_]
-    figure_dots: npt.NDArray[np.bool_]
-    dot_colours: _Floats
+    kinds: tuple[str, str]
+    seed: int
+    period: int
+
+    @cached_property
+    def ground(self) -> Texture:
+        """Texture of the field."""
+        return draw_texture(self.kinds[0], self._generator(0), self.period)
+
+    @cached_property
+    def figure(self) -> Texture:
+        """Texture of the sprite."""
+        return draw_texture(self.kinds[1], self._generator(1), self.period)
+
+    @cached_property
+    def dots(self) -> npt.NDArray[np.bool_]:
+        """(2, N, N) random dots of the field and of the figure, true with an even chance; more than a frame holds."""
+        return self._generator(2).random((2, 2 * self.period, 2 * self.period)) < 0.5
+
+    @cached_property
+    def dot_colours(self) -> npt.NDArray[np.uint8]:
+        """(2, 3): the two colours of random dots."""
+        return (255 * draw_palette(self._generator(3), 2) + 0.5).astype(np.uint8)
+
+    def _generator(self, part: int) -> np.random.Generator:
+        return np.random.Generator(np.random.PCG64([self.seed, part]))
 
 
 @dataclass(frozen=True)
@@ -138,11 +159,10 @@ class RenderedClip:
 
 
 def draw_appearance(kinds: tuple[str, ...], generator: np.random.Generator, size: tuple[int, int]) -> Appearance:
-    """An appearance for frames of `size` (height, width): two textures of `kinds`, random dots and colours for all."""
-    ground, figure = (draw_texture(str(generator.choice(kinds)), generator) for _ in range(2))
-    count = 2 * max(size)
-    dots = generator.random((2, count, count)) < 0.5
-    return Appearance(ground, figure, dots[0], dots[1], draw_palette(generator, 2).astype(np.float32))
+    """An appearance for frames of `size` (height, width): textures of `kinds`, random dots, colours."""
+    ground, figure = (str(generator.choice(kinds)) for _ in range(2))
+    period = 32 * -(-max(size) // 32)
+    return Appearance((ground, figure), int(generator.integers(2**62)), period)
 
 
 def draw_motion(kind: str, generator: np.random.Generator, size: tuple[int, int], frames: int, dot: int = 2) -> Motion:
@@ -191,11 +211,11 @@ def render(appearance: Appearance, motion: Motion, size: tuple[int, int], frames
         if motion.dot:
             masks[time] = _figure_of_dots(motion, grid, time)
             fields = (
-                _dots(appearance.ground_dots, motion.ground, motion.dot, grid, time),
-                _dots(appearance.figure_dots, motion.figure, motion.dot, grid, time),
+                _dots(appearance.dots[0], motion.ground, motion.dot, grid, time),
+                _dots(appearance.dots[1], motion.figure, motion.dot, grid, time),
             )
             lit = np.where(masks[time], fields[1], fields[0])
-            shown[time] = (255 * appearance.dot_colours + 0.5).astype(np.uint8)[lit.astype(np.intp)]
+            shown[time] = appearance.dot_colours[lit.astype(np.intp)]
             continue
         if motion.ground.turn == 0 and motion.ground.growth == 0:
             picture = _sampled_shifted(appearance.ground, size, motion.ground.shift(time))
