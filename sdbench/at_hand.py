@@ -7,6 +7,8 @@ from pathlib import Path
 
 from sdbench.assets.manifest import Url
 from sdbench.assets.store import AssetStore
+from sdbench.calibration.measuring import DATASETS
+from sdbench.calibration.trained import KINDS as SMALL_NETWORKS
 from sdbench.datasets import StylisedDataset, stylised_activitynet, stylised_diving48, stylised_ssv2
 from sdbench.errors import InputError
 from sdbench.expected import Claim, Record
@@ -37,6 +39,9 @@ LABELLED = ("kinetics400_validation", "diving48_validation", "ssv2_validation")
 PACKAGED = ("packaged", "packaged_stylised")
 """Data sets that need nothing of the user's own."""
 
+CALIBRATION = DATASETS
+"""Data sets that are drawn, for the small networks that come with this package."""
+
 
 def why_not(record: Record, data: Path | None = None) -> str | None:
     """Why a case cannot run here, in one sentence with what it would need; None where it can.
@@ -66,6 +71,8 @@ def why_not(record: Record, data: Path | None = None) -> str | None:
 def _lacking_weights(network: str, trained_on: str) -> list[str]:
     if trained_on == FILLED:
         return [] if network in network_names() else [f"network {network} is not part of this version"]
+    if network in SMALL_NETWORKS and trained_on in SMALL_NETWORKS[network].tasks:
+        return []
     try:
         known = model(network, trained_on)
     except InputError:
@@ -77,7 +84,7 @@ def _lacking_weights(network: str, trained_on: str) -> list[str]:
 
 
 def _lacking_data(dataset: str, data: Path | None) -> list[str]:
-    if dataset in PACKAGED:
+    if dataset in (*PACKAGED, *CALIBRATION):
         return []
     if dataset not in (*STYLISED, *LABELLED):
         return [f"data set {dataset} is not part of this version"]

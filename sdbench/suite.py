@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Sequence
@@ -13,7 +14,8 @@ import numpy as np
 
 from sdbench.accuracy import Accuracy, measure_accuracy
 from sdbench.assets.store import AssetStore
-from sdbench.at_hand import COMPLEXITY, FILLED, PACKAGED, SHUFFLED, STYLISED, why_not
+from sdbench.at_hand import CALIBRATION, COMPLEXITY, FILLED, PACKAGED, SHUFFLED, STYLISED, why_not
+from sdbench.calibration.measuring import measure_trained
 from sdbench.clips.style import DEFAULT_STYLES
 from sdbench.datasets import packaged_videos
 from sdbench.datasets.kinetics import labelled_folder
@@ -92,6 +94,8 @@ class Suite:
 
     def _measure(self, network: str, trained_on: str, dataset: str) -> Measurement:
         options: dict[str, Any] = {"seed": self.seed, "pairs": self.pairs, "device": self.device, "store": self.store}
+        if dataset in CALIBRATION:
+            return measure_trained(network, trained_on, dataset, **options)
         if dataset == "packaged":
             clips = packaged_videos(model(network, trained_on).known_preparation(), self.store)
             return measure(network, clips, styles=self.styles, **options)
@@ -100,7 +104,7 @@ class Suite:
         elif dataset in STYLISED and self.data is not None:
             videos = STYLISED[dataset](self.data / dataset)
         else:
-            raise unknown_name("data set", dataset, (*PACKAGED, *STYLISED))
+            raise unknown_name("data set", dataset, (*PACKAGED, *STYLISED, *CALIBRATION))
         module, architecture, assets = self._network(network, trained_on)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*intervals will be wide")  # the report's notes say so
@@ -170,11 +174,31 @@ class Suite:
         return replace(judge_value(record, reading, found.pairs), seconds=found.seconds["total"])
 
     def _claim(self, claim: Claim) -> Case:
-        case = judge_claim(claim, [self._compare(comparison) for comparison in claim.comparisons])
+        compare = self._compare_each if claim.each_seed else self._compare
+        compared = [found for comparison in claim.comparisons for found in compare(comparison)]
+        case = judge_claim(claim, compared)
         asked = {(q.network, q.trained_on, q.dataset) for c in claim.comparisons for q in (c.greater, c.lesser)}
         return replace(case, seconds=sum(self.measurements[key].seconds["total"] for key in asked))
 
-    def _compare(self, comparison: Comparison) -> Compared:
+    def _compare_each(self, comparison: Comparison) -> list[Compared]:
+        """The comparison for each of several networks that were trained alike."""
+        sides = comparison.greater, comparison.lesser
+        found = [self.measurement(q.network, q.trained_on, q.dataset) for q in sides]
+        compared = []
+        for number in range(min(measurement.seeds for measurement in found)):
+            values, limits = [], []
+            for measurement, quantity in zip(found, sides, strict=True):
+                kind, name = quantity.name.split(".")
+                reading = measurement.run(quantity.layer, number).read(kind)
+                values.append(reading.values[name])
+                limits.append(reading.intervals[name] if reading.intervals else None)
+            higher, lower = limits
+            gap = higher.low - lower.high if higher and lower else -math.inf  # without intervals nothing is apart
+            words = f"{_in_words(*sides)} (training {number})"
+            compared.append(Compared(words, values[0], values[1], gap=gap))
+        return compared
+
+    def _compare(self, comparison: Comparison) -> list[Compared]:
         greater, lesser = comparison.greater, comparison.lesser
         values, replicates = zip(*(self._quantity(quantity) for quantity in (greater, lesser)), strict=True)
         same_clips = (greater.network, greater.trained_on, greater.dataset) == (
@@ -186,7 +210,7 @@ class Suite:
         if same_clips and replicates[0] is not None and replicates[1] is not None:
             low, high = np.percentile(replicates[0] - replicates[1], (2.5, 97.5))
             margin = Interval(float(low), float(high))
-        return Compared(_in_words(greater, lesser), values[0], values[1], margin)
+        return [Compared(_in_words(greater, lesser), values[0], values[1], margin)]
 
     def _quantity(self, quantity: Quantity) -> tuple[float, Any]:
         layer = self.measurement(quantity.network, quantity.trained_on, quantity.dataset).layer(quantity.layer)

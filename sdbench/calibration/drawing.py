@@ -25,7 +25,7 @@ HEADINGS = ("right", "down", "left", "up")
 """The four kinds of motion of a video."""
 
 _STEPS = np.array([(0, 1), (1, 0), (0, -1), (-1, 0)])  # of y and x for each heading
-SPEEDS = (1, 2)
+SPEEDS = (2,)
 """Pixels a frame of a video."""
 
 PERIOD = 64

@@ -80,14 +80,14 @@ SEGMENTATION = ("camouflaged", "still")
 
 KINDS: dict[str, Kind] = {
     "calibration_resnet3d": Kind(
-        "i3d", {"width_per_group": 4, "depths": _SHALLOW}, ACTION, "stage5", steps=300, rate=0.01, enough=60
+        "i3d", {"width_per_group": 4, "depths": _SHALLOW}, ACTION, "stage5", steps=350, rate=0.01, enough=60
     ),
     "calibration_slowfast": Kind(
         "slowfast_r50_8x8",
         {"width_per_group": 2, "fast_fraction": 1, "depths": _SHALLOW},
         ACTION,
         "slow.stage5",
-        steps=300,
+        steps=280,
         rate=0.01,
         enough=60,
     ),

@@ -271,8 +271,8 @@ class MATNet(VideoNetwork):
 
     Inputs: `image` and `flow`, the flow drawn as an RGB picture, (B, 3, H, W) each, normalised with the ImageNet mean
     and standard deviation; any H and W, trained at 473 x 473. Answer, layer `mask`: (B, 1, 473, 473) probabilities
-    of object, of that size (or `mask_size`) whatever H and W are. The boundaries that the published network answers as well are not
-    computed.
+    of object, of that size (or `mask_size`) whatever H and W are. The boundaries that the published network answers as
+    well are not computed.
 
     `appearance.layer1` and `motion.layer1` are the first convolutions, before their norms; `.layer2` to `.layer5` are
     the residual stages after what the streams exchange (nothing after the first), `fusion.layer2` to `fusion.layer5`
