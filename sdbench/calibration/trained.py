@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sdbench.assets.files import atomic_path
+from sdbench.calibration.scenes import SIDE
 from sdbench.errors import AssetError, InputError, unknown_name
 from sdbench.networks import VideoNetwork, build
 
@@ -46,7 +47,8 @@ class Kind:
         tasks: what it is trained on, one after the other: for an action network, what predicts the label ("motion",
             "texture" or "both"); for a segmentation network, which sprite is to be found: the "camouflaged" one that
             moves or the "still" one that stands out.
-        layer: the layer that claims speak of, the last that both streams or pathways reach.
+        layer: the layer that claims speak of: the last that both streams or pathways reach.
+        batch: videos or scenes in a batch of the training.
         steps: batches that a training takes.
         rate: its highest learning rate.
         enough: percent of right answers (or mean intersection over union) below which a training has failed.
@@ -56,6 +58,7 @@ class Kind:
     options: Mapping[str, Any]
     tasks: tuple[str, ...]
     layer: str
+    batch: int
     steps: int
     rate: float
     enough: float
@@ -80,31 +83,54 @@ SEGMENTATION = ("camouflaged", "still")
 
 KINDS: dict[str, Kind] = {
     "calibration_resnet3d": Kind(
-        "i3d", {"width_per_group": 4, "depths": _SHALLOW}, ACTION, "stage5", steps=350, rate=0.01, enough=60
+        architecture="i3d",
+        options={"width_per_group": 4, "depths": _SHALLOW},
+        tasks=ACTION,
+        layer="stage5",
+        batch=32,
+        steps=350,
+        rate=0.01,
+        enough=60,
     ),
     "calibration_slowfast": Kind(
-        "slowfast_r50_8x8",
-        {"width_per_group": 2, "fast_fraction": 1, "depths": _SHALLOW},
-        ACTION,
-        "slow.stage5",
+        architecture="slowfast_r50_8x8",
+        options={"width_per_group": 2, "fast_fraction": 1, "depths": _SHALLOW},
+        tasks=ACTION,
+        layer="slow.stage5",
+        batch=32,
         steps=280,
         rate=0.01,
         enough=60,
     ),
     "calibration_fusionseg": Kind(
-        "fusionseg", {"width": 2, "depths": _SHALLOW}, SEGMENTATION, "fusion.layer5", steps=300, rate=0.01, enough=50
-    ),
-    "calibration_matnet": Kind(
-        "matnet",
-        {"width": 2, "depths": _SHALLOW, "mask_size": 48},
-        SEGMENTATION,
-        "fusion.layer5",
+        architecture="fusionseg",
+        options={"width": 2, "depths": _SHALLOW},
+        tasks=SEGMENTATION,
+        layer="fusion.layer5",
+        batch=16,
         steps=250,
         rate=0.01,
-        enough=50,
+        enough=45,
+    ),
+    "calibration_matnet": Kind(
+        architecture="matnet",
+        options={"width": 2, "depths": _SHALLOW, "mask_size": SIDE},
+        tasks=SEGMENTATION,
+        layer="decoder",
+        batch=8,
+        steps=200,
+        rate=0.01,
+        enough=45,
     ),
     "calibration_rtnet": Kind(
-        "rtnet34", {"width": 2, "depths": _SHALLOW}, SEGMENTATION, "fusion.layer4", steps=250, rate=0.01, enough=50
+        architecture="rtnet34",
+        options={"width": 2, "depths": _SHALLOW},
+        tasks=SEGMENTATION,
+        layer="fusion.layer5",
+        batch=8,
+        steps=180,
+        rate=0.01,
+        enough=40,
     ),
 }
 """The small networks by name."""

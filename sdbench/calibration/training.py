@@ -48,8 +48,7 @@ from sdbench.errors import InputError, SdbenchError, unknown_name
 from sdbench.networks import VideoNetwork
 from sdbench.report.environment import git_revision
 
-_BATCH = {False: 32, True: 16}  # videos, scenes
-_TESTED = {False: 512, True: 192}
+_TESTED = {False: 512, True: 192}  # videos, scenes
 _TEST_BATCH = 64
 _WARM_UP = 0.2  # of the steps: the rate rises, then falls
 _DECAY = 0.01
@@ -97,7 +96,7 @@ def train(name: str, task: str, seed: int, steps: int | None = None) -> Training
         )
         for _ in range(steps):
             started = time.process_time()
-            inputs, answer = draw_batch(kind, task, textures, _BATCH[kind.segments], generator)
+            inputs, answer = draw_batch(kind, task, textures, kind.batch, generator)
             drawn = time.process_time()
             optimiser.zero_grad()
             _loss(kind, module(**inputs), answer).backward()
@@ -110,7 +109,7 @@ def train(name: str, task: str, seed: int, steps: int | None = None) -> Training
         state = rounded({entry: value for entry, value in module.state_dict().items() if entry in kept})
         module.load_state_dict(state, strict=False)
         reached = score(kind, module.eval(), task)
-    frames = steps * _BATCH[kind.segments] * (FRAMES if not kind.segments else 2 if kind.paired else 1)
+    frames = steps * kind.batch * (FRAMES if not kind.segments else 2 if kind.paired else 1)
     about = {
         "score": round(reached, 2),
         "measured": "mean intersection over union, percent" if kind.segments else "right answers, percent",
