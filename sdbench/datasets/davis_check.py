@@ -101,6 +101,7 @@ class Check:
 
     Attributes:
         root: the data set.
+        flows: holds the folders of flow pictures.
         styles_missing: styles that were expected and are not there.
         too_few_styles: whether so few are left that no pair can be made.
         missing: what (masks, ...) -> name of a sequence -> how many of it are missing there.
@@ -111,6 +112,7 @@ class Check:
     """
 
     root: Path
+    flows: Path
     styles_missing: tuple[str, ...] = ()
     too_few_styles: bool = False
     missing: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -133,7 +135,7 @@ class Check:
         for backward in directions:
             what = "backward flow pictures" if backward else "flow pictures"
             with_flow = frames[1:] if backward else frames[:-1]
-            self._compare(what, self.root / flow_folder(backward) / name, with_flow, ".png")
+            self._compare(what, self.flows / flow_folder(backward) / name, with_flow, ".png")
         if painted:
             if painted.finished is not None and name not in painted.finished:
                 self._lacks("painted sequences", name, 1, painted.folder / painted.styles[0] / name)
@@ -153,7 +155,7 @@ class Check:
         mask = self.root / MASKS / name / f"{first}.png"
         pictures = {mask: read_mask(mask).shape}
         for backward in directions:
-            path = self.root / flow_folder(backward) / name / f"{sequence.frames[int(backward)]}.png"
+            path = self.flows / flow_folder(backward) / name / f"{sequence.frames[int(backward)]}.png"
             pictures[path] = picture_size(path)
         for path, other in pictures.items():
             if other != size:

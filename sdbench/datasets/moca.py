@@ -159,6 +159,10 @@ class MocaDataset:
         """The annotated box of a frame; None where it has none."""
         return self._boxes[sequence.name].get(sequence.frames[position])
 
+    def source_of(self, sequence: VideoSequence) -> str:
+        """What is resampled when intervals are made: the video."""
+        return sequence.name
+
     def mask(self, sequence: VideoSequence, position: int) -> Mask:
         """The annotated box of a frame, filled in: (H, W) bool; all false where it has none."""
         mask = np.zeros(self.size(sequence), dtype=np.bool_)
