@@ -60,7 +60,7 @@ class Painted:
             InputError: there is no such folder, or what `sdbench stylize` wrote beside the copies is damaged.
         """
         root = find_root(stylised, PICTURES)
-        there = names_in(root / PICTURES) - AS_FILMED
+        there = {name for name in names_in(root / PICTURES) - AS_FILMED if (root / PICTURES / name).is_dir()}
         expected = set(PUBLISHED_STYLES) if there & set(PUBLISHED_STYLES) else there
         description = None
         if (root / DESCRIPTION).is_file():
