@@ -67,7 +67,7 @@ def record_values(
                     samples.setdefault((name, quantity), []).append(reading.values)
     source = Source(
         reading="recorded",
-        where=f"this suite, {seeds} runs, seeds 0 to {found.seed + found.seeds - 1}, {found.pairs} pairs of each factor",
+        where=f"this suite, seeds 0 to {found.seed + found.seeds - 1}, {found.pairs} pairs of each factor",
         date=datetime.now(timezone.utc).date().isoformat(),
         command=f"sdbench record {network} {dataset} {_shown(output, root)} --seeds {seeds}"
         + (f" --trained-on {trained_on}" if trained_on != model(network).trained_on else ""),
