@@ -14,7 +14,7 @@ from sdbench.clips.decode import natural_key, opened_picture, picture_size
 from sdbench.clips.flow import flow_folder
 from sdbench.datasets.layouts import DESCRIPTION, FINISHED_MARKS
 from sdbench.datasets.segmentation import Mask, VideoSequence
-from sdbench.errors import InputError
+from sdbench.errors import InputError, some
 
 PICTURES, FRAMES, MASKS, LISTS = "JPEGImages", "JPEGImages/480p", "Annotations/480p", "ImageSets/480p"
 
@@ -30,8 +30,6 @@ _LEAST_STYLES = 2
 _MOST_STRETCH = 0.01
 """How far the aspect ratio of a painted copy may be from that of the frames as filmed."""
 
-_NAMED = 5
-"""How many sequences a sentence names before it counts the rest."""
 
 _Size = tuple[int, int]
 
@@ -226,7 +224,7 @@ def find_root(folder: Path, wanted: str) -> Path:
         return folder
     found = sorted(inner for inner in folder.iterdir() if (inner / wanted).is_dir())
     if len(found) != 1:
-        several = f"{len(found)} folders with it: {', '.join(inner.name for inner in found[:_NAMED])}; name one of them"
+        several = f"{len(found)} folders with it: {some([inner.name for inner in found])}; name one of them"
         raise InputError(f"{folder} holds {several if found else 'no ' + wanted + '; is it DAVIS 2016, unpacked?'}")
     return found[0]
 
@@ -247,8 +245,8 @@ def read_mask(path: Path) -> Mask:
     objects = objects[objects != 0]
     if len(objects) > 1:
         raise InputError(
-            f"mask {path} tells several objects apart (values {', '.join(map(str, objects[:_NAMED]))}"
-            f"{', ...' if len(objects) > _NAMED else ''}); expected 0 and one other value, as in DAVIS 2016"
+            f"mask {path} tells several objects apart (values {some([str(value) for value in objects])}); "
+            "expected 0 and one other value, as in DAVIS 2016"
         )
     return np.asarray(values != 0)
 
@@ -268,9 +266,3 @@ def names_in(folder: Path) -> set[str]:
             return {entry.name for entry in entries if not entry.name.startswith(".")}
     except (FileNotFoundError, NotADirectoryError):
         return set()
-
-
-def some(names: Sequence[str]) -> str:
-    """The first few names, and how many more there are."""
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
