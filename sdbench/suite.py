@@ -48,7 +48,7 @@ _FILL_SEED = 0
 _PIPELINE_SIZE = (64, 112)
 """Height and width that segmentation networks with made-up weights are fed: it is the pipeline that is looked at."""
 
-_PIPELINE_FRAMES = 3
+_PIPELINE_FRAMES = 2
 """Frames of each packaged sequence that they are fed."""
 
 _SINGULAR = {"shares": "share", "units": "units"}
