@@ -18,7 +18,7 @@ import numpy.typing as npt
 from torch import nn
 
 from sdbench.errors import InputError, unknown_name
-from sdbench.networks.reading import Units, VideoNetwork, check_counts
+from sdbench.networks.reading import Units, VideoNetwork, check_part_of_answer
 from sdbench.passes import generator_for
 from sdbench.segmentation import FloatArray, frame_scores, percentiles, resampled_means, segmenter_for
 from sdbench.segmenting import Task
@@ -238,7 +238,7 @@ def _check(
     module: nn.Module, layer: str, percents: Sequence[float], selections: Sequence[str], stronger: str | None
 ) -> None:
     if isinstance(module, VideoNetwork):
-        check_counts(module, layer)
+        check_part_of_answer(module, layer)
         if layer == module.layers[-1]:
             raise InputError(f"{layer} is the network's answer: it has no units to take away; choose another layer")
     if not percents or not selections:

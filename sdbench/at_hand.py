@@ -10,6 +10,7 @@ from sdbench.assets.store import AssetStore
 from sdbench.calibration.measuring import DATASETS
 from sdbench.calibration.trained import KINDS as SMALL_NETWORKS
 from sdbench.datasets import StylisedDataset, stylised_activitynet, stylised_diving48, stylised_ssv2
+from sdbench.davis_at_hand import PAINTED, lacking_davis
 from sdbench.errors import InputError
 from sdbench.expected import Claim, Record
 from sdbench.networks import network_names
@@ -22,6 +23,15 @@ COMPLEXITY = "complexity"
 
 SHUFFLED = "top1_change_when_shuffled"
 """The quantity that needs labelled videos."""
+
+MOCA = "moca"
+"""The quantity of a segmentation network's masks on MoCA, and the data set of the user's own that it needs."""
+
+ABLATION = "ablation"
+"""The quantity of what MoCA's masks lose when units are set to zero; it needs what `MOCA` and unit scores need."""
+
+LOST = "accuracy_lost_without_units"
+"""The quantity of what small networks lose without the units that score highest for a factor."""
 
 FILLED = "filled"
 """Stands where a training set is named: made-up weights, to run a pipeline to the digit without published ones."""
@@ -36,14 +46,17 @@ STYLISED: dict[str, Callable[[Path], StylisedDataset]] = {
 LABELLED = ("kinetics400_validation", "diving48_validation", "ssv2_validation")
 """Labelled videos of the user's own, below the folder of data sets under these names."""
 
-PACKAGED = ("packaged", "packaged_stylised")
+SEGMENTED = (PAINTED, "packaged_davis")
+"""Data sets of segmented videos, on which networks are measured that see optical flow."""
+
+PACKAGED = ("packaged", "packaged_stylised", "packaged_davis")
 """Data sets that need nothing of the user's own."""
 
 CALIBRATION = DATASETS
 """Data sets that are drawn, for the small networks that come with this package."""
 
 
-def why_not(record: Record, data: Path | None = None) -> str | None:
+def why_not(record: Record, data: Path | None = None, store: AssetStore | None = None) -> str | None:
     """Why a case cannot run here, in one sentence with what it would need; None where it can.
 
     Whether assets can be fetched is not looked at: that shows when they are.
@@ -51,7 +64,9 @@ def why_not(record: Record, data: Path | None = None) -> str | None:
     Args:
         record: the case.
         data: folder of the user's data sets.
+        store: where fetched data sets lie.
     """
+    store = store or AssetStore(quiet=True)
     if isinstance(record, Claim):
         asked = [(q.network, q.trained_on, q.dataset) for c in record.comparisons for q in (c.greater, c.lesser)]
     elif record.quantity == COMPLEXITY:
@@ -60,15 +75,17 @@ def why_not(record: Record, data: Path | None = None) -> str | None:
         asked = [(record.network, record.trained_on, record.dataset)]
     lacking: list[str] = []
     for network, trained_on, dataset in asked:
-        lacking += [*_lacking_weights(network, trained_on), *_lacking_data(dataset, data)]
-    if not isinstance(record, Claim) and record.quantity not in (*QUANTITIES, SHUFFLED):
+        lacking += [*_lacking_weights(network, trained_on, store), *_lacking_data(dataset, data, store)]
+    if not isinstance(record, Claim) and record.quantity == ABLATION:
+        lacking += _lacking_data(PAINTED, data, store)  # unit scores are measured there
+    if not isinstance(record, Claim) and record.quantity not in (*QUANTITIES, SHUFFLED, MOCA, ABLATION, LOST):
         lacking.append(f"{record.quantity} is not measured by this version")
     if not lacking:
         return None
     return "; ".join(dict.fromkeys(lacking)) + (f"{NEEDS}{'; '.join(record.needs)}" if record.needs else "")
 
 
-def _lacking_weights(network: str, trained_on: str) -> list[str]:
+def _lacking_weights(network: str, trained_on: str, store: AssetStore) -> list[str]:
     if trained_on == FILLED:
         return [] if network in network_names() else [f"network {network} is not part of this version"]
     if network in SMALL_NETWORKS and trained_on in SMALL_NETWORKS[network].tasks:
@@ -77,16 +94,18 @@ def _lacking_weights(network: str, trained_on: str) -> list[str]:
         known = model(network, trained_on)
     except InputError:
         return [f"weights of {network} trained on {trained_on} are not part of this version"]
-    source = AssetStore(quiet=True).manifest[known.asset].source
+    source = store.manifest[known.asset].source
     if isinstance(source, Url) and source.how == "never published":
         return [f"weights of {network} trained on {trained_on} were never published"]
     return []
 
 
-def _lacking_data(dataset: str, data: Path | None) -> list[str]:
+def _lacking_data(dataset: str, data: Path | None, store: AssetStore) -> list[str]:
     if dataset in (*PACKAGED, *CALIBRATION):
         return []
-    if dataset not in (*STYLISED, *LABELLED):
+    if dataset == PAINTED:
+        return lacking_davis(data, store)
+    if dataset not in (*STYLISED, *LABELLED, MOCA):
         return [f"data set {dataset} is not part of this version"]
     if data is None:
         return [f"data set {dataset} is not here (name the folder that holds it with --data)"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class SdbenchError(Exception):
@@ -29,3 +29,9 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
         shown = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
         hint = f"known: {shown}" if names else "none is known"
     return InputError(f"unknown {kind} {name!r}; {hint}")
+
+
+def some(names: Sequence[str], most: int = 5) -> str:
+    """The first few names, and how many more there are: for a sentence about many files."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

@@ -9,9 +9,11 @@ from pathlib import Path
 
 from sdbench.assets.files import write_text
 from sdbench.assets.store import AssetStore
+from sdbench.at_hand import SEGMENTED
 from sdbench.errors import InputError
 from sdbench.expected import ExpectedFile, ExpectedValue, Source, spread_tolerance
 from sdbench.hardware import processor_name
+from sdbench.pairs.vos import SEEDS
 from sdbench.report.environment import git_revision
 from sdbench.suite import Suite
 from sdbench.zoo import model
@@ -22,7 +24,7 @@ _SHARE_FLOOR = 0.05
 _FEWEST_UNITS = 8
 """Classes of fewer units than this move by more than 12 points at a time: not recorded, a tolerance could not fail."""
 
-_FOLDER = {"packaged_stylised": "pipeline"}
+_FOLDER = {"packaged_stylised": "pipeline", "packaged_davis": "pipeline/vos"}
 
 _WIDEST = 25.0
 """Percentage points: a tolerance as wide as this would let anything pass."""
@@ -54,7 +56,9 @@ def record_values(
     samples: dict[tuple[str, str], list[dict[str, float]]] = {}
     for seed in range(seeds):
         print(f"seed {seed} of {seeds}", file=sys.stderr)
-        found = Suite(store, seed=seed).measurement(network, trained_on, dataset)
+        # A measurement of segmentation is itself a mean over seeds: those of the next must be others.
+        first = seed * SEEDS if dataset in SEGMENTED else seed
+        found = Suite(store, seed=first).measurement(network, trained_on, dataset)
         for name in found.layers:
             layer = found.layer(name)
             for quantity in ("shares", "units"):
@@ -63,7 +67,7 @@ def record_values(
                     samples.setdefault((name, quantity), []).append(reading.values)
     source = Source(
         reading="recorded",
-        where=f"this suite, seeds 0 to {seeds - 1}, {found.pairs} pairs of each factor",
+        where=f"this suite, seeds 0 to {found.seed + found.seeds - 1}, {found.pairs} pairs of each factor",
         date=datetime.now(timezone.utc).date().isoformat(),
         command=f"sdbench record {network} {dataset} {_shown(output, root)} --seeds {seeds}"
         + (f" --trained-on {trained_on}" if trained_on != model(network).trained_on else ""),

@@ -7,34 +7,66 @@ import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from math import ceil
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
 
+from sdbench.ablation import ablate
 from sdbench.accuracy import Accuracy, measure_accuracy
 from sdbench.assets.store import AssetStore
-from sdbench.at_hand import CALIBRATION, COMPLEXITY, FILLED, PACKAGED, SHUFFLED, STYLISED, why_not
+from sdbench.at_hand import (
+    ABLATION,
+    CALIBRATION,
+    COMPLEXITY,
+    FILLED,
+    LOST,
+    MOCA,
+    PACKAGED,
+    SEGMENTED,
+    SHUFFLED,
+    STYLISED,
+    why_not,
+)
 from sdbench.calibration.measuring import measure_trained
+from sdbench.calibration.zeroing import lost_without
 from sdbench.clips.style import DEFAULT_STYLES
-from sdbench.datasets import packaged_videos
+from sdbench.datasets import StylisedDataset, packaged_videos
 from sdbench.datasets.kinetics import labelled_folder
+from sdbench.datasets.moca import MocaDataset
+from sdbench.datasets.packaged_davis import packaged_davis
 from sdbench.datasets.packaged_stylised import packaged_stylised
+from sdbench.davis_at_hand import PAINTED, davis_at_hand
 from sdbench.errors import AssetError, unknown_name
 from sdbench.expected import Claim, Comparison, ExpectedValue, Quantity, Record, Unpublished
 from sdbench.measure import LayerMeasurement, Measurement, measure
 from sdbench.measure_action import measure_action
+from sdbench.measure_vos import measure_vos
+from sdbench.moca import Boxes, measure_moca
 from sdbench.networks import build
 from sdbench.networks.filled import fill_state_dict
 from sdbench.networks.reading import VideoNetwork
-from sdbench.statistics import Interval
+from sdbench.pairs.vos import DRAWS
+from sdbench.segmenting import published_input
+from sdbench.statistics import FACTORS, Interval
+from sdbench.statistics.moments import FACTORS
 from sdbench.statistics.quantities import Reading
 from sdbench.verdict import NEEDS, Case, Compared, judge_claim, judge_value, measured_only, not_run
 from sdbench.zoo import load, model
 from sdbench.zoo.action_preparation import preparation_for
 from sdbench.zoo.complexity import complexity_of
+from sdbench.zoo.vos_preparation import SIZE, vos_preparation_for
 
 _FILL_SEED = 0
+
+_PIPELINE_SIZE = (64, 112)
+"""Height and width that segmentation networks with made-up weights are fed: it is the pipeline that is looked at."""
+
+_PIPELINE_FRAMES = 2
+"""Frames of each packaged sequence that they are fed."""
+
 _SINGULAR = {"shares": "share", "units": "units"}
 
 Key = tuple[str, str, str]
@@ -83,7 +115,7 @@ class Suite:
 
     def run(self, record: Record) -> Case:
         """The outcome of one case; *not run*, with the reason, where something it needs is not there."""
-        if reason := why_not(record, self.data) or self._other_draws(record):
+        if reason := why_not(record, self.data, self.store) or self._other_draws(record):
             return not_run(record, reason)
         try:
             if isinstance(record, Claim):
@@ -99,24 +131,35 @@ class Suite:
         if dataset == "packaged":
             clips = packaged_videos(model(network, trained_on).known_preparation(), self.store)
             return measure(network, clips, styles=self.styles, **options)
-        if dataset == "packaged_stylised":
-            videos = packaged_stylised(self.store)
-        elif dataset in STYLISED and self.data is not None:
-            videos = STYLISED[dataset](self.data / dataset)
-        else:
-            raise unknown_name("data set", dataset, (*PACKAGED, *STYLISED, *CALIBRATION))
         module, architecture, assets = self._network(network, trained_on)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*intervals will be wide")  # the report's notes say so
-            found = measure_action(
-                module,
-                videos,
-                preparation=preparation_for(architecture),
-                name=network,
-                protocol=self.protocol,
-                **options,
-            )
+        options["protocol"], options["name"] = self.protocol, network
+        if dataset in SEGMENTED:
+            found = self._measure_vos(module, architecture, dataset, options)
+        else:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message=".*intervals will be wide")  # the report's notes say so
+                found = measure_action(
+                    module, self._stylised(dataset), preparation=preparation_for(architecture), **options
+                )
         return replace(found, assets={**found.assets, **assets})
+
+    def _stylised(self, dataset: str) -> StylisedDataset:
+        if dataset == "packaged_stylised":
+            return packaged_stylised(self.store)
+        if dataset in STYLISED and self.data is not None:
+            return STYLISED[dataset](self.data / dataset)
+        raise unknown_name("data set", dataset, (*PACKAGED, *STYLISED, *SEGMENTED, *CALIBRATION))
+
+    def _measure_vos(
+        self, module: VideoNetwork, architecture: str, dataset: str, options: dict[str, Any]
+    ) -> Measurement:
+        packaged = dataset == "packaged_davis"
+        videos = packaged_davis(self.store) if packaged else davis_at_hand(self.data, self.store)
+        frames = _PIPELINE_FRAMES if packaged else None
+        if (pairs := options.pop("pairs")) is not None:
+            frames = max(1, ceil(len(FACTORS) * pairs / (DRAWS * len(videos.sequences))))
+        preparation = vos_preparation_for(architecture, _PIPELINE_SIZE if packaged else SIZE)
+        return measure_vos(module, videos, preparation=preparation, frames=frames, **options)
 
     def _network(self, network: str, trained_on: str) -> tuple[VideoNetwork, str, dict[str, str]]:
         """The network, the name of its architecture, and the hashes of the weights that were fetched for it."""
@@ -165,13 +208,67 @@ class Suite:
             limits = {"change": answer.intervals["change"]} if answer.intervals else None
             reading = Reading({"change": answer.values["change"]}, limits)
             return replace(judge_value(record, reading, answer.videos, "videos"), seconds=answer.seconds)
+        if record.quantity == MOCA:
+            return self._moca(record)
         assert record.layer is not None
+        if record.quantity == ABLATION:
+            return self._ablation(record, record.layer)
         found = self.measurement(record.network, record.trained_on, record.dataset)
+        if record.quantity == LOST:
+            return _judge_lost(record, found)
         layer = found.layer(record.layer)
         reading = layer.read(record.quantity)
-        if isinstance(record, Unpublished):
-            return replace(measured_only(record, reading), seconds=found.seconds["total"])
-        return replace(judge_value(record, reading, found.pairs), seconds=found.seconds["total"])
+        case = _judge(record, reading, found.pairs, "pairs of each factor")
+        if reading.spread:
+            told = ", ".join(f"{name} ±{spread:.1f}" for name, spread in reading.spread.items())
+            case = replace(case, reason=f"{case.reason}; means over {found.seeds} seeds, which spread by {told}")
+        return replace(case, seconds=found.seconds["total"])
+
+    def _moca(self, record: ExpectedValue | Unpublished) -> Case:
+        """Mean IoU and success rates on MoCA."""
+        module, architecture, _ = self._network(record.network, record.trained_on)
+        preparation = published_input(architecture)
+        answer = measure_moca(
+            module,
+            self._moca_videos(preparation.paired),
+            preparation,
+            threshold=float(record.options["threshold"]),
+            flip=bool(record.options["flip"]),
+            seed=self.seed,
+            device=self.device,
+            name=record.network,
+            quiet=self.store.quiet,
+        )
+        case = _judge(record, Reading(answer.values, answer.intervals), len(answer.videos), "videos")
+        return replace(case, seconds=answer.seconds)
+
+    def _ablation(self, record: ExpectedValue | Unpublished, layer: str) -> Case:
+        """Mean IoU on MoCA without the units of a layer that the measurement on Stylized DAVIS calls for."""
+        found = self.measurement(record.network, record.trained_on, PAINTED)
+        module, architecture, _ = self._network(record.network, record.trained_on)
+        preparation = published_input(architecture)
+        answer = ablate(
+            module,
+            Boxes(self._moca_videos(preparation.paired), float(record.options["threshold"])),
+            preparation,
+            layer,
+            found.layer(layer).estimate,
+            percents=(float(record.options["percent"]),),
+            seed=self.seed,
+            device=self.device,
+            name=record.network,
+            quiet=self.store.quiet,
+        )
+        values = {"whole": answer.miou, **{point.selection: point.miou for point in answer.points}}
+        limits = [answer.interval, *(point.interval for point in answer.points)]
+        known = [limit for limit in limits if limit is not None]
+        reading = Reading(values, dict(zip(values, known, strict=True)) if len(known) == len(limits) else None)
+        case = _judge(record, reading, answer.sequences, "videos")
+        return replace(case, seconds=answer.seconds + found.seconds["total"])
+
+    def _moca_videos(self, backward_flow: bool) -> MocaDataset:
+        assert self.data is not None
+        return MocaDataset(self.data / MOCA, backward_flow)
 
     def _claim(self, claim: Claim) -> Case:
         compare = self._compare_each if claim.each_seed else self._compare
@@ -229,14 +326,29 @@ def imbalance(layer: LayerMeasurement) -> float:
     return 100 * abs(static - dynamic) / (static + dynamic) if static + dynamic else 0.0
 
 
+def _judge(record: ExpectedValue | Unpublished, reading: Reading, count: int, counted: str) -> Case:
+    if isinstance(record, Unpublished):
+        return measured_only(record, reading)
+    return judge_value(record, reading, count, counted)
+
+
+def _judge_lost(record: ExpectedValue | Unpublished, found: Measurement) -> Case:
+    """Right answers that small networks lose without dynamic and without static units; means over trainings."""
+    started = time.perf_counter()
+    assert record.layer is not None
+    without = lost_without(found, record.trained_on, record.layer)
+    values = {factor: fmean(each.lost[factor] for each in without) for factor in FACTORS}
+    case = _judge(record, Reading(values, None), len(without), "trainings")
+    return replace(case, seconds=time.perf_counter() - started)
+
+
 def _judge_complexity(record: ExpectedValue | Unpublished) -> Case:
     """Size and work of an architecture; a count has no spread, so its interval is a point."""
     started = time.perf_counter()
     counted = complexity_of(record.network, record.options)
     values = {"parameters_m": counted.parameters_m, "gflops": counted.gflops}
     reading = Reading(values, {name: Interval(value, value) for name, value in values.items()})
-    case = measured_only(record, reading) if isinstance(record, Unpublished) else judge_value(record, reading, pairs=0)
-    return replace(case, seconds=time.perf_counter() - started)
+    return replace(_judge(record, reading, 0, "counts"), seconds=time.perf_counter() - started)
 
 
 def layer_values(found: Measurement) -> dict[str, dict[str, dict[str, float]]]:

@@ -46,9 +46,13 @@ def test_what_cannot_run_is_skipped_counted_and_explained(tmp_path: Path) -> Non
     assert done.returncode == 0, done.stdout
     assert "4 of 44 published results and 0 of 7 published claims were measured." in done.stdout
     cases = cases_of(tmp_path)
-    assert len(cases) == 93
+    assert len(cases) == 97
     for name in ("xs", "s", "m", "l"):
         assert cases.pop(f"action/complexity/x3d_{name}")["verdict"] == "reproduced", "counted without weights"
+    for name in ("fusionseg", "matnet", "rtnet", "rtnet34"):
+        counted = cases.pop(f"vos/complexity/{name}")
+        assert counted["verdict"] == "inconclusive", "no number was published"
+        assert counted["measured"].keys() == {"parameters_m", "gflops"}
     for case in cases.values():
         assert case["verdict"] == "not run"
         assert case["measured"] is None

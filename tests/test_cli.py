@@ -24,6 +24,11 @@ def test_list_shows_networks_layers_styles_assets_and_cases(capsys: pytest.Captu
     for part in (
         "i3d_inception",
         "Mixed_5c",
+        "matnet_recip_gated",
+        "2 frames, flow both ways, 480 x 854",
+        "fusion.layer5",
+        "stylized_davis",
+        "vos/complexity/rtnet34",
         "style14",
         "clip_bikes",
         "action/layerwise/slow_r50_8x8/kinetics400/stage5",

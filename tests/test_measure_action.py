@@ -12,8 +12,7 @@ from torch import Tensor
 
 import sdbench.passes
 from sdbench.assets import AssetStore
-from sdbench.datasets import StylisedDataset
-from sdbench.datasets.layouts import LAYOUTS
+from sdbench.datasets import READERS, StylisedDataset
 from sdbench.errors import InputError
 from sdbench.measure import Measurement
 from sdbench.measure_action import measure_action
@@ -61,7 +60,7 @@ def shares(found: Measurement) -> np.ndarray:
 
 
 @FEW
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", READERS)
 def test_a_network_of_the_paper_is_measured_with_both_protocols(
     layout: str, tmp_path: Path, own_store: AssetStore
 ) -> None:

@@ -102,7 +102,7 @@ def draw_moves(count: int, generator: np.random.Generator) -> Moves:
 
     def velocity(least: float, most: float) -> npt.NDArray[np.float64]:
         heading, speed = generator.uniform(0, 2 * np.pi, count), generator.uniform(least, most, count)
-        return speed[:, None] * np.stack([np.sin(heading), np.cos(heading)], axis=1)
+        return np.asarray(speed[:, None] * np.stack([np.sin(heading), np.cos(heading)], axis=1))
 
     ground = velocity(0, _SPEED)
     later = generator.integers(1, _LATER + 1, count) * generator.choice((-1, 1), count)
@@ -128,10 +128,10 @@ class Scenes:
 def draw_scenes(textures: Textures, looks: Looks, moves: Moves, second: bool = False) -> Scenes:
     """Scenes at the time of the first frame, or of the `second` frame of a pair."""
     time = (moves.later if second else np.zeros_like(moves.later))[:, None]
-    drift = np.rint(moves.ground * time).astype(np.int64)  # whole pixels: textures are not interpolated
+    drift = np.rint(moves.ground * time)  # whole pixels: textures are not interpolated
     still, moving = looks.sprite.masks(drift), moves.sprite.masks(moves.own * time)
     flat = textures.pictures.reshape(-1, 3)
-    places = ((looks.start - drift[:, None])[..., None] + np.arange(SIDE)) % PERIOD  # (B, 2, 2, SIDE)
+    places = ((looks.start - drift[:, None].astype(np.int64))[..., None] + np.arange(SIDE)) % PERIOD  # (B, 2, 2, SIDE)
     index = (looks.textures[:, :, None, None] * PERIOD + places[:, :, 0, :, None]) * PERIOD + places[:, :, 1, None, :]
     image = flat[np.where(still, index[:, 1], index[:, 0])]
     image = np.where(still[..., None], image, np.float32(0.5) + _MUTED * (image - np.float32(0.5)))

@@ -99,7 +99,7 @@ def train(name: str, task: str, seed: int, steps: int | None = None) -> Training
             inputs, answer = draw_batch(kind, task, textures, kind.batch, generator)
             drawn = time.process_time()
             optimiser.zero_grad()
-            _loss(kind, module(**inputs), answer).backward()
+            _loss(kind, module(**inputs), answer).backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(module.parameters(), _LARGEST_GRADIENT)
             optimiser.step()
             schedule.step()
@@ -236,8 +236,8 @@ def train_all(wanted: Sequence[Job], parts: Path, processes: int, describe: dict
         waiting, running = iter(left), set[Future[Training]]()
         while True:
             with _children_ignore_ctrl_c():
-                while len(running) < processes and (job := next(waiting, None)) is not None:
-                    running.add(pool.submit(train, *job))
+                while len(running) < processes and (following := next(waiting, None)) is not None:
+                    running.add(pool.submit(train, *following))
             if not running:
                 break
             done_now, running = wait(running, return_when=FIRST_COMPLETED)

@@ -13,7 +13,9 @@ from sdbench.cli.arguments import names
 from sdbench.errors import InputError
 
 if TYPE_CHECKING:
+    from sdbench.assets import AssetStore
     from sdbench.measure import Measurement
+    from sdbench.zoo import Model
 
 
 def add_commands(commands: Any) -> None:
@@ -31,8 +33,14 @@ def add_commands(commands: Any) -> None:
     measuring.add_argument("--trained-on", help="which weights of the network (default: the first known)")
     measuring.add_argument(
         "--stylised",
-        choices=("activitynet", "diving48", "ssv2"),
+        choices=("activitynet", "diving48", "ssv2", "davis"),
         help="the folder is a stylised data set in this layout: measure it with the paper's protocol",
+    )
+    measuring.add_argument(
+        "--painted", type=Path, help="of davis: Stylized DAVIS, or what `sdbench stylize --layout davis` made"
+    )
+    measuring.add_argument(
+        "--frames", type=int, help="of davis: at most so many frames of each sequence (default: all)"
     )
     measuring.add_argument(
         "--protocol",
@@ -42,6 +50,25 @@ def add_commands(commands: Any) -> None:
     )
     measuring.add_argument("--seed", type=int, default=0, help="seed of every random draw (default: 0)")
     measuring.set_defaults(run=_measure)
+
+    ablating = commands.add_parser("ablate", help="what masks lose when units of a layer are set to zero")
+    ablating.add_argument("network", help="a network of video object segmentation")
+    ablating.add_argument("folder", type=Path, help="DAVIS 2016, with flow pictures")
+    ablating.add_argument(
+        "--painted", type=Path, required=True, help="its stylised copies, on which units are told apart"
+    )
+    ablating.add_argument("--moca", type=Path, help="measure the masks on MoCA in this folder instead of DAVIS")
+    ablating.add_argument("--layer", required=True, help="the layer, such as fusion.layer5")
+    ablating.add_argument(
+        "--percents", type=_percents, help="comma-separated percentages of its units (default: 5 to 70)"
+    )
+    ablating.add_argument("--frames", type=int, help="at most so many frames of each sequence (default: all)")
+    ablating.add_argument("--trained-on", help="which weights of the network (default: the first known)")
+    ablating.add_argument("--seed", type=int, default=0, help="seed of every random draw (default: 0)")
+    ablating.add_argument("--device", default="cpu", help="where the network runs (default: cpu)")
+    ablating.add_argument("--json", type=Path, help="also write the numbers to this file")
+    ablating.add_argument("--picture", type=Path, help="also draw them into this PNG file")
+    ablating.set_defaults(run=_ablate)
 
     recording = commands.add_parser("record", help="record expected values of a network on a packaged data set")
     recording.add_argument("network", help="a network as `sdbench list networks` names them")
@@ -79,12 +106,14 @@ def _measure(options: argparse.Namespace) -> None:
     from sdbench.suite import layer_values
     from sdbench.zoo import load, model
     from sdbench.zoo.action_preparation import preparation_for
+    from sdbench.zoo.published import VOS
 
     known = model(options.network, options.trained_on)
     check_layers(options.network, options.layers)
     store = AssetStore()
-    common = {name: getattr(options, name) for name in ("seed", "pairs", "layers", "device")}
-    if options.stylised:
+    if known.task == VOS or options.stylised == "davis":
+        found = _measure_davis(options, known, store)
+    elif options.stylised:
         if options.folder.is_dir():
             stylised = READERS[options.stylised](options.folder, options.skip_unusable)
         else:
@@ -98,11 +127,11 @@ def _measure(options: argparse.Namespace) -> None:
             preparation=preparation,
             name=options.network,
             store=store,
-            **common,
+            **_common(options, "pairs"),
         )
     else:
         videos = folder_of_videos(options.folder, known.known_preparation(), store, options.skip_unusable)
-        found = measure(options.network, videos, styles=options.styles, store=store, **common)
+        found = measure(options.network, videos, styles=options.styles, store=store, **_common(options, "pairs"))
     print(measurement_table(found))
     print()
     print(measurement_sentence(found.as_record()))
@@ -113,6 +142,110 @@ def _measure(options: argparse.Namespace) -> None:
         from sdbench.report.pictures import layers_picture
 
         layers_picture(f"{found.network} on {found.dataset}", layer_values(found), options.picture)
+
+
+def _common(options: argparse.Namespace, *more: str) -> dict[str, Any]:
+    return {name: getattr(options, name) for name in ("seed", "layers", "device", *more)}
+
+
+def _measure_davis(options: argparse.Namespace, known: Model, store: AssetStore) -> Measurement:
+    from sdbench.datasets import davis
+    from sdbench.measure_vos import measure_vos
+    from sdbench.zoo import load
+    from sdbench.zoo.published import VOS
+    from sdbench.zoo.vos_preparation import vos_preparation_for
+
+    if known.task != VOS:
+        raise InputError(f"{known.name} is a network of {known.task}; with --stylised davis only one of {VOS} fits")
+    if options.stylised != "davis" or options.painted is None:
+        raise InputError(
+            f"{known.name} sees painted frames with their optical flow: sdbench measure {known.name} DAVIS "
+            "--stylised davis --painted STYLISED_DAVIS (see `sdbench flow` and `sdbench stylize --layout davis`)"
+        )
+    if options.pairs is not None:
+        raise InputError("of davis every frame gives pairs: say with --frames how many of each sequence are used")
+    preparation = vos_preparation_for(known.architecture)
+    videos = davis(
+        options.folder, options.painted, backward_flow=preparation.paired, skip_unusable=options.skip_unusable
+    )
+    module = load(known.name, store=store, trained_on=options.trained_on)
+    return measure_vos(
+        module,
+        videos,
+        protocol=options.protocol,
+        preparation=preparation,
+        name=known.name,
+        store=store,
+        **_common(options, "frames"),
+    )
+
+
+def _percents(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in names(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected percentages such as 5,10,20; got {text!r}") from None
+
+
+def _ablate(options: argparse.Namespace) -> None:
+    from sdbench.ablation import PERCENTS, ablate
+    from sdbench.assets import AssetStore
+    from sdbench.assets.files import write_text
+    from sdbench.datasets import davis
+    from sdbench.datasets.moca import MocaDataset
+    from sdbench.measure import check_layers
+    from sdbench.moca import Boxes
+    from sdbench.report.ablation_picture import ablation_picture
+    from sdbench.segmentation import Masks
+    from sdbench.segmenting import Task, published_input
+    from sdbench.zoo import load, model
+
+    known = model(options.network, options.trained_on)
+    preparation = published_input(known.architecture)
+    check_layers(options.network, [options.layer])
+    store = AssetStore()
+    task: Task
+    if options.moca is not None:
+        task = Boxes(MocaDataset(options.moca, backward_flow=preparation.paired))
+    else:
+        task = Masks(davis(options.folder, backward_flow=preparation.paired))
+    options.layers, options.pairs, options.skip_unusable = [options.layer], None, False
+    options.stylised, options.protocol = "davis", "published"
+    measured = _measure_davis(options, known, store).layer(options.layer)
+    found = ablate(
+        load(known.name, store=store, trained_on=options.trained_on),
+        task,
+        preparation,
+        options.layer,
+        measured.estimate,
+        percents=options.percents or PERCENTS,
+        frames=options.frames,
+        seed=options.seed,
+        device=options.device,
+        name=known.name,
+        quiet=store.quiet,
+    )
+    rows = [
+        (
+            point.selection,
+            f"{point.percent:g}",
+            f"{point.miou:.1f}",
+            "" if point.change is None else f"{point.change:+.1f}",
+        )
+        for point in found.points
+    ]
+    print(
+        tabulate(
+            rows, headers=("units set to zero", "percent of them", "mean IoU %", "change %"), disable_numparse=True
+        )
+    )
+    print(
+        f"\nmean IoU of the whole network: {found.miou:.1f} %, over {found.sequences} sequences, {found.frames} frames"
+    )
+    if options.json is not None:
+        write_text(options.json, json.dumps(found.record(), indent=1, allow_nan=False) + "\n")
+    if options.picture is not None:
+        ablation_picture(f"{known.name}, {options.layer}, {task.dataset.name}", found.record(), options.picture)
 
 
 def measurement_table(found: Measurement) -> str:

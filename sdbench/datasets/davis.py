@@ -34,7 +34,8 @@ class DavisDataset:
     """Sequences with masks, flow pictures and painted copies; made by `davis`, which checks them.
 
     Args:
-        root: holds `JPEGImages`, `Annotations` and flow pictures.
+        root: holds `JPEGImages` and `Annotations`.
+        flows: holds the folders of flow pictures.
         painted: the folder that holds a folder for each style.
         sequences: those that can be used.
         sizes: (name of a sequence, style, or None as filmed) -> height and width of its pictures.
@@ -56,6 +57,7 @@ class DavisDataset:
     def __init__(
         self,
         root: Path,
+        flows: Path,
         painted: Path | None,
         sequences: Sequence[VideoSequence],
         sizes: Mapping[tuple[str, str | None], tuple[int, int]],
@@ -63,6 +65,7 @@ class DavisDataset:
         directions: Sequence[bool],
     ) -> None:
         self.root = root
+        self.flows = flows
         self.painted = painted
         self.name = "davis"
         self.sequences = tuple(sequences)
@@ -106,7 +109,7 @@ class DavisDataset:
         frame = self._frame(sequence, position)
         if frame == sequence.frames[0 if backward else -1]:
             raise InputError(f"{sequence.name} has no {way} flow of frame {frame}: it is the {_END[backward]}")
-        path = self.root / flow_folder(backward) / sequence.name / f"{frame}.png"
+        path = self.flows / flow_folder(backward) / sequence.name / f"{frame}.png"
         picture = read_picture(path)
         self._check_size(path, picture.shape[:2], sequence)
         return picture
@@ -149,6 +152,7 @@ def davis(
     *,
     split: str = "val",
     flow: bool = True,
+    flows: Path | None = None,
     backward_flow: bool = False,
     skip_unusable: bool = False,
 ) -> DavisDataset:
@@ -160,6 +164,7 @@ def davis(
             no styles are needed.
         split: which list of `ImageSets/480p`: val or train.
         flow: whether flow pictures are needed.
+        flows: the folder that holds the folders of flow pictures; by default `folder`'s own.
         backward_flow: whether backward ones are needed too.
         skip_unusable: leave out sequences that lack something and list them in `skipped`, instead of stopping.
 
@@ -171,13 +176,14 @@ def davis(
     root = find_root(folder, FRAMES)
     listed = read_list(root, split)
     directions = ((False, True) if backward_flow else (False,)) if flow else ()
-    check = Check(root)
+    flows = flows or root
+    check = Check(root, flows)
     painted = Painted.found(stylised, check) if stylised else None
     styles = painted.styles if painted else ()
-    origins = {backward: flow_description(root / flow_folder(backward)) for backward in directions}
+    origins = {backward: flow_description(flows / flow_folder(backward)) for backward in directions}
     if len({json.dumps(origin, sort_keys=True) for origin in origins.values()}) > 1:
         raise InputError(
-            f"forward and backward flow pictures of {root} were made by different methods: "
+            f"forward and backward flow pictures of {flows} were made by different methods: "
             f"{'; '.join(f'{flow_folder(backward)}: {flow_sentence(origins[backward])}' for backward in origins)}; "
             f"delete one of the two folders and run `sdbench flow {root}`, or bring both from one source"
         )
@@ -187,7 +193,7 @@ def davis(
     if check.message and (check.too_few_styles or not usable or not skip_unusable):
         raise InputError(check.message)
     sizes = {key: size for key, size in check.sizes.items() if key[0] in {sequence.name for sequence in usable}}
-    found = DavisDataset(root, painted.folder if painted else None, usable, sizes, styles, directions)
+    found = DavisDataset(root, flows, painted.folder if painted else None, usable, sizes, styles, directions)
     found.skipped = check.skipped
     found.notes = (
         *([flow_sentence(origins[False])] if flow else []),

@@ -14,7 +14,7 @@ from sdbench.clips.decode import natural_key, opened_picture, picture_size
 from sdbench.clips.flow import flow_folder
 from sdbench.datasets.layouts import DESCRIPTION, FINISHED_MARKS
 from sdbench.datasets.segmentation import Mask, VideoSequence
-from sdbench.errors import InputError
+from sdbench.errors import InputError, some
 
 PICTURES, FRAMES, MASKS, LISTS = "JPEGImages", "JPEGImages/480p", "Annotations/480p", "ImageSets/480p"
 
@@ -30,8 +30,6 @@ _LEAST_STYLES = 2
 _MOST_STRETCH = 0.01
 """How far the aspect ratio of a painted copy may be from that of the frames as filmed."""
 
-_NAMED = 5
-"""How many sequences a sentence names before it counts the rest."""
 
 _Size = tuple[int, int]
 
@@ -60,7 +58,7 @@ class Painted:
             InputError: there is no such folder, or what `sdbench stylize` wrote beside the copies is damaged.
         """
         root = find_root(stylised, PICTURES)
-        there = names_in(root / PICTURES) - AS_FILMED
+        there = {name for name in names_in(root / PICTURES) - AS_FILMED if (root / PICTURES / name).is_dir()}
         expected = set(PUBLISHED_STYLES) if there & set(PUBLISHED_STYLES) else there
         description = None
         if (root / DESCRIPTION).is_file():
@@ -101,6 +99,7 @@ class Check:
 
     Attributes:
         root: the data set.
+        flows: holds the folders of flow pictures.
         styles_missing: styles that were expected and are not there.
         too_few_styles: whether so few are left that no pair can be made.
         missing: what (masks, ...) -> name of a sequence -> how many of it are missing there.
@@ -111,6 +110,7 @@ class Check:
     """
 
     root: Path
+    flows: Path
     styles_missing: tuple[str, ...] = ()
     too_few_styles: bool = False
     missing: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -133,7 +133,7 @@ class Check:
         for backward in directions:
             what = "backward flow pictures" if backward else "flow pictures"
             with_flow = frames[1:] if backward else frames[:-1]
-            self._compare(what, self.root / flow_folder(backward) / name, with_flow, ".png")
+            self._compare(what, self.flows / flow_folder(backward) / name, with_flow, ".png")
         if painted:
             if painted.finished is not None and name not in painted.finished:
                 self._lacks("painted sequences", name, 1, painted.folder / painted.styles[0] / name)
@@ -153,7 +153,7 @@ class Check:
         mask = self.root / MASKS / name / f"{first}.png"
         pictures = {mask: read_mask(mask).shape}
         for backward in directions:
-            path = self.root / flow_folder(backward) / name / f"{sequence.frames[int(backward)]}.png"
+            path = self.flows / flow_folder(backward) / name / f"{sequence.frames[int(backward)]}.png"
             pictures[path] = picture_size(path)
         for path, other in pictures.items():
             if other != size:
@@ -224,7 +224,7 @@ def find_root(folder: Path, wanted: str) -> Path:
         return folder
     found = sorted(inner for inner in folder.iterdir() if (inner / wanted).is_dir())
     if len(found) != 1:
-        several = f"{len(found)} folders with it: {', '.join(inner.name for inner in found[:_NAMED])}; name one of them"
+        several = f"{len(found)} folders with it: {some([inner.name for inner in found])}; name one of them"
         raise InputError(f"{folder} holds {several if found else 'no ' + wanted + '; is it DAVIS 2016, unpacked?'}")
     return found[0]
 
@@ -245,8 +245,8 @@ def read_mask(path: Path) -> Mask:
     objects = objects[objects != 0]
     if len(objects) > 1:
         raise InputError(
-            f"mask {path} tells several objects apart (values {', '.join(map(str, objects[:_NAMED]))}"
-            f"{', ...' if len(objects) > _NAMED else ''}); expected 0 and one other value, as in DAVIS 2016"
+            f"mask {path} tells several objects apart (values {some([str(value) for value in objects])}); "
+            "expected 0 and one other value, as in DAVIS 2016"
         )
     return np.asarray(values != 0)
 
@@ -266,9 +266,3 @@ def names_in(folder: Path) -> set[str]:
             return {entry.name for entry in entries if not entry.name.startswith(".")}
     except (FileNotFoundError, NotADirectoryError):
         return set()
-
-
-def some(names: Sequence[str]) -> str:
-    """The first few names, and how many more there are."""
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -20,8 +20,8 @@ from sdbench.assets.files import atomic_path, write_text
 from sdbench.clips.decode import ordered_pictures, read_picture
 from sdbench.clips.flow import DESCRIPTION, FlowMethod, draw_flow, flow_description, flow_folder, flow_sentence
 from sdbench.datasets.davis import read_list
-from sdbench.datasets.davis_check import FRAMES, LISTS, PICTURES, find_root, names_in, some
-from sdbench.errors import InputError
+from sdbench.datasets.davis_check import FRAMES, LISTS, PICTURES, find_root, names_in
+from sdbench.errors import InputError, some
 
 _END_OF_PNG = b"IEND\xaeB`\x82"
 

@@ -14,22 +14,21 @@ read: the masks that come with the data are these boxes filled in.
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import hashlib
 import io
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
+from sdbench.clips.decode import picture_size, read_picture
 from sdbench.clips.frames import Frames
 from sdbench.datasets.segmentation import Mask, VideoSequence
-from sdbench.errors import InputError
+from sdbench.errors import InputError, some
 
 FRAMES = "JPEGImages"
 ANNOTATIONS = "annotations.csv"
@@ -41,7 +40,6 @@ MOTIONS = {"0": "locomotion", "1": "deformation", "2": "static"}
 _COLUMNS = ("file_list", "spatial_coordinates", "metadata")
 _FILE = re.compile(r"/?([^/]+)/([^/]+)\.jpg")
 _MOTION = re.compile(r"\{\s*['\"]1['\"]\s*:\s*['\"](\d+)['\"]\s*\}")
-_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -105,8 +103,8 @@ class MocaDataset:
                 left_out.append(place.name)
         absent = sorted(self._boxes.keys() - {place.name for place in places})
         self.skipped = (
-            *([f"no annotated frame before the last: {_some(left_out)}"] if left_out else []),
-            *([f"annotated, but without frames: {_some(absent)}"] if absent else []),
+            *([f"no annotated frame before the last: {some(left_out)}"] if left_out else []),
+            *([f"annotated, but without frames: {some(absent)}"] if absent else []),
         )
         if not sequences:
             raise InputError(f"no video of {folder} can be used: {'; '.join(self.skipped) or f'{FRAMES} is empty'}")
@@ -124,7 +122,7 @@ class MocaDataset:
                 missing += [f"{FLOW[backward]}/{sequence.name}/{frame}.png" for frame in needed if frame not in there]
         if missing:
             raise InputError(
-                f"{self.folder} lacks {len(missing)} flow pictures: {_some(missing)}; make them with RAFT as the "
+                f"{self.folder} lacks {len(missing)} flow pictures: {some(missing)}; make them with RAFT as the "
                 f"motion grouping project does, one for each frame but the last (backward: but the first)"
             )
 
@@ -136,7 +134,7 @@ class MocaDataset:
         """
         if style is not None:
             raise InputError(f"MoCA has no styles; {style!r} was asked for")
-        return _picture(self.folder / FRAMES / sequence.name / f"{sequence.frames[position]}.jpg")
+        return read_picture(self.folder / FRAMES / sequence.name / f"{sequence.frames[position]}.jpg")
 
     def flow(self, sequence: VideoSequence, position: int, backward: bool = False) -> Frames:
         """Flow from a frame to the next (or, `backward`, to the one before), drawn as a picture: (H, W, 3) uint8.
@@ -144,7 +142,7 @@ class MocaDataset:
         Raises:
             InputError: the picture is missing or damaged.
         """
-        return _picture(self.folder / FLOW[backward] / sequence.name / f"{sequence.frames[position]}.png")
+        return read_picture(self.folder / FLOW[backward] / sequence.name / f"{sequence.frames[position]}.png")
 
     def size(self, sequence: VideoSequence) -> tuple[int, int]:
         """Height and width of the first frame, in whose pixels the boxes of the video are given.
@@ -152,12 +150,15 @@ class MocaDataset:
         Raises:
             InputError: the picture is missing or damaged.
         """
-        with _opened(self.folder / FRAMES / sequence.name / f"{sequence.frames[0]}.jpg") as picture:
-            return picture.height, picture.width
+        return picture_size(self.folder / FRAMES / sequence.name / f"{sequence.frames[0]}.jpg")
 
     def box(self, sequence: VideoSequence, position: int) -> Box | None:
         """The annotated box of a frame; None where it has none."""
         return self._boxes[sequence.name].get(sequence.frames[position])
+
+    def source_of(self, sequence: VideoSequence) -> str:
+        """What is resampled when intervals are made: the video."""
+        return sequence.name
 
     def mask(self, sequence: VideoSequence, position: int) -> Mask:
         """The annotated box of a frame, filled in: (H, W) bool; all false where it has none."""
@@ -222,24 +223,3 @@ def _edges(text: str | None) -> tuple[float, float, float, float] | None:
     # As published, an edge outside the frame is moved in and the box keeps its width and height.
     left, top = max(float(left), 0.0), max(float(top), 0.0)
     return left, top, left + width, top + height
-
-
-def _picture(path: Path) -> Frames:
-    with _opened(path) as picture:
-        return np.asarray(picture.convert("RGB"))
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    try:
-        with Image.open(path) as picture:
-            yield picture
-    except FileNotFoundError:
-        raise InputError(f"no picture at {path}; expected one for this frame: put it there") from None
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise InputError(f"{path} cannot be read as a picture ({error}); replace it and run again") from None
-
-
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -18,11 +18,8 @@ import numpy as np
 from sdbench.clips.decode import read_picture
 from sdbench.clips.frames import Frames
 from sdbench.datasets.layouts import FINISHED_MARKS, STYLE_FOLDERS, Layout
-from sdbench.errors import InputError
+from sdbench.errors import InputError, some
 from sdbench.hardware import available_cores
-
-_NAMED = 5
-"""How many videos a sentence names before it counts the rest."""
 
 
 @dataclass(frozen=True)
@@ -217,13 +214,8 @@ def _unannotated(anywhere: set[str], annotated: Sequence[Annotated]) -> Iterator
     if absent := len(known - anywhere):
         yield f"{absent} of {len(known)} annotated videos are not in the style folders"
     if strange := sorted(anywhere - known):
-        yield f"not in the annotation file: {_some(strange)}"
+        yield f"not in the annotation file: {some(strange)}"
 
 
 def _sentences(reasons: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    return tuple(f"{reason}: {_some(videos)}" for reason, videos in reasons.items())
-
-
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return tuple(f"{reason}: {some(videos)}" for reason, videos in reasons.items())

@@ -186,7 +186,7 @@ def answer_without(module: nn.Module, inputs: Mapping[str, Tensor], zeroed: Mapp
     """
     if isinstance(module, VideoNetwork):
         for name in zeroed:
-            check_counts(module, name)
+            check_part_of_answer(module, name)
         activation = None
         for name, activation in module.trace(**inputs):
             if name in zeroed:
@@ -206,7 +206,7 @@ def answer_without(module: nn.Module, inputs: Mapping[str, Tensor], zeroed: Mapp
     return answer
 
 
-def check_counts(module: VideoNetwork, layer: str) -> None:
+def check_part_of_answer(module: VideoNetwork, layer: str) -> None:
     """Raise InputError unless the network has this layer and its answer is made of it."""
     if layer not in module.layers:
         raise unknown_name("layer", layer, module.layers)

@@ -80,7 +80,7 @@ def published_weights(known: Model, store: AssetStore) -> Weights:
     what = f"the checkpoint {path.name}"
     folder = store.folder / "converted"
     if known.member is None:
-        return Weights(read_converted(path, known.architecture, folder, known.options), bool(known.parts), what)
+        return Weights(read_converted(path, known.architecture, folder, known.options), False, what)
     member = known.member
     details = {**known.options, "member": member}
     source = store.sha256(known.asset)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import struct
 import zipfile
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
@@ -139,10 +140,9 @@ def read_torch(path: Path) -> StateDict:
     """
     with path.open("rb") as file:
         start = file.read(len(_LEGACY_TORCH))
-    if zipfile.is_zipfile(path):
+    members = _members_of_zip(path)
+    if members is not None:
         if not is_torch_archive(path):
-            with zipfile.ZipFile(path) as archive:
-                members = archive.namelist()
             raise AssetError(
                 f"{path} is a zip archive of {', '.join(members[:3])}{', ...' if len(members) > 3 else ''}, not a "
                 "checkpoint; if the checkpoint is inside, unpack it first"
@@ -174,10 +174,16 @@ def read_torch(path: Path) -> StateDict:
 
 def is_torch_archive(path: Path) -> bool:
     """Whether a file is the kind of zip that torch saves tensors as."""
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(member.endswith("data.pkl") for member in archive.namelist())
+    return any(member.endswith("data.pkl") for member in _members_of_zip(path) or ())
+
+
+def _members_of_zip(path: Path) -> list[str] | None:
+    """The names in a zip; None where the file is none, or not whole."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.namelist()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error):
+        return None
 
 
 def _plain_numbers_admitted() -> AbstractContextManager[Any]:

@@ -88,8 +88,8 @@ def _fusionseg(trained_on: str, in_file_name: str) -> Model:
     return Model("fusionseg", VOS, trained_on, "vos_checkpoints", "fusionseg", member=file)
 
 
-def _matnet(name: str, trained_on: str, asset: str | None = None, member: str | None = None, **options: str) -> Model:
-    """MATNet; of weights that were never published, the asset says so."""
+def _matnet(name: str, trained_on: str, asset: str | None = None, member: str = "", **options: str) -> Model:
+    """MATNet; of weights that were never published, the asset of the same name says so."""
     options = {"cross_connection": "coatt", "fusion": "gated", **options}
     parts = ("encoder", "decoder")
     return Model(name, VOS, trained_on, asset or name, "matnet", MappingProxyType(options), member=member, parts=parts)
@@ -145,7 +145,6 @@ _MODELS = (
         "matnet_recip_gated",
         "davis+youtube-vos",
         "matnet_recip_gated_checkpoints",
-        member="",
         cross_connection="coatt_gated_recip",
     ),
     _matnet("matnet_reproduced", "davis+youtube-vos"),

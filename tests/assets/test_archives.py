@@ -246,10 +246,10 @@ def test_the_store_unpacks_once_and_notices_damage(tmp_path: Path, calls: list[P
     assert len(calls) == 1
     for spoil in (
         lambda: (folder / "top/deep/b.bin").write_bytes(bytes(2048)),
-        lambda: (folder / "top/a.txt").unlink(),
+        (folder / "top/a.txt").unlink,
         lambda: (folder / "top/a.txt").write_bytes(b"longer"),
         lambda: folder.with_name("toy.json").write_text("{}"),
-        lambda: folder.with_name("toy.json").unlink(),
+        folder.with_name("toy.json").unlink,
     ):
         before = len(calls)
         spoil()

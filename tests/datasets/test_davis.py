@@ -173,6 +173,18 @@ def test_masks_that_do_not_fit_are_refused_when_read(data: Path, change: Callabl
         found.mask(found.sequences[1], 2)
 
 
+def test_masks_of_davis_2017_are_refused_when_listed(data: Path) -> None:
+    indexed = Image.fromarray(_mask_of([])).convert("P")
+    indexed.putdata([1, 2, *[0] * (24 * 40 - 2)])
+    indexed.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0])
+    indexed.save(data / "Annotations/480p/camel/00000.png")
+    with pytest.raises(InputError, match=r"camel/00000\.png tells several objects apart \(values 1, 2\)"):
+        davis(data)
+    found = davis(data, skip_unusable=True)
+    assert [sequence.name for sequence in found.sequences] == ["bear", "cows"]
+    assert found.skipped[0].startswith("camel is left out: mask ")
+
+
 def test_an_empty_mask_and_masks_of_other_modes_are_masks(data: Path) -> None:
     found = davis(data)
     camel = found.sequences[1]
@@ -219,6 +231,7 @@ def test_later_pictures_of_different_sizes_are_refused_when_read(data: Path, pai
 
 
 def test_painted_copies_may_be_larger_but_not_stretched(data: Path, painted: Path) -> None:
+    (painted / "JPEGImages" / "read me.txt").write_text("no style")
     for path in (painted / "JPEGImages/Lynx").rglob("*.jpg"):
         save(path, np.zeros((48, 80, 3), np.uint8))
     found = davis(data, painted)

@@ -88,7 +88,7 @@ def test_a_checkpoint_is_converted_once_and_a_bad_copy_made_anew(tmp_path: Path,
     path = dump(tmp_path / "a.pkl", TREE)
     calls = []
 
-    def counted(given: Path, network: str) -> dict[str, torch.Tensor]:
+    def counted(given: Path, network: str, options: object) -> dict[str, torch.Tensor]:
         calls.append(given)
         return read_checkpoint(given, network)
 
@@ -114,6 +114,16 @@ def test_everything_that_does_not_fit_is_listed() -> None:
     message = str(caught.value)
     for part in ("3 entries", "missing bias", "left over extra", "weight has shape (3, 3), expected (2, 2)"):
         assert part in message
+
+
+def test_entries_that_may_lack_keep_their_values() -> None:
+    module = nn.Linear(2, 2)
+    bias = module.bias.detach().clone()
+    load_state(module, {"weight": torch.ones(2, 2)}, "the checkpoint x", spare=("bias",))
+    assert torch.equal(module.weight, torch.ones(2, 2))
+    assert torch.equal(module.bias, bias)
+    with pytest.raises(AssetError, match=r"1 entries.*missing weight"):
+        load_state(module, {}, "the checkpoint x", spare=("bias",))
 
 
 def test_own_weights_can_be_loaded(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sdbench.networks.reading import VideoNetwork
@@ -23,14 +22,10 @@ from sdbench.networks.vos.resnet import (
     into_first_stage,
     residual_stage,
 )
-from sdbench.networks.vos.streams import check_streams
+from sdbench.networks.vos.streams import by_stream, check_streams, resize, stream_layers
 
 _CLASSES = 2  # background and object
 _RATES = (6, 12, 18)  # dilations of the pyramid at output stride 16
-
-
-def _resize(x: Tensor, size: torch.Size) -> Tensor:
-    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
 def _activated(*layers: nn.Module) -> nn.Sequential:
@@ -77,7 +72,7 @@ class _Pyramid(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         *fields, mean = (branch(x) for branch in self.convs)
-        joined: Tensor = self.project(torch.cat([*fields, _resize(mean, x.shape[-2:])], dim=1))
+        joined: Tensor = self.project(torch.cat([*fields, resize(mean, x.shape[-2:])], dim=1))
         return joined
 
 
@@ -97,7 +92,7 @@ class _Head(nn.Module):
 
     def forward(self, low: Tensor, high: Tensor) -> Tensor:
         detail = self.project(low)
-        logits: Tensor = self.classifier(torch.cat([detail, _resize(self.aspp(high), detail.shape[-2:])], dim=1))
+        logits: Tensor = self.classifier(torch.cat([detail, resize(self.aspp(high), detail.shape[-2:])], dim=1))
         return logits
 
 
@@ -119,21 +114,7 @@ class FusionSeg(VideoNetwork):
         InputError: the width or a shape is not as described.
     """
 
-    layers = (
-        "appearance.layer1",
-        "motion.layer1",
-        "appearance.layer2",
-        "motion.layer2",
-        "fusion.layer2",
-        "appearance.layer3",
-        "motion.layer3",
-        "appearance.layer4",
-        "motion.layer4",
-        "appearance.layer5",
-        "motion.layer5",
-        "fusion.layer5",
-        "mask",
-    )
+    layers = (*stream_layers(1, 2), "fusion.layer2", *stream_layers(3, 4, 5), "fusion.layer5", "mask")
 
     def __init__(self, width: int = 64, depths: Sequence[int] | None = None) -> None:
         super().__init__()
@@ -146,16 +127,14 @@ class FusionSeg(VideoNetwork):
         check_streams(image, flow)
         appearance, motion = self.backbone.app_stream, self.backbone.mot_stream
         a, m = appearance.conv1(image), motion.conv1(flow)
-        yield "appearance.layer1", a
-        yield "motion.layer1", m
+        yield from by_stream(1, a, m)
         a, m = into_first_stage(a, appearance.bn1), into_first_stage(m, motion.bn1)
         joined: list[Tensor] = []
         for number in range(1, 5):
             stage = f"layer{number}"
             a, m = appearance.get_submodule(stage)(a), motion.get_submodule(stage)(m)
-            yield f"appearance.layer{number + 1}", a
-            yield f"motion.layer{number + 1}", m
+            yield from by_stream(number + 1, a, m)
             if number in (1, 4):
                 joined.append(self.backbone.sensor_fusion[stage](torch.cat([a, m], dim=1)))
                 yield f"fusion.layer{number + 1}", joined[-1]
-        yield "mask", _resize(self.classifier(*joined), image.shape[-2:])
+        yield "mask", resize(self.classifier(*joined), image.shape[-2:])

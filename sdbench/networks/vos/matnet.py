@@ -26,7 +26,7 @@ from sdbench.networks.vos.resnet import (
     into_first_stage,
     residual_stage,
 )
-from sdbench.networks.vos.streams import ConvexBalance, PairGate, check_streams
+from sdbench.networks.vos.streams import ConvexBalance, PairGate, by_stream, check_streams, resize, stream_layers
 
 CROSS_CONNECTIONS = ("coatt", "coatt_gated", "coatt_gated_recip", "coatt_recip")
 FUSIONS = ("gated", "convex_gated", "convex_gated_spatial")
@@ -43,10 +43,6 @@ _UNUSED = (
 
 _ROUNDS = 5  # of attention between the streams of one stage
 _REDUCTION = 16
-
-
-def _resize(x: Tensor, size: tuple[int, ...]) -> Tensor:
-    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
 class _CoAttention(nn.Module):
@@ -224,7 +220,7 @@ class _Refine(nn.Module):
     def forward(self, stage: Tensor, decoded: Tensor) -> Tensor:
         x = self.pdc(stage)
         x = self._residual(x, "convFS2", "convFS3")
-        x = x + _resize(decoded, x.shape[-2:])
+        x = x + resize(decoded, x.shape[-2:])
         return self._residual(x, "convMM1", "convMM2")
 
     def _residual(self, x: Tensor, first: str, second: str) -> Tensor:
@@ -263,7 +259,7 @@ class _Decoder(nn.Module):
 
     def mask(self, decoded: Tensor, size: int) -> Tensor:
         logits = self.get_submodule("pred2")(F.relu(decoded))
-        return torch.sigmoid(_resize(logits, (size, size)))
+        return torch.sigmoid(resize(logits, (size, size)))
 
 
 class MATNet(VideoNetwork):
@@ -293,24 +289,7 @@ class MATNet(VideoNetwork):
         InputError: an option or a shape is not as described.
     """
 
-    layers = (
-        "appearance.layer1",
-        "motion.layer1",
-        "appearance.layer2",
-        "motion.layer2",
-        "appearance.layer3",
-        "motion.layer3",
-        "appearance.layer4",
-        "motion.layer4",
-        "appearance.layer5",
-        "motion.layer5",
-        "fusion.layer5",
-        "fusion.layer4",
-        "fusion.layer3",
-        "fusion.layer2",
-        "decoder",
-        "mask",
-    )
+    layers = (*stream_layers(1, 2, 3, 4, 5), *(f"fusion.layer{stage}" for stage in (5, 4, 3, 2)), "decoder", "mask")
 
     def __init__(
         self,
@@ -344,8 +323,7 @@ class MATNet(VideoNetwork):
         check_streams(image, flow)
         part = self.encoder.get_submodule
         a, m = part("conv1_1")(image), part("conv1_2")(flow)
-        yield "appearance.layer1", a
-        yield "motion.layer1", m
+        yield from by_stream(1, a, m)
         a, m = into_first_stage(a, part("bn1_1")), into_first_stage(m, part("bn1_2"))
         stages: dict[int, tuple[Tensor, Tensor]] = {}
         for stage in (2, 3, 4, 5):
@@ -353,8 +331,7 @@ class MATNet(VideoNetwork):
             if stage > 2:
                 to_a, to_m = part(f"coa_res{stage}")(a, m)
                 a, m = F.relu(a + to_a), F.relu(m + to_m)
-            yield f"appearance.layer{stage}", a
-            yield f"motion.layer{stage}", m
+            yield from by_stream(stage, a, m)
             stages[stage] = (a, m)
         fused: dict[int, Tensor] = {}
         for stage in (5, 4, 3, 2):

@@ -26,7 +26,7 @@ from sdbench.networks.vos.resnet import (
     into_first_stage,
     residual_stage,
 )
-from sdbench.networks.vos.streams import ConvexBalance, PairGate, check_streams
+from sdbench.networks.vos.streams import ConvexBalance, PairGate, by_stream, check_streams, stream_layers
 
 _STAGES = (1, 2, 3, 4)
 # S: appearance, T: motion; who tells whom. In the order of the published entries.
@@ -233,23 +233,7 @@ class RTNet(VideoNetwork):
         InputError: the width or a shape is not as described.
     """
 
-    layers = (
-        "appearance.layer1",
-        "motion.layer1",
-        "appearance.layer2",
-        "motion.layer2",
-        "appearance.layer3",
-        "motion.layer3",
-        "appearance.layer4",
-        "motion.layer4",
-        "appearance.layer5",
-        "motion.layer5",
-        "fusion.layer5",
-        "fusion.layer4",
-        "fusion.layer3",
-        "fusion.layer2",
-        "mask",
-    )
+    layers = (*stream_layers(1, 2, 3, 4, 5), *(f"fusion.layer{stage}" for stage in (5, 4, 3, 2)), "mask")
     dead_ends = ("motion.layer5",)
     kind = RESNEXT50
 
@@ -281,16 +265,14 @@ class RTNet(VideoNetwork):
         read_pooled = not self.resnet.bottleneck
         if read_pooled:
             s, t = into_first_stage(s, spatial.inconv[1]), into_first_stage(t, temporal.inconv[1])
-        yield "appearance.layer1", s
-        yield "motion.layer1", t
+        yield from by_stream(1, s, t)
         if not read_pooled:
             s, t = into_first_stage(s, spatial.inconv[1]), into_first_stage(t, temporal.inconv[1])
         kept: dict[int, tuple[Tensor, Tensor]] = {}
         for stage in _STAGES:
             s, t = spatial.get_submodule(f"encoder{stage}")(s), temporal.get_submodule(f"encoder{stage}")(t)
             s, t = self._tell_each_other(stage, s, t)
-            yield f"appearance.layer{stage + 1}", s
-            yield f"motion.layer{stage + 1}", t
+            yield from by_stream(stage + 1, s, t)
             kept[stage] = (s, t)
         x = spatial.decoder4(spatial.dilate(s))
         yield "fusion.layer5", x

@@ -6,6 +6,7 @@ Every module takes the appearance stream first and the motion stream second, bot
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
@@ -33,6 +34,21 @@ def check_streams(image: Tensor, flow: Tensor, axes: str = "B", flow_channels: i
             f"image must have shape ({axes}, 3, H, W) and flow ({axes}, {flow_channels}, H, W), with the same "
             f"B, H and W; got {tuple(image.shape)} and {tuple(flow.shape)}"
         )
+
+
+def stream_layers(*stages: int) -> tuple[str, ...]:
+    """The layers of both streams at the given stages, as they are named, in the order in which they are yielded."""
+    return tuple(f"{stream}.layer{stage}" for stage in stages for stream in ("appearance", "motion"))
+
+
+def by_stream(stage: int, appearance: Tensor, motion: Tensor) -> Iterator[tuple[str, Tensor]]:
+    """(layer name, activation) of both streams at a stage."""
+    yield from zip(stream_layers(stage), (appearance, motion), strict=True)
+
+
+def resize(x: Tensor, size: tuple[int, ...]) -> Tensor:
+    """(B, C, H, W) brought to another height and width: bilinear, corners not aligned."""
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
 class PairGate(nn.Module):
