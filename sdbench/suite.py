@@ -50,7 +50,7 @@ from sdbench.networks.filled import fill_state_dict
 from sdbench.networks.reading import VideoNetwork
 from sdbench.pairs.vos import DRAWS
 from sdbench.segmenting import published_input
-from sdbench.statistics import FACTORS, Interval
+from sdbench.statistics import Interval
 from sdbench.statistics.moments import FACTORS
 from sdbench.statistics.quantities import Reading
 from sdbench.verdict import NEEDS, Case, Compared, judge_claim, judge_value, measured_only, not_run
