@@ -90,7 +90,7 @@ KINDS: dict[str, Kind] = {
         batch=32,
         steps=350,
         rate=0.01,
-        enough=60,
+        enough=50,
     ),
     "calibration_slowfast": Kind(
         architecture="slowfast_r50_8x8",
@@ -98,9 +98,9 @@ KINDS: dict[str, Kind] = {
         tasks=ACTION,
         layer="slow.stage5",
         batch=32,
-        steps=280,
+        steps=450,
         rate=0.01,
-        enough=60,
+        enough=50,
     ),
     "calibration_fusionseg": Kind(
         architecture="fusionseg",
