@@ -124,11 +124,11 @@ KINDS: dict[str, Kind] = {
     ),
     "calibration_rtnet": Kind(
         architecture="rtnet34",
-        options={"width": 2, "depths": _SHALLOW},
+        options={"width": 3, "depths": _SHALLOW},
         tasks=SEGMENTATION,
         layer="fusion.layer5",
         batch=8,
-        steps=180,
+        steps=240,
         rate=0.01,
         enough=40,
     ),

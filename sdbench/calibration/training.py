@@ -58,7 +58,7 @@ _TEST_SEED = 2
 
 
 class TrainingError(SdbenchError):
-    """A training that did not learn its task, or could not go on."""
+    """Networks that did not learn their task, or a training that could not go on."""
 
 
 def train(name: str, task: str, seed: int, steps: int | None = None) -> Training:
@@ -199,18 +199,21 @@ def _part(job: Job, folder: Path) -> Path:
     return folder / f"{name}.{task}.{seed}.safetensors"
 
 
-def check(training: Training) -> None:
-    """Raise TrainingError where a training scored less than its kind has to."""
+def shortfall(training: Training) -> str | None:
+    """What is to be said of a training that scored less than its kind has to; None where it learned its task."""
     enough, reached = kind_named(training.network).enough, training.about["score"]
-    if reached < enough:
-        raise TrainingError(
-            f"{training.network} trained on {training.task} with seed {training.seed} reaches {reached:.1f} % of "
-            f"{training.about['measured']}; at least {enough:g} are expected: it did not learn its task"
-        )
+    if reached >= enough:
+        return None
+    return (
+        f"{training.network} trained on {training.task} with seed {training.seed} reaches {reached:.1f} % "
+        f"({training.about['measured']}); at least {enough:g} are expected: it did not learn its task"
+    )
 
 
 def train_all(wanted: Sequence[Job], parts: Path, processes: int, describe: dict[str, Any]) -> Iterator[Training]:
     """Train what is not finished, several at a time; yields every training as it is there, finished ones first.
+
+    One that did not learn its task (see `shortfall`) is yielded as well, but not kept.
 
     Args:
         wanted: the trainings.
@@ -219,7 +222,7 @@ def train_all(wanted: Sequence[Job], parts: Path, processes: int, describe: dict
         describe: what to note with every new one.
 
     Raises:
-        TrainingError: one did not learn its task, or a process died.
+        TrainingError: a process died.
     """
     left: list[Job] = []
     for job in wanted:
@@ -227,7 +230,6 @@ def train_all(wanted: Sequence[Job], parts: Path, processes: int, describe: dict
         if done is None:
             left.append(job)
         else:
-            check(done)
             yield done
     # Fresh processes: a copy of this one could inherit locks of torch's threads. They inherit that Ctrl-C is ignored;
     # this process hears it and ends them.
@@ -244,8 +246,8 @@ def train_all(wanted: Sequence[Job], parts: Path, processes: int, describe: dict
             for future in done_now:
                 found = future.result()
                 found = replace(found, about={**found.about, **describe})
-                check(found)
-                keep(found, parts)
+                if shortfall(found) is None:
+                    keep(found, parts)
                 yield found
     except BrokenProcessPool:
         raise TrainingError("a training process ended unexpectedly (out of memory?); run again to go on") from None
@@ -294,6 +296,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "python": platform.python_version(),
         }
         there: dict[Job, Training] = {}
+        failed: list[str] = []
         for training in train_all(wanted, parts, options.processes, describe):
             job = (training.network, training.task, training.seed)
             there[job] = training
@@ -301,6 +304,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 f"[{len(there):2}/{len(wanted)}] {training.network} on {training.task}, seed {training.seed}: "
                 f"{training.about['score']:.1f} % in {training.about['seconds']:.0f} s"
             )
+            failed += [said] if (said := shortfall(training)) else []
+        if failed:
+            raise TrainingError("; ".join(failed))
         for name in names:
             of_name = {(task, seed): there[name, task, seed] for task in KINDS[name].tasks for seed in range(SEEDS)}
             path = options.output / f"{name}.safetensors"
