@@ -2,9 +2,9 @@
 
     python benchmarks/record_calibration.py
 
-Writes `expected/calibration/action.json` and `expected/calibration/vos.json`, and prints the tables of
-docs/calibration_networks.md. A claim is written down only where it holds for every training: what does not hold in the
-small is recorded as the values that were measured.
+Writes `expected/calibration/action.json` and `expected/calibration/vos.json`, draws docs/calibration_networks.png, and
+prints the tables of docs/calibration_networks.md. A claim is written down only where it holds, for every training where
+it speaks of each: what does not hold in the small is recorded as the values that were measured.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from datetime import datetime, timezone
 from pathlib import Path
 from statistics import fmean
 
+import matplotlib.pyplot as plt
 import torch
 from tabulate import tabulate
 
 from sdbench.assets import AssetStore
-from sdbench.assets.files import write_text
+from sdbench.assets.files import atomic_path, write_text
 from sdbench.at_hand import LOST
 from sdbench.calibration.measuring import DATASETS
-from sdbench.calibration.trained import KINDS, SEEDS, listed
+from sdbench.calibration.trained import KINDS, SEEDS, SEGMENTATION, listed
 from sdbench.calibration.zeroing import PERCENT, lost_without
 from sdbench.errors import InputError
 from sdbench.expected import Claim, Comparison, ExpectedFile, ExpectedValue, Quantity, Source
@@ -159,6 +160,29 @@ def candidates(name: str) -> Iterator[Claim]:
         )
 
 
+def balance() -> Iterator[Claim]:
+    """The paper's claim of cross connections and balance, for each task of the small segmentation networks."""
+
+    def at(name: str, task: str) -> Quantity:
+        return Quantity(
+            network=name, trained_on=task, dataset=DATASETS[True], layer="fusion.layer5", name="units.imbalance"
+        )
+
+    for task in SEGMENTATION:
+        yield Claim(
+            id=f"claim/calibration/vos/balance/{task}",
+            task="video object segmentation",
+            statement=f"Trained on {task}, MATNet (with cross connections) is better balanced between static and "
+            "dynamic units in its last fusion than FusionSeg or RTNet.",
+            source="the paper's claim of cross connections and balance, tried on small networks",
+            published=False,
+            comparisons=tuple(
+                Comparison(greater=at(f"calibration_{other}", task), lesser=at("calibration_matnet", task))
+                for other in ("fusionseg", "rtnet")
+            ),
+        )
+
+
 def tables(suite: Suite, failed: list[tuple[str, str]]) -> str:
     """Accuracy, shares with intervals and losses, as Markdown."""
     accuracy, shares, losses = [], [], []
@@ -208,10 +232,34 @@ def tables(suite: Suite, failed: list[tuple[str, str]]) -> str:
     return "\n\n".join(written)
 
 
+def picture(suite: Suite, path: Path) -> None:
+    """Draw the dynamic share of each training with its interval, one panel a network."""
+    figure, panels = plt.subplots(1, len(KINDS), figsize=(13, 3.2), sharey=True, layout="constrained")
+    for panel, (name, kind) in zip(panels, KINDS.items(), strict=True):
+        for place, task in enumerate(kind.tasks):
+            found = suite.measurement(name, task, DATASETS[kind.segments])
+            for number in range(SEEDS):
+                reading = found.run(kind.layer, number).read("shares")
+                assert reading.intervals is not None
+                middle, around = reading.values["dynamic"], reading.intervals["dynamic"]
+                where = place + 0.12 * (number - (SEEDS - 1) / 2)
+                panel.plot([where, where], [around.low, around.high], color=f"C{place}", linewidth=2)
+                panel.plot(where, middle, "o", color=f"C{place}", markersize=4)
+        panel.set_xticks(range(len(kind.tasks)), kind.tasks)
+        panel.set_xlim(-0.6, len(kind.tasks) - 0.4)
+        panel.set_title(f"{name.removeprefix('calibration_')}, {kind.layer}", fontsize=10)
+        panel.grid(axis="y", alpha=0.3)
+    panels[0].set_ylabel("dynamic share, percent")
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=100)
+    plt.close(figure)
+
+
 def main() -> None:
     """Measure everything once, write the files, print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tables", action="store_true", help="print the tables only")
+    parser.add_argument("--tables", action="store_true", help="write no expected values")
+    parser.add_argument("--picture", type=Path, default=ROOT / "docs" / "calibration_networks.png")
     options = parser.parse_args()
     torch.set_num_threads(1)
     revision = git_revision(ROOT)
@@ -225,17 +273,19 @@ def main() -> None:
             for task in KINDS[name].tasks:
                 found = suite.measurement(name, task, DATASETS[segments])
                 values += recorded(name, task, found, _source(revision))
-            for claim in candidates(name):
-                case = suite.run(claim)
-                if case.verdict is Verdict.HOLDS:
-                    claims.append(claim)
-                else:
-                    failed.append((claim.id, case.reason))
+        tried = [claim for name, kind in KINDS.items() if kind.segments == segments for claim in candidates(name)]
+        for claim in [*tried, *(balance() if segments else ())]:
+            case = suite.run(claim)
+            if case.verdict is Verdict.HOLDS:
+                claims.append(claim)
+            else:
+                failed.append((claim.id, case.reason))
         about = "Small networks trained where only one factor helps: what the method says of them, and what it must say"
         written = ExpectedFile.model_validate({"schema": 1, "about": about, "values": values, "claims": claims})
         if not options.tables:
             text = written.model_dump_json(indent=1, by_alias=True, exclude_defaults=True) + "\n"
             write_text(ROOT / "expected" / "calibration" / f"{file}.json", text)
+    picture(suite, options.picture)
     print(tables(suite, failed))
 
 

@@ -32,7 +32,10 @@ from sdbench.calibration.trained import (
 from sdbench.calibration.training import finished, keep, shortfall, train
 from sdbench.calibration.zeroing import lost_without
 from sdbench.errors import AssetError, InputError
+from sdbench.expected import Claim, Comparison, Quantity
 from sdbench.passes import generator_for, weights_digest
+from sdbench.suite import Suite
+from sdbench.verdict import Verdict
 
 ROOT = Path(__file__).parents[2]
 
@@ -258,3 +261,28 @@ def test_measuring_again_gives_the_same(tmp_path: Path) -> None:
     assert weights_digest(load_trained("calibration_fusionseg", "still", 0)) == weights_digest(
         load_trained("calibration_fusionseg", "still", 0)
     )
+
+
+def test_a_claim_is_judged_for_each_training(tmp_path: Path) -> None:
+    def at(task: str) -> Quantity:
+        return Quantity(
+            network="calibration_resnet3d", trained_on=task, dataset="rendered", layer="stage5", name="shares.dynamic"
+        )
+
+    suite = Suite(AssetStore(tmp_path, offline=True, quiet=True), pairs=40)
+    claim = Claim(
+        id="toy/claim",
+        task="action recognition",
+        statement="training decides",
+        source="made up",
+        published=False,
+        comparisons=(Comparison(greater=at("motion"), lesser=at("texture")),),
+        each_seed=True,
+    )
+    case = suite.run(claim)
+    assert case.verdict is Verdict.HOLDS
+    assert case.measured is not None
+    assert len(case.measured) == SEEDS
+    turned = claim.model_copy(update={"comparisons": (Comparison(greater=at("texture"), lesser=at("motion")),)})
+    assert suite.run(turned).verdict is Verdict.FAILS
+    assert len(suite.measurements) == 2
