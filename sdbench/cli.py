@@ -14,16 +14,20 @@ from tabulate import tabulate
 
 from sdbench import __version__
 from sdbench.errors import AssetError, InputError, SdbenchError
+from sdbench.history.command import add_parser as add_history
 
 if TYPE_CHECKING:
     from sdbench.measure import Measurement
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit status: 0, 1 after an error that the user can act on, 130 after Ctrl-C."""
+    """Run the command; returns its exit status.
+
+    0, 1 after an error that the user can act on, 130 after Ctrl-C; `sdbench history compare` also 3 for a regression.
+    """
     options = _parser().parse_args(arguments)
     try:
-        options.run(options)
+        status: int | None = options.run(options)
     except SdbenchError as error:
         print(f"sdbench: {error}", file=sys.stderr)
         return 1
@@ -33,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # the reader has seen enough; Python would complain once more on exit
         return 0
-    return 0
+    return status or 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -112,6 +116,8 @@ def _parser() -> argparse.ArgumentParser:
     recording.add_argument("--trained-on", help="which weights (default: the first known; filled: made-up ones)")
     recording.add_argument("--seeds", type=int, default=10, help="how many seeds, from 0 (default: 10)")
     recording.set_defaults(run=_record)
+
+    add_history(commands)
     return parser
 
 

@@ -14,7 +14,7 @@ from sdbench.statistics.estimate import CLASS_NAMES, SHARE_NAMES
 matplotlib.use("agg")
 
 # Okabe and Ito's palette: told apart by readers with any colour vision.
-_COLOURS = {"dynamic": "#D55E00", "static": "#0072B2", "joint": "#009E73", "residual": "#BBBBBB", "dead": "#333333"}
+COLOURS = {"dynamic": "#D55E00", "static": "#0072B2", "joint": "#009E73", "residual": "#BBBBBB", "dead": "#333333"}
 
 
 def layers_picture(title: str, layers: Mapping[str, Mapping[str, Mapping[str, float]]], path: Path) -> None:
@@ -31,7 +31,7 @@ def layers_picture(title: str, layers: Mapping[str, Mapping[str, Mapping[str, fl
     positions = range(len(names))
     for name in SHARE_NAMES:
         values = [layers[layer]["shares"][name] for layer in names]
-        shares.plot(positions, values, marker="o", color=_COLOURS[name], label=name)
+        shares.plot(positions, values, marker="o", color=COLOURS[name], label=name)
     shares.set_ylabel("share of the layer (%)")
     shares.set_ylim(bottom=0)
     shares.grid(axis="y", alpha=0.3)
@@ -40,7 +40,7 @@ def layers_picture(title: str, layers: Mapping[str, Mapping[str, Mapping[str, fl
     for name in CLASS_NAMES:
         values = [layers[layer]["units"][name] for layer in names]
         if any(values):
-            units.bar(positions, values, bottom=bottom, color=_COLOURS[name], label=name, width=0.8)
+            units.bar(positions, values, bottom=bottom, color=COLOURS[name], label=name, width=0.8)
             bottom = [low + value for low, value in zip(bottom, values, strict=True)]
     units.set_ylabel("units by class (%)")
     units.set_ylim(0, 100)
