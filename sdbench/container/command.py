@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import sys
@@ -68,7 +69,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--memory", type=_size, help="most memory, as 16g (default: nine tenths of the engine's)")
     parser.add_argument("--shared-memory", type=_size, default=GIB, help="size of /dev/shm (default: 1g)")
     parser.add_argument(
-        "--fallback", type=Path, metavar="FILE", help="where no container can be had, write why to FILE and end well"
+        "--fallback",
+        type=Path,
+        metavar="FILE",
+        help="where no container can be had, write why, and pytest's arguments, to FILE and end well",
     )
     parser.add_argument("--report", type=Path, default=ROOT / "reports" / "latest", help="folder of the report")
     parser.add_argument("--data", type=Path, default=os.environ.get("SDBENCH_DATA"), help="folder of your data sets")
@@ -89,7 +93,8 @@ def _run(arguments: list[str]) -> int:
     except EngineError as error:
         if options.fallback is None:
             raise
-        options.fallback.write_text(str(error), encoding="utf-8")
+        elsewhere = {"why": str(error), "arguments": _for_pytest(options, rest)}
+        options.fallback.write_text(json.dumps(elsewhere), encoding="utf-8")
         return 0
     bring_assets(client, image, job, store, ROOT)
     state = "built just now" if image.built else "was there"
@@ -101,6 +106,12 @@ def _run(arguments: list[str]) -> int:
         file=sys.stderr,
     )
     return outcome.status
+
+
+def _for_pytest(options: argparse.Namespace, rest: Sequence[str]) -> list[str]:
+    """The arguments of the same run without a container."""
+    named = [("--report", options.report), ("--data", options.data), ("--device", options.device)]
+    return [*rest, *(part for name, value in named if value is not None for part in (name, str(value)))]
 
 
 def _image(client: docker.DockerClient, options: argparse.Namespace) -> Image:

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -105,12 +106,15 @@ def run(client: docker.DockerClient, image: Image, job: Job, root: Path) -> Outc
     with _signals_as_exceptions():
         try:
             container = client.containers.create(image.id, **settings(client, image, job, root), name=name)
-            output = container.attach(stdout=True, stderr=True, stream=True, logs=True, demux=True)
-            reader = threading.Thread(target=_pass_on, args=(output,), name="sdbench-output", daemon=True)
-            container.start()
-            reader.start()
-            _wait_for(reader, container)
-            status = int(container.wait()["StatusCode"])
+            output = _Output(container.attach(stdout=True, stderr=True, stream=True, logs=True, demux=True))
+            try:
+                container.start()
+                output.start()
+                output.wait()
+                status = int(container.wait()["StatusCode"])
+            except (KeyboardInterrupt, Stopped):
+                _stop(container, output)
+                raise
             container.reload()
         except (docker.errors.DockerException, requests.RequestException) as error:
             raise explained(error, "running the container") from None
@@ -200,28 +204,47 @@ def _about(information: Mapping[str, Any], image: Image) -> dict[str, str]:
     }
 
 
-def _pass_on(output: Iterator[tuple[bytes | None, bytes | None]]) -> None:
-    """Write what the container says to the same streams here, until it ends or nobody listens."""
-    decoders = [codecs.getincrementaldecoder("utf-8")("replace") for _ in range(2)]  # a character may come in two parts
-    with contextlib.suppress(OSError, ValueError, docker.errors.DockerException, requests.RequestException):
-        for parts in output:
-            for content, decoder, stream in zip(parts, decoders, (sys.stdout, sys.stderr), strict=True):
-                if content:
-                    stream.write(decoder.decode(content))
-                    stream.flush()
+class _Output:
+    """Passes on what a container says, in a thread of its own, so that a signal is heard at once.
+
+    Its end is an event: a thread whose join a signal interrupts counts as ended in Pythons before 3.13.
+    """
+
+    def __init__(self, parts: Iterator[tuple[bytes | None, bytes | None]]) -> None:
+        self._parts = parts
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._pass_on, name="sdbench-output", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wait(self, seconds: float = math.inf) -> None:
+        """Wait until everything was said, or for so many seconds."""
+        until = time.monotonic() + seconds
+        while not self._ended.wait(0.2) and time.monotonic() < until:
+            pass
+
+    def _pass_on(self) -> None:
+        # A character may come in two parts.
+        decoders = [codecs.getincrementaldecoder("utf-8")("replace") for _ in range(2)]
+        try:
+            for parts in self._parts:
+                for content, decoder, stream in zip(parts, decoders, (sys.stdout, sys.stderr), strict=True):
+                    if content:
+                        stream.write(decoder.decode(content))
+                        stream.flush()
+        except (OSError, ValueError, docker.errors.DockerException, requests.RequestException):
+            pass  # nobody listens any more, or the engine went away: the container's status says how the run ended
+        finally:
+            self._ended.set()
 
 
-def _wait_for(reader: threading.Thread, container: Any) -> None:
-    """Wait until the container has said everything; told to stop, stop it first."""
-    try:
-        while reader.is_alive():
-            reader.join(0.2)
-    except (KeyboardInterrupt, Stopped):
-        print("sdbench: stopping the container; it writes the report of what is done", file=sys.stderr, flush=True)
-        with contextlib.suppress(docker.errors.DockerException, requests.RequestException):
-            container.kill(signal="SIGINT")
-            reader.join(_PATIENCE)
-        raise
+def _stop(container: Any, output: _Output) -> None:
+    """Tell the run to stop, and give it time to write its report."""
+    print("sdbench: stopping the container; it writes the report of what is done", file=sys.stderr, flush=True)
+    with contextlib.suppress(docker.errors.DockerException, requests.RequestException):
+        container.kill(signal="SIGINT")
+        output.wait(_PATIENCE)
 
 
 def _remove(client: docker.DockerClient, name: str) -> None:

@@ -73,7 +73,8 @@ def source_state(root: Path, arguments: Mapping[str, str]) -> Source:
             "expected a checkout of sdbench, or run on this machine: --where host"
         )
     patterns = [line for line in ignored.read_text(encoding="utf-8").split("\n") if line and not line.startswith("#")]
-    chosen = {name for name in exclude_paths(str(root), patterns) if (root / name).is_file()}
+    listed = exclude_paths(str(root), patterns, dockerfile=DOCKERFILE)
+    chosen = {name for name in listed if (root / name).is_file()} - {ignored.name}  # it is always listed
     known = _known_to_git(root)
     files = sorted(Path(name).as_posix() for name in (chosen if known is None else chosen & known))
     digest = hashlib.sha256()
