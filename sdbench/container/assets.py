@@ -14,7 +14,7 @@ from docker.types import Mount
 
 import docker
 from sdbench.assets.store import AssetStore
-from sdbench.container.engine import explained
+from sdbench.container.engine import explained, run_briefly
 from sdbench.container.image import Image
 from sdbench.container.run import Job, settings
 from sdbench.errors import AssetError
@@ -51,9 +51,7 @@ def _selected(client: docker.DockerClient, image: Image, job: Job, root: Path) -
         options = settings(client, image, replace(job, arguments=arguments, device="cpu"), root)
         options["mounts"].append(Mount(_PLAN, folder, type="bind"))
         try:
-            client.containers.run(image.id, remove=True, **options)
-        except docker.errors.ContainerError:
-            return []
+            run_briefly(client, image.id, **options)
         except (docker.errors.DockerException, requests.RequestException) as error:
             raise explained(error, "asking which cases are selected") from None
         plan = Path(folder) / "assets.json"

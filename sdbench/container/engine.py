@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from typing import Any
 
 import requests
@@ -84,17 +85,39 @@ def check_gpu(client: docker.DockerClient, image: str) -> None:
     Raises:
         EngineError: it cannot.
     """
+    asked = {"entrypoint": ["true"], "network_mode": "none", "device_requests": gpu_requests("cuda")}
     try:
-        client.containers.run(
-            image,
-            entrypoint=["true"],
-            command=[],
-            remove=True,
-            network_mode="none",
-            device_requests=gpu_requests("cuda"),
-        )
+        run_briefly(client, image, **asked)
     except (docker.errors.DockerException, requests.RequestException) as error:
         raise explained(error, "starting a container with a GPU") from None
+
+
+def run_briefly(client: docker.DockerClient, image: str, **options: Any) -> int:
+    """Run a container to its end, silently, and remove it whatever happens; returns its exit status."""
+    name = new_name()
+    try:
+        container = client.containers.create(image, name=name, **options)
+        container.start()
+        return int(container.wait()["StatusCode"])
+    finally:
+        remove(client, name)
+
+
+def new_name() -> str:
+    """A name for a container: known before it is made, so that it can be removed even if making it is interrupted."""
+    return f"sdbench-{uuid.uuid4().hex[:12]}"
+
+
+def remove(client: docker.DockerClient, name: str) -> None:
+    """Remove the container of this name, killing it if need be; none is no error."""
+    for _ in range(2):
+        try:
+            client.api.remove_container(name, force=True)
+        except KeyboardInterrupt:
+            continue  # once more: an impatient second Ctrl-C must not leave it running
+        except (docker.errors.DockerException, requests.RequestException):
+            return
+        return
 
 
 def user_of(information: dict[str, Any], user: int, group: int) -> str:

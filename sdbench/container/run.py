@@ -11,7 +11,6 @@ import signal
 import sys
 import threading
 import time
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,7 +22,7 @@ import requests
 from docker.types import Mount
 
 import docker
-from sdbench.container.engine import EngineError, explained, gpu_requests, user_of
+from sdbench.container.engine import EngineError, explained, gpu_requests, new_name, remove, user_of
 from sdbench.container.image import Image
 from sdbench.hardware import gpus, machine_identity
 from sdbench.report.environment import CONTAINER_VARIABLE, MACHINE_VARIABLE, REVISION_VARIABLE, git_revision
@@ -102,7 +101,7 @@ def run(client: docker.DockerClient, image: Image, job: Job, root: Path) -> Outc
         KeyboardInterrupt: after Ctrl-C, when the container is gone.
         Stopped: after SIGTERM or SIGHUP, when the container is gone.
     """
-    name = f"sdbench-{uuid.uuid4().hex[:12]}"
+    name = new_name()
     with _signals_as_exceptions():
         try:
             container = client.containers.create(image.id, **settings(client, image, job, root), name=name)
@@ -119,7 +118,7 @@ def run(client: docker.DockerClient, image: Image, job: Job, root: Path) -> Outc
         except (docker.errors.DockerException, requests.RequestException) as error:
             raise explained(error, "running the container") from None
         finally:
-            _remove(client, name)
+            remove(client, name)
     state = container.attrs.get("State", {})
     if state.get("OOMKilled"):
         limit = _memory(client, job) / GIB
@@ -245,18 +244,6 @@ def _stop(container: Any, output: _Output) -> None:
     with contextlib.suppress(docker.errors.DockerException, requests.RequestException):
         container.kill(signal="SIGINT")
         output.wait(_PATIENCE)
-
-
-def _remove(client: docker.DockerClient, name: str) -> None:
-    """Remove the container by its name, which is known even if creating it was interrupted; it is killed if need be."""
-    for _ in range(2):
-        try:
-            client.api.remove_container(name, force=True)
-        except KeyboardInterrupt:
-            continue  # once more: an impatient second Ctrl-C must not leave it running
-        except (docker.errors.DockerException, requests.RequestException):
-            return
-        return
 
 
 @contextlib.contextmanager

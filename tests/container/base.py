@@ -62,15 +62,24 @@ def base_image(client: docker.DockerClient) -> str:
     try:
         client.images.get(name)
     except docker.errors.ImageNotFound:
-        with tempfile.TemporaryDirectory(prefix="sdbench-base-") as folder:
-            root = Path(folder) / "root"
-            packages = Path(folder) / "packages"
-            with ThreadPoolExecutor() as pool:  # both mostly wait for the network
-                jobs = [pool.submit(_debian, root), pool.submit(_python_packages, packages)]
-                for job in jobs:
-                    job.result()
-            _import(client, [root, packages], name)
+        make(client, name)
     return name
+
+
+def make(client: docker.DockerClient, name: str) -> None:
+    """Make the base image under this name."""
+    with tempfile.TemporaryDirectory(prefix="sdbench-base-") as folder:
+        root, site, wheels = (Path(folder) / part for part in ("root", "site", "wheels"))
+        with ThreadPoolExecutor() as pool:  # both wait for the network now and then
+            jobs = [pool.submit(_debian, root), pool.submit(_python_packages, site, wheels)]
+            for job in jobs:
+                job.result()
+        place = root / f"usr/local/lib/python{_PYTHON}/dist-packages"
+        place.rmdir()
+        site.rename(place)
+        wheels.rename(root / "opt" / "wheels")
+        (root / "etc" / "pip.conf").write_text(_PIP_CONFIGURATION)
+        _import(client, root, name)
 
 
 def _debian(root: Path) -> None:
@@ -80,25 +89,21 @@ def _debian(root: Path) -> None:
         stale.mkdir()
 
 
-def _python_packages(root: Path) -> None:
-    """The packages as they will lie in the image, chosen by this machine's pip for the image's Python."""
+def _python_packages(site: Path, wheels: Path) -> None:
+    """The packages that will lie in the image, chosen by this machine's pip for the image's Python."""
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     wanted = ["--only-binary=:all:", "--implementation=cp", f"--python-version={_PYTHON}"]
     wanted += [f"--platform=manylinux_2_{minor}_{platform.machine()}" for minor in range(17, _NEWEST_GLIBC + 1)]
     wanted += [f"--platform=manylinux2014_{platform.machine()}", "--constraint", str(ROOT / "constraints.txt")]
-    site = root / f"usr/local/lib/python{_PYTHON}/dist-packages"
     _run([*pip, "install", "--no-compile", *wanted, "--target", str(site), *_INSTALLED])
-    _run([*pip, "download", *wanted, "--dest", str(root / "opt/wheels"), *_WHEELS])
-    (root / "etc").mkdir()
-    (root / "etc/pip.conf").write_text(_PIP_CONFIGURATION)
+    _run([*pip, "download", *wanted, "--dest", str(wheels), *_WHEELS])
 
 
-def _import(client: docker.DockerClient, roots: list[Path], name: str) -> None:
-    command = ["tar", "-c", *(part for root in roots for part in ("-C", str(root), "."))]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as tar:
+def _import(client: docker.DockerClient, root: Path, name: str) -> None:
+    repository, tag = name.split(":")
+    with subprocess.Popen(["tar", "-C", str(root), "-c", "."], stdout=subprocess.PIPE) as tar:
         assert tar.stdout is not None
         stream: IO[bytes] = tar.stdout
-        repository, tag = name.split(":")
         client.api.import_image_from_data(iter(lambda: stream.read(1 << 20), b""), repository=repository, tag=tag)
     assert tar.returncode == 0
     client.images.get(name)
@@ -107,3 +112,7 @@ def _import(client: docker.DockerClient, roots: list[Path], name: str) -> None:
 def _run(command: list[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{' '.join(command[:4])} ...: {done.stdout[-2000:]}{done.stderr[-2000:]}"
+
+
+if __name__ == "__main__":
+    print(base_image(docker.from_env(timeout=600)))

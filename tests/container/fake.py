@@ -40,6 +40,7 @@ class FakeContainer:
         self._engine.calls.append("start")
         if self._engine.start_error is not None:
             raise self._engine.start_error
+        self._engine.on_start(self._engine.created)
 
     def kill(self, signal: str) -> None:
         self._engine.calls.append(f"kill {signal}")
@@ -77,14 +78,14 @@ class FakeEngine:
         self.steps: list[dict[str, Any]] = [{"stream": "Step 1/1 : FROM base"}]
         self.pull_steps: list[dict[str, Any]] = []
         self.start_error: Exception | None = None
-        self.on_run: Callable[..., bytes] = lambda *_, **__: b""
+        self.on_start: Callable[[dict[str, Any]], object] = lambda _created: None
         self.status = 0
         self.endless = False
         self.started = threading.Event()
         self.out_of_memory = False
         self.security: list[str] = []
         self.images = FakeImages(self)
-        self.containers = SimpleNamespace(create=self._create, run=self._run)
+        self.containers = SimpleNamespace(create=self._create)
         self.api = SimpleNamespace(build=self._build, pull=self._pull, remove_container=self._remove)
 
     def info(self) -> dict[str, Any]:
@@ -94,10 +95,6 @@ class FakeEngine:
         self.calls.append("create")
         self.created = {"image": image, **options}
         return FakeContainer(self)
-
-    def _run(self, image: str, **options: Any) -> bytes:
-        self.calls.append("run")
-        return self.on_run(image, **options)
 
     def _build(self, **options: Any) -> Iterator[dict[str, Any]]:
         self.calls.append("build")

@@ -195,16 +195,15 @@ def test_what_keeps_the_image_from_being_had_leads_to_another_place(
 def test_a_gpu_that_the_engine_cannot_give(engine: FakeEngine, tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.setenv("SDBENCH_CACHE", str(tmp_path / "cache"))
 
-    def refuse(image: str, **options: Any) -> bytes:
-        assert options["device_requests"][0]["Capabilities"] == [["gpu"]]
-        raise docker.errors.APIError("500", explanation='could not select device driver "" with capabilities: [[gpu]]')
-
-    engine.on_run = refuse
+    engine.start_error = docker.errors.APIError(
+        "500", explanation='could not select device driver "" with capabilities: [[gpu]]'
+    )
     with pytest.raises(EngineError, match=r"cannot give a GPU .*install the NVIDIA container toolkit"):
         check_gpu(engine, "image")
+    assert engine.created["device_requests"][0]["Capabilities"] == [["gpu"]]
+    assert engine.calls == ["create", "start", "remove"], "a container that did not start is removed too"
     assert main(["--base", "base:1", "--device", "cuda", "--report", str(tmp_path / "r")]) == 1
     assert_one_sentence(capsys, "leave out --device cuda")
-    assert "create" not in engine.calls, "nothing was started"
 
 
 def test_gpus_are_asked_for_with_cuda_and_only_then(job: Job) -> None:
@@ -330,12 +329,13 @@ def test_assets_that_are_there_need_no_look(job: Job, store: AssetStore, monkeyp
 def selects(*names: str) -> Any:
     """A container that is asked which assets the selected cases need."""
 
-    def answer(_image: str, **options: Any) -> bytes:
+    def answer(options: dict[str, Any]) -> None:
+        if "--collect-only" not in options["command"]:
+            return
         assert {"--collect-only", "-k", "x"} <= set(options["command"])
         assert options["network_mode"] == "none"
         (plan,) = [mount["Source"] for mount in options["mounts"] if mount["Target"] == "/plan"]
         (Path(plan) / "assets.json").write_text(json.dumps(names))
-        return b""
 
     return answer
 
@@ -345,24 +345,24 @@ def test_missing_assets_without_a_network_are_refused_before_the_start(
 ) -> None:
     monkeypatch.setenv("SDBENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("SDBENCH_OFFLINE", "1")
-    engine.on_run = selects("transnetv2", "clip_bikes")
+    engine.on_start = selects("transnetv2", "clip_bikes")
     assert main(["--base", "base:1", "--report", str(tmp_path / "r"), "-k", "x"]) == 1
     assert_one_sentence(capsys, "offline, and not in")
-    assert "create" not in engine.calls
+    assert engine.calls == ["build", "create", "start", "remove"], "pytest was asked, the run not started"
 
 
 def test_assets_that_no_selected_case_needs_may_be_missing(job: Job, tmp_path: Path) -> None:
     engine = FakeEngine()
-    engine.on_run = selects()
+    engine.on_start = selects()
     bring_assets(engine, IMAGE, job, AssetStore(tmp_path / "empty", offline=True, quiet=True), ROOT)
-    assert engine.calls == ["run"]
+    assert engine.calls == ["create", "start", "remove"]
 
 
 def test_missing_assets_are_fetched_and_what_cannot_be_is_said(
     job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     engine = FakeEngine()
-    engine.on_run = selects("transnetv2", "clip_bikes")
+    engine.on_start = selects("transnetv2", "clip_bikes")
     fetched = []
 
     def fetch(self: AssetStore, names: list[str]) -> None:
@@ -378,11 +378,7 @@ def test_missing_assets_are_fetched_and_what_cannot_be_is_said(
 
 def test_a_selection_that_pytest_refuses_is_left_to_the_run(job: Job, tmp_path: Path) -> None:
     engine = FakeEngine()
-
-    def refuse(_image: str, **_: Any) -> bytes:
-        raise docker.errors.ContainerError(None, 4, "pytest", "image", b"wrong expression")
-
-    engine.on_run = refuse
+    engine.status = 4
     bring_assets(engine, IMAGE, job, AssetStore(tmp_path / "empty", offline=True, quiet=True), ROOT)
 
 
@@ -411,7 +407,7 @@ def test_arguments_that_cannot_work(
 def test_paths_become_those_inside(engine: FakeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SDBENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(AssetStore, "is_present", lambda self, name: True)
-    engine.on_run = selects()
+    engine.on_start = selects()
     (tmp_path / "data").mkdir()
     arguments = ["--base", "base:1", "--report", str(tmp_path / "r"), "--data", str(tmp_path / "data"), "-k", "x"]
     assert main([*arguments, f"--junitxml={tmp_path}/r/deep/j.xml", "--memory", "2.5g", "--seed", "1"]) == 0
