@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import uuid
 from typing import Any
 
@@ -27,6 +28,8 @@ def connect() -> docker.DockerClient:
     Raises:
         EngineError: there is none, or it may not be used.
     """
+    if platform.system() == "Windows":
+        raise EngineError(f"containers are started from Linux or macOS only; run this inside WSL; {HOST_WORKS}")
     where = os.environ.get("DOCKER_HOST", "the usual socket (DOCKER_HOST is not set)")
     try:
         client = docker.from_env(timeout=60)

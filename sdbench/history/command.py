@@ -12,17 +12,25 @@ from sdbench.errors import InputError, unknown_name
 if TYPE_CHECKING:
     from sdbench.history.file import Content
     from sdbench.history.standing import Standing
+    from sdbench.history.thresholds import Thresholds
 
 REGRESSION = 3
 """Exit status of `compare` where the run is worse: not 1 (an error), not 2 (a wrong command line)."""
 
 _HISTORY = Path("reports") / "history.jsonl"
 _REPORT = Path("reports") / "latest"
+_THRESHOLDS = Path("benchmarks") / "thresholds.json"
 
 
 def add_parser(commands: Any) -> None:
     """Add the command to the subparsers of `sdbench`."""
     parser = commands.add_parser("history", help="keep runs, show them, tell whether the newest is worse")
+    add_parts(parser)
+    parser.set_defaults(run=run)
+
+
+def add_parts(parser: argparse.ArgumentParser) -> None:
+    """Add add, show, compare and accept to a parser."""
     parts = parser.add_subparsers(required=True, metavar="WHAT")
     adding = parts.add_parser("add", help="add the run of a report to the history")
     adding.add_argument(
@@ -58,7 +66,6 @@ def add_parser(commands: Any) -> None:
         part.add_argument(
             "--thresholds", type=Path, metavar="FILE", help="how much slower loops may become (default: the suite's)"
         )
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -88,12 +95,22 @@ def _some(path: Path) -> Content:
 
 
 def _standings(options: argparse.Namespace, content: Content) -> list[Standing]:
-    from sdbench.cli import expected_folder
     from sdbench.history.standing import standings
+
+    return list(standings(content.runs, content.accepted, _thresholds(options)))
+
+
+def _thresholds(options: argparse.Namespace) -> Thresholds:
     from sdbench.history.thresholds import read_thresholds
 
-    file = options.thresholds or expected_folder().parent / "benchmarks" / "thresholds.json"
-    return list(standings(content.runs, content.accepted, read_thresholds(file)))
+    if options.thresholds is not None:
+        return read_thresholds(options.thresholds)
+    for root in (Path(__file__).parents[2], Path.cwd()):
+        if (root / _THRESHOLDS).is_file():
+            return read_thresholds(root / _THRESHOLDS)
+    raise InputError(
+        f"no {_THRESHOLDS} beside the package or here; run this in a checkout, or name it: --thresholds FILE"
+    )
 
 
 def _add(options: argparse.Namespace) -> int:
@@ -134,19 +151,15 @@ def _compare(options: argparse.Namespace) -> int:
     from sdbench.assets.files import write_text
     from sdbench.history.compare import compare
     from sdbench.history.text import comparison_text, issue_text
-    from sdbench.history.thresholds import read_thresholds
 
     content = _some(options.history)
     chosen = content.run(options.chosen) if options.chosen else content.runs[-1]
     standing = next(known for known in _standings(options, content) if known.run is chosen)
     found = standing.comparison
     if options.against:
-        from sdbench.cli import expected_folder
-
         earlier = content.run(options.against)
-        file = options.thresholds or expected_folder().parent / "benchmarks" / "thresholds.json"
         timed_by = earlier if earlier.machine == chosen.machine else None
-        found = compare(chosen, earlier, timed_by, read_thresholds(file))
+        found = compare(chosen, earlier, timed_by, _thresholds(options))
     print(comparison_text(found))
     if not found.is_regression:
         return 0

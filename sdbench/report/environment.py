@@ -52,7 +52,7 @@ def describe_environment(root: Path, command: Sequence[str]) -> dict[str, Any]:
         "memory_gib": memory_gib(),
         "gpus": gpus(),
         "machine": os.environ.get(MACHINE_VARIABLE) or machine_identity(),
-        "container": json.loads(container) if container else {},
+        "container": json.loads(container) if container else "none",
     }
 
 

@@ -99,6 +99,12 @@ def test_without_permission(monkeypatch: pytest.MonkeyPatch) -> None:
         connect()
 
 
+def test_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.system", lambda: "Windows")
+    with pytest.raises(EngineError, match=r"from Linux or macOS only; .*--where host"):
+        connect()
+
+
 # The image: found, built, and what keeps it from being built.
 
 

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from sdbench.cli import main
+from sdbench.history.__main__ import main as alone
 from sdbench.history.command import REGRESSION
 from tests.history.conftest import CLAIM, LOOP, VALUE, case
 
@@ -122,6 +123,16 @@ def test_names_that_are_not_known(history: Callable, report: Callable, capsys: p
 
 
 def test_the_history_needs_no_torch() -> None:
-    modules = ", ".join(f"sdbench.history.{name}" for name in ("command", "text", "file"))
-    code = f"import sys, {modules}, sdbench.report.over_time; sys.exit('torch' in sys.modules)"
+    inside = {"av", "onnxruntime", "safetensors", "torch"}
+    modules = ", ".join(f"sdbench.history.{name}" for name in ("__main__", "text", "file"))
+    code = f"import sys, {modules}, sdbench.report.over_time; sys.exit(bool({inside} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_it_can_be_run_by_itself(report: Callable, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    history = ["--history", str(tmp_path / "history.jsonl")]
+    assert alone(["add", str(report(1)), *history]) == 0
+    assert alone(["add", str(report(2, bad)), *history]) == 0
+    assert alone(["compare", *history]) == REGRESSION
+    assert alone(["compare", "ffff", *history]) == 1
+    assert "no run begins with 'ffff'" in capsys.readouterr().err
