@@ -149,7 +149,7 @@ def _show(options: argparse.Namespace) -> int:
 
 def _compare(options: argparse.Namespace) -> int:
     from sdbench.assets.files import write_text
-    from sdbench.history.compare import compare
+    from sdbench.history.compare import Reference, compare
     from sdbench.history.text import comparison_text, issue_text
 
     content = _some(options.history)
@@ -158,8 +158,11 @@ def _compare(options: argparse.Namespace) -> int:
     found = standing.comparison
     if options.against:
         earlier = content.run(options.against)
-        timed_by = earlier if earlier.machine == chosen.machine else None
-        found = compare(chosen, earlier, timed_by, _thresholds(options))
+        reference = Reference()
+        reference.take_values(earlier)
+        if earlier.machine == chosen.machine:
+            reference.take_times(earlier)
+        found = compare(chosen, reference, _thresholds(options))
     print(comparison_text(found))
     if not found.is_regression:
         return 0

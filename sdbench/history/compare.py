@@ -22,6 +22,36 @@ _FLOAT_ERROR = 1e-9
 """Relative: numbers that differ by less are the same."""
 
 
+@dataclass
+class Reference:
+    """What runs are held against: for every case and timed loop the last good run that has it.
+
+    A run of a few selected cases thus hides nothing of the whole run before it.
+
+    Attributes:
+        values_of: the last good run that was asked for the same; None where there is none.
+        times_of: the last good run of the same machine that has times; None where there is none.
+        cases: id of a case -> its outcome, and the run that it is of.
+        timings: name of a timed loop -> its statistics, and the run that they are of.
+    """
+
+    values_of: Run | None = None
+    times_of: Run | None = None
+    cases: dict[str, tuple[CaseRecord, Run]] = field(default_factory=dict)
+    timings: dict[str, tuple[Timing, Run]] = field(default_factory=dict)
+
+    def take_values(self, run: Run) -> None:
+        """Hold later runs against the values of this one."""
+        self.values_of = run
+        self.cases |= {name: (case, run) for name, case in run.cases.items()}
+
+    def take_times(self, run: Run) -> None:
+        """Hold later runs against the times of this one."""
+        if run.timings:
+            self.times_of = run
+            self.timings |= {name: (timing, run) for name, timing in run.timings.items()}
+
+
 @dataclass(frozen=True)
 class Finding:
     """One thing that became worse or better: which case or loop, and how, in words."""
@@ -36,8 +66,7 @@ class Comparison:
 
     Attributes:
         run: the run that was looked at.
-        reference: the earlier run whose values it was held against; None where there was none.
-        timed_by: the earlier run whose times it was held against; None where there was none.
+        reference: the earlier run that it was held against; None where there was none.
         worse: what makes the run bad.
         better: what improved.
         changed: what else is different: versions, hardware, weights, expected values; one phrase each.
@@ -46,7 +75,6 @@ class Comparison:
 
     run: Run
     reference: Run | None
-    timed_by: Run | None
     worse: list[Finding] = field(default_factory=list)
     better: list[Finding] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
@@ -58,26 +86,26 @@ class Comparison:
         return bool(self.worse)
 
 
-def compare(run: Run, reference: Run | None, timed_by: Run | None, thresholds: Thresholds) -> Comparison:
+def compare(run: Run, reference: Reference, thresholds: Thresholds) -> Comparison:
     """Hold `run` against earlier runs.
 
     Args:
         run: the newer one.
-        reference: what its values are held against.
-        timed_by: what its times are held against; it must be of the same machine.
+        reference: what its values are held against, and its times: those of the same machine.
         thresholds: how much slower a loop may become.
     """
-    found = Comparison(run, reference, timed_by)
-    if reference is None:
+    against = reference.values_of or reference.times_of
+    found = Comparison(run, against)
+    if against is not None:
+        found.changed = changes(against, run)
+    if reference.values_of is None:
         found.notes.append("no earlier run was asked for the same, so that no value was compared")
     else:
         _compare_cases(found, run, reference)
-        found.changed = changes(reference, run)
-    if timed_by is None:
-        if run.timings:
-            found.notes.append("no earlier run on this machine has times, so that none was compared")
-    else:
-        _compare_times(found, run, timed_by, thresholds)
+    if reference.times_of is not None:
+        _compare_times(found, run, reference, thresholds)
+    elif run.timings:
+        found.notes.append("no earlier run on this machine has times, so that none was compared")
     return found
 
 
@@ -88,29 +116,32 @@ def rank(verdict: Verdict) -> int:
     return {Verdict.NOT_RUN: 2, Verdict.INCONCLUSIVE: 1}.get(verdict, 0)
 
 
-def _compare_cases(found: Comparison, run: Run, reference: Run) -> None:
+def _compare_cases(found: Comparison, run: Run, reference: Reference) -> None:
+    altered = []
     for name, case in run.cases.items():
-        earlier = reference.cases.get(name)
-        if earlier is None:
+        if name not in reference.cases:
             continue
+        earlier, of = reference.cases[name]
         worse, better = rank(case.verdict) > rank(earlier.verdict), rank(case.verdict) < rank(earlier.verdict)
-        verdicts = f"{earlier.verdict.value} before, now {case.verdict.value}"
         moved = _moved(case, earlier)
-        said = "; ".join([verdicts] * (worse or better) + moved)
+        said = [f"{earlier.verdict.value} before, now {case.verdict.value}"] * (worse or better) + moved
+        finding = Finding(name, "; ".join(said) + _held_against(of, found))
         if worse or (moved and not better):
-            found.worse.append(Finding(name, said))
+            found.worse.append(finding)
         elif better:
-            found.better.append(Finding(name, said))
-    altered = [name for name, case in run.cases.items() if _expects(reference, name) not in (None, case.expected)]
+            found.better.append(finding)
+        if earlier.expected != case.expected:
+            altered.append(name)
     if altered:
         found.notes.append(f"what is expected was changed for {len(altered)} cases, {altered[0]} among them")
     gone = [name for name in reference.cases if name not in run.cases]
     if gone:
-        found.notes.append(f"{len(gone)} cases of the earlier run were not selected this time, {gone[0]} among them")
+        found.notes.append(f"{len(gone)} cases of earlier runs were not selected this time, {gone[0]} among them")
 
 
-def _expects(run: Run, name: str) -> dict[str, float | str | None] | None:
-    return run.cases[name].expected if name in run.cases else None
+def _held_against(of: Run, found: Comparison) -> str:
+    """Names the run where it is not the one that the whole comparison names."""
+    return "" if of is found.reference else f" (held against run {of.id}, the last good one that has it)"
 
 
 def _moved(case: CaseRecord, earlier: CaseRecord) -> list[str]:
@@ -139,24 +170,24 @@ def _shown(value: float, band: tuple[float, float]) -> str:
     return f"{value:.2f} in [{band[0]:.2f}, {band[1]:.2f}]"
 
 
-def _compare_times(found: Comparison, run: Run, earlier: Run, thresholds: Thresholds) -> None:
+def _compare_times(found: Comparison, run: Run, reference: Reference, thresholds: Thresholds) -> None:
     for loop, timing in run.timings.items():
-        before = earlier.timings.get(loop)
-        ratio = thresholds.ratio(loop)
-        if before is None:
+        if loop not in reference.timings:
             continue
+        before, of = reference.timings[loop]
+        ratio = thresholds.ratio(loop)
         if ratio is None:
             found.notes.append(f"{loop} has no threshold in benchmarks/thresholds.json, so that it was not compared")
             continue
         said = (
             f"{timing.median / before.median:.2f} times as long: median {_seconds(timing)}, "
-            f"{_seconds(before)} before (threshold {ratio:g})"
+            f"{_seconds(before)} before (threshold {ratio:g}){_held_against(of, found)}"
         )
         if timing.median > ratio * before.median and timing.q1 > before.q3:
             found.worse.append(Finding(loop, said))
         elif before.median > ratio * timing.median and before.q1 > timing.q3:
             found.better.append(Finding(loop, said))
-    gone = [loop for loop in earlier.timings if loop not in run.timings]
+    gone = [loop for loop in reference.timings if loop not in run.timings]
     if gone:
         found.notes.append(f"not timed this time: {', '.join(gone)}")
 
@@ -171,12 +202,10 @@ def changes(earlier: Run, later: Run) -> list[str]:
     found = []
     for group, label in (("packages", ""), ("assets", "asset "), ("container", "container ")):
         before, after = (_plain(environment.get(group)) for environment in (old, new))
-        common = before.keys() & after.keys() if group == "assets" else before.keys() | after.keys()
-        found += [
-            f"{label}{name}: {_short(before.get(name, 'none'))} -> {_short(after.get(name, 'none'))}"
-            for name in sorted(common)
-            if before.get(name) != after.get(name)
-        ]
+        # An asset that only one run used says what was selected, not what changed.
+        names = before.keys() & after.keys() if group == "assets" else before.keys() | after.keys()
+        pairs = [(name, before.get(name, "none"), after.get(name, "none")) for name in sorted(names)]
+        found += [f"{label}{name}: {_short(one)} -> {_short(other)}" for name, one, other in pairs if one != other]
     for name in ("python", "platform", "processor", "cores", "gpus", "machine", "revision"):
         words_before, words_after = _words(old.get(name)), _words(new.get(name))
         if words_before != words_after:

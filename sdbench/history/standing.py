@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from sdbench.history.compare import Comparison, compare
+from sdbench.history.compare import Comparison, Reference, compare
 from sdbench.history.record import Run
 from sdbench.history.thresholds import Thresholds
 
@@ -37,14 +37,14 @@ def standings(runs: Sequence[Run], accepted: Mapping[str, str], thresholds: Thre
     the last good run of the same machine and device that has any. A bad run is never held against: what is worse stays
     worse until it is repaired or accepted.
     """
-    by_settings: dict[tuple[str, ...], Run] = {}
-    by_machine: dict[tuple[str, ...], Run] = {}
+    by_settings: dict[tuple[str, ...], Reference] = {}
+    by_machine: dict[tuple[str, ...], Reference] = {}
     for run in runs:
-        where = (*run.machine, run.settings[-1])
-        comparison = compare(run, by_settings.get(run.settings), by_machine.get(where), thresholds)
-        standing = Standing(run, comparison, accepted.get(run.id))
+        values = by_settings.setdefault(run.settings, Reference())
+        times = by_machine.setdefault((*run.machine, run.settings[-1]), Reference())
+        reference = Reference(values.values_of, times.times_of, values.cases, times.timings)
+        standing = Standing(run, compare(run, reference, thresholds), accepted.get(run.id))
         yield standing
         if standing.is_good:
-            by_settings[run.settings] = run
-            if run.timings:
-                by_machine[where] = run
+            values.take_values(run)
+            times.take_times(run)

@@ -87,10 +87,9 @@ def comparison_text(found: Comparison) -> str:
 
 def headline(found: Comparison) -> str:
     """The outcome in one sentence."""
-    if found.reference is None and found.timed_by is None:
+    against = found.reference
+    if against is None:
         return f"run {found.run.id}: nothing to compare with yet; later runs are held against it"
-    against = found.reference or found.timed_by
-    assert against is not None
     outcome = f"worse in {len(found.worse)} of its results" if found.worse else "not worse"
     return f"run {found.run.id} of {found.run.date}: {outcome} than run {against.id} of {against.date}"
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sdbench.errors import InputError
-from sdbench.history.compare import Comparison, compare, rank
+from sdbench.history.compare import Comparison, Reference, compare, rank
 from sdbench.history.record import Run, run_of_report
 from sdbench.history.standing import standings
 from sdbench.history.text import comparison_text, issue_text
@@ -21,13 +21,20 @@ ROOT = Path(__file__).parents[2]
 THRESHOLDS = Thresholds(times=(Threshold(loop="test_reading_all_layers[*]", ratio=1.5, because="measured so"),))
 
 
+def reference_of(run: Run) -> Reference:
+    reference = Reference()
+    reference.take_values(run)
+    reference.take_times(run)
+    return reference
+
+
 @pytest.fixture
 def against(report: Callable) -> Callable[..., Comparison]:
     """Compare a changed night with a good one."""
 
     def make(change: Callable[[dict[str, Any]], object]) -> Comparison:
         good, new = run_of_report(report(1)), run_of_report(report(2, change))
-        return compare(new, good, good, THRESHOLDS)
+        return compare(new, reference_of(good), THRESHOLDS)
 
     return make
 
@@ -101,7 +108,7 @@ def test_a_repaired_case_is_better_although_its_value_moved(report: Callable) ->
         set_verdict(content, RECORDED, "changed")
         set_value(content, RECORDED, "dynamic", 15.0)
 
-    found = compare(run_of_report(report(2)), run_of_report(report(1, bad)), None, THRESHOLDS)
+    found = compare(run_of_report(report(2)), reference_of(run_of_report(report(1, bad))), THRESHOLDS)
     assert found.worse == []
     assert found.better[0].name == RECORDED
 
@@ -129,7 +136,7 @@ def test_a_faster_loop_is_better(against: Callable) -> None:
 
 def test_a_loop_without_a_threshold_is_named_and_not_compared(report: Callable) -> None:
     good, new = run_of_report(report(1)), run_of_report(report(2, lambda content: slower(content, 9.0)))
-    found = compare(new, good, good, Thresholds())
+    found = compare(new, reference_of(good), Thresholds())
     assert found.worse == []
     assert "has no threshold" in found.notes[0]
 
@@ -162,7 +169,7 @@ def test_cases_that_are_gone_and_expectations_that_changed_are_noted(against: Ca
 
     found = against(change)
     assert found.worse == []
-    assert any("2 cases of the earlier run were not selected" in note for note in found.notes)
+    assert any("2 cases of earlier runs were not selected" in note for note in found.notes)
     assert any("what is expected was changed for 1 cases" in note for note in found.notes)
 
 
@@ -200,9 +207,35 @@ def test_runs_that_were_asked_for_something_else_are_not_held_against_each_other
     runs = [run_of_report(report(1)), run_of_report(report(2, other_seed)), run_of_report(report(3))]
     found = list(standings(runs, {}, THRESHOLDS))
     assert [standing.is_good for standing in found] == [True, True, True]
-    assert found[1].comparison.reference is None
+    assert "no earlier run was asked for the same" in comparison_text(found[1].comparison)
     assert found[2].comparison.reference is runs[0]
-    assert found[2].comparison.timed_by is runs[1], "times do not depend on the seed"
+
+
+def test_times_do_not_depend_on_the_seed(report: Callable) -> None:
+    def other_seed_and_slow(content: dict[str, Any]) -> None:
+        content["environment"]["seed"] = 1
+        slower(content, 9.0)
+
+    runs = [run_of_report(report(1)), run_of_report(report(2, other_seed_and_slow))]
+    assert in_turn(runs) == [True, False]
+
+
+def test_a_run_of_a_few_cases_hides_nothing(report: Callable) -> None:
+    def few(content: dict[str, Any]) -> None:
+        content["cases"] = [case(content, CLAIM)]
+        content["timings"] = {}
+
+    def bad(content: dict[str, Any]) -> None:
+        set_verdict(content, VALUE, "deviates")
+        slower(content, 9.0)
+
+    runs = [run_of_report(report(1)), run_of_report(report(2, few)), run_of_report(report(3, bad))]
+    found = list(standings(runs, {}, THRESHOLDS))
+    assert [standing.is_good for standing in found] == [True, True, False]
+    assert found[2].comparison.reference is runs[1]
+    assert {finding.name for finding in found[2].comparison.worse} == {VALUE, LOOP}
+    for finding in found[2].comparison.worse:
+        assert f"(held against run {runs[0].id}, the last good one that has it)" in finding.said
 
 
 def test_times_of_another_machine_are_not_compared(report: Callable) -> None:
@@ -213,9 +246,7 @@ def test_times_of_another_machine_are_not_compared(report: Callable) -> None:
     runs = [run_of_report(report(1)), run_of_report(report(2, elsewhere)), run_of_report(report(3))]
     found = list(standings(runs, {}, THRESHOLDS))
     assert all(standing.is_good for standing in found)
-    assert found[1].comparison.timed_by is None
     assert "no earlier run on this machine" in comparison_text(found[1].comparison)
-    assert found[2].comparison.timed_by is runs[0]
     assert found[2].comparison.better == [], "and not with the slow one between"
 
 
