@@ -156,13 +156,16 @@ def size_picture(rows: list[dict[str, Any]], path: Path) -> None:
         axes[1, column].set_yscale("log")
         axes[1, column].set_xscale("log")
         axes[1, column].set_xticks([8, 16, 32, 64, 128, 500], ["8", "16", "32", "64", "128", "500"])
+        limits = axes[1, column].get_ylim()
+        steps = [step for step in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20) if limits[0] <= step <= limits[1]]
+        axes[1, column].set_yticks(steps, [f"{step:g}" for step in steps])
         axes[1, column].minorticks_off()
         for axis in axes[:, column]:
             axis.grid(alpha=0.3)
             axis.spines[["top", "right"]].set_visible(False)
     axes[0, 0].set_ylabel("bias of the estimate (points)")
     axes[1, 0].set_ylabel("half width of the interval (points)")
-    axes[1, 1].legend(fontsize=7, frameon=False)
+    axes[0, 1].legend(fontsize=7, frameon=False)
     save(figure, path)
 
 
