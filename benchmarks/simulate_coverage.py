@@ -36,7 +36,7 @@ matplotlib.use("agg")
 DESIGNS = ((8, 60), (30, 10), (100, 5))
 SIZES = tuple((videos, clips) for clips in (1, 3, 10) for videos in (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 300, 500))
 SIZE_LAYERS = ("mixed, 256 units", "many near the threshold")
-POWER = 0.8
+POWERS = (0.5, 0.8)
 DIFFERENCE = 5.0
 Task = tuple[str, int, int, int]
 
@@ -101,19 +101,22 @@ def style_balance() -> list[dict[str, float]]:
 
 
 def smallest(sizes: list[dict[str, Any]], quantities: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Fewest videos for which a 5-point difference of two measurements on separate videos is found with 80 % power."""
+    """Fewest videos for which a 5-point difference of two measurements on separate videos is found with each power."""
     rows = []
     for name in SIZE_LAYERS:
         for clips in sorted({row["clips"] for row in sizes}):
             for quantity in quantities:
-                enough = []
-                for row in sizes:
-                    if (row["layer"], row["clips"]) == (name, clips):
-                        t = stats.t.ppf(0.975, row["videos"] - 1)
-                        power = 1 + stats.norm.ppf(POWER) / t
-                        if np.sqrt(2) * row["half_width"][quantity] * power <= DIFFERENCE:
-                            enough.append(row["videos"])
-                rows.append({"layer": name, "clips": clips, "quantity": quantity, "videos": min(enough, default=None)})
+                found: dict[str, Any] = {"layer": name, "clips": clips, "quantity": quantity}
+                for power in POWERS:
+                    enough = []
+                    for row in sizes:
+                        if (row["layer"], row["clips"]) == (name, clips):
+                            t = stats.t.ppf(0.975, row["videos"] - 1)
+                            needed = np.sqrt(2) * row["half_width"][quantity] * (1 + stats.norm.ppf(power) / t)
+                            if needed <= DIFFERENCE:
+                                enough.append(row["videos"])
+                    found[f"videos, power {power:g}"] = min(enough, default=None)
+                rows.append(found)
     return rows
 
 
