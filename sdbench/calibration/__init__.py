@@ -1,0 +1,1 @@
+"""Data, networks and statistics whose right answer follows from how they are made."""
