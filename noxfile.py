@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
+from pathlib import Path
+
 import nox
 
 nox.options.sessions = ["lint", "tests"]
@@ -13,11 +17,63 @@ def _install(session: nox.Session, extra: str) -> None:
     session.install("--editable", f".[{extra}]", "--constraint", "constraints.txt")
 
 
+WHERE = ("auto", "container", "host")
+
+_INSIDE_ONLY = ("av", "onnxruntime", "safetensors", "torch")
+"""What only the benchmarks themselves need: a machine that runs them in a container can do without these."""
+
+_PATIENCE = 40.0
+"""Seconds after Ctrl-C in which the container's run writes its report and the container is removed."""
+
+
 @nox.session
 def reproduce(session: nox.Session) -> None:
-    """Run the benchmark suite and write the report; arguments go to pytest (-k vos, --seed 1, --strict, ...)."""
+    """Run the benchmark suite and write the report; arguments go to pytest (-k vos, --seed 1, --strict, ...).
+
+    --where auto (the default) runs in a container where an engine answers and has or gets the image, else in this
+    interpreter, and says which and why; --where container or --where host insists.
+    """
+    where, arguments = _where(session)
+    if where != "host":
+        told = _in_container(session, arguments, may_fall_back=where == "auto")
+        if told is None:
+            return
+        session.log(f"running on this machine, not in a container: {told['why']}")
+        arguments = told["arguments"]
     _install(session, "benchmark")
-    session.run("pytest", "benchmarks", "--benchmark-quiet", "-rfE", *session.posargs)
+    session.run("pytest", "benchmarks", "--benchmark-quiet", "-rfE", *arguments)
+
+
+def _where(session: nox.Session) -> tuple[str, list[str]]:
+    """Where to run, and the other arguments."""
+    where, arguments = "auto", []
+    given = iter(session.posargs)
+    for argument in given:
+        if argument == "--where":
+            where = next(given, "nothing")
+        elif argument.startswith("--where="):
+            where = argument.partition("=")[2]
+        else:
+            arguments.append(argument)
+    if where not in WHERE:
+        session.error(f"--where takes one of {', '.join(WHERE)}; got {where!r}")
+    return where, arguments
+
+
+def _in_container(session: nox.Session, arguments: list[str], may_fall_back: bool) -> dict[str, list[str]] | None:
+    """Run in a container; where there is none to be had and another place will do, why, and the arguments for there."""
+    project = nox.project.load_toml("pyproject.toml")["project"]
+    needed = [name for name in project["dependencies"] if not name.startswith(_INSIDE_ONLY)]
+    session.install(*needed, *project["optional-dependencies"]["container"], "--constraint", "constraints.txt")
+    with tempfile.TemporaryDirectory() as folder:
+        fallback = Path(folder) / "fallback.json"
+        own = ["--fallback", str(fallback)] if may_fall_back else []
+        session.run(
+            *("python", "-m", "sdbench.container", *own, *arguments),
+            interrupt_timeout=_PATIENCE,
+            terminate_timeout=_PATIENCE,
+        )
+        return json.loads(fallback.read_text()) if fallback.is_file() else None
 
 
 @nox.session(name="train-calibration")
@@ -41,3 +97,5 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("mypy")
+    workflows = sorted(map(str, Path(".github/workflows").glob("*.yml")))
+    session.run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -12,9 +13,11 @@ from typing import Any
 import pytest
 
 from sdbench.assets import AssetStore
+from sdbench.assets.files import write_text
 from sdbench.clips.style import DEFAULT_STYLES
 from sdbench.errors import SdbenchError
 from sdbench.expected import Claim, ExpectedValue, Record, Unpublished, read_all
+from sdbench.needed import assets_of
 from sdbench.pairs.published import ACTION_PROTOCOLS
 from sdbench.report import Report, case_table, describe_environment, summary_lines, write_report
 from sdbench.report.table import LEGEND, Totals, reasons
@@ -29,6 +32,10 @@ _MOST_REASONS = 4
 
 _SUITE = pytest.StashKey[Suite]()
 _CASES = pytest.StashKey[list[Case]]()
+_TIMINGS = pytest.StashKey[dict[str, dict[str, float]]]()
+
+_STATISTICS = ("min", "max", "mean", "stddev", "median", "q1", "q3", "rounds", "iterations")
+"""What of pytest-benchmark's statistics goes into a report, in seconds."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -49,11 +56,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="folder of your own data sets: stylized_activitynet, stylized_ssv2, ... (default: SDBENCH_DATA)",
     )
     group.addoption("--report", type=Path, default=ROOT / "reports" / "latest", help="folder of the report")
+    group.addoption(
+        "--list-assets",
+        type=Path,
+        default=None,
+        help="with --collect-only: write the names of the assets that the selected cases need to this file",
+    )
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_CASES] = []
+    config.stash[_TIMINGS] = {}
     try:
         config.stash[_SUITE] = Suite(
             AssetStore(),
@@ -77,6 +91,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if isinstance(record, (ExpectedValue, Unpublished, Claim)):
             item.add_marker(_standing(record))
             item.add_marker("claim" if isinstance(record, Claim) else "value")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Write the names of the assets that the selected cases need, where they are asked for."""
+    target = session.config.getoption("--list-assets")
+    if target is not None:
+        callspecs = [getattr(item, "callspec", None) for item in session.items]
+        records = [spec.params["record"] for spec in callspecs if spec is not None and "record" in spec.params]
+        suite = session.config.stash[_SUITE]
+        write_text(target, json.dumps(assets_of(records, suite.data, suite.store.manifest)) + "\n")
 
 
 def _standing(record: Record) -> str:
@@ -103,6 +127,14 @@ def suite(pytestconfig: pytest.Config) -> Suite:
 def _environment_in_junit(record_testsuite_property: Callable[[str, object], None]) -> None:
     for name, value in describe_environment(ROOT, sys.argv).items():
         record_testsuite_property(name, str(value))
+
+
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Keep the statistics of a timed loop: what the history compares. Cases have a verdict instead."""
+    benchmark = getattr(item, "funcargs", {}).get("benchmark")
+    if benchmark is not None and benchmark.stats is not None:
+        found = benchmark.stats.as_dict(include_data=False)["stats"]
+        item.config.stash[_TIMINGS][item.name] = {name: float(found[name]) for name in _STATISTICS}
 
 
 @pytest.fixture
@@ -191,6 +223,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         totals=_totals(),
         measurements=[measurement.as_record() for measurement in suite.measurements.values()],
         layers={_title(*key): layer_values(found) for key, found in suite.measurements.items()},
+        timings=config.stash[_TIMINGS],
     )
     write_report(report, config.getoption("--report"))
 

@@ -36,7 +36,7 @@ matplotlib.use("agg")
 DESIGNS = ((8, 60), (30, 10), (100, 5))
 SIZES = tuple((videos, clips) for clips in (1, 3, 10) for videos in (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 300, 500))
 SIZE_LAYERS = ("mixed, 256 units", "many near the threshold")
-POWER = 0.8
+POWERS = (0.5, 0.8)
 DIFFERENCE = 5.0
 Task = tuple[str, int, int, int]
 
@@ -101,19 +101,22 @@ def style_balance() -> list[dict[str, float]]:
 
 
 def smallest(sizes: list[dict[str, Any]], quantities: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Fewest videos for which a 5-point difference of two measurements on separate videos is found with 80 % power."""
+    """Fewest videos for which a 5-point difference of two measurements on separate videos is found with each power."""
     rows = []
     for name in SIZE_LAYERS:
         for clips in sorted({row["clips"] for row in sizes}):
             for quantity in quantities:
-                enough = []
-                for row in sizes:
-                    if (row["layer"], row["clips"]) == (name, clips):
-                        t = stats.t.ppf(0.975, row["videos"] - 1)
-                        power = 1 + stats.norm.ppf(POWER) / t
-                        if np.sqrt(2) * row["half_width"][quantity] * power <= DIFFERENCE:
-                            enough.append(row["videos"])
-                rows.append({"layer": name, "clips": clips, "quantity": quantity, "videos": min(enough, default=None)})
+                found: dict[str, Any] = {"layer": name, "clips": clips, "quantity": quantity}
+                for power in POWERS:
+                    enough = []
+                    for row in sizes:
+                        if (row["layer"], row["clips"]) == (name, clips):
+                            t = stats.t.ppf(0.975, row["videos"] - 1)
+                            needed = np.sqrt(2) * row["half_width"][quantity] * (1 + stats.norm.ppf(power) / t)
+                            if needed <= DIFFERENCE:
+                                enough.append(row["videos"])
+                    found[f"videos, power {power:g}"] = min(enough, default=None)
+                rows.append(found)
     return rows
 
 
@@ -156,13 +159,16 @@ def size_picture(rows: list[dict[str, Any]], path: Path) -> None:
         axes[1, column].set_yscale("log")
         axes[1, column].set_xscale("log")
         axes[1, column].set_xticks([8, 16, 32, 64, 128, 500], ["8", "16", "32", "64", "128", "500"])
+        limits = axes[1, column].get_ylim()
+        steps = [step for step in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20) if limits[0] <= step <= limits[1]]
+        axes[1, column].set_yticks(steps, [f"{step:g}" for step in steps])
         axes[1, column].minorticks_off()
         for axis in axes[:, column]:
             axis.grid(alpha=0.3)
             axis.spines[["top", "right"]].set_visible(False)
     axes[0, 0].set_ylabel("bias of the estimate (points)")
     axes[1, 0].set_ylabel("half width of the interval (points)")
-    axes[1, 1].legend(fontsize=7, frameon=False)
+    axes[0, 1].legend(fontsize=7, frameon=False)
     save(figure, path)
 
 

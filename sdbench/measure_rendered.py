@@ -75,6 +75,32 @@ def as_image_and_flow(
     return prepare
 
 
+def as_frame_pairs(
+    draw_flow: Callable[[Flow], Frames],
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406),
+    deviation: tuple[float, float, float] = (0.229, 0.224, 0.225),
+) -> Prepare:
+    """{"image", "flow"} of RTNet: (R, 2, 3, H, W) and (R, 2, 6, H, W), each frame with the next one.
+
+    A frame's flow is that to the next frame and that to the one before, drawn as pictures, one after the other. The
+    first and the last frame lack one of them and are left out: R = T - 3 rows.
+
+    Raises:
+        InputError: when called, the clip has fewer than 4 frames.
+    """
+
+    def prepare(clip: RenderedClip) -> dict[str, Tensor]:
+        inner = range(1, len(clip.frames) - 1)
+        if len(inner) < 2:
+            raise InputError(f"pairs of frames with flow both ways need clips of 4 frames; got {len(clip.frames)}")
+        ways = [np.stack([draw_flow(clip.flow(t, t + step)) for t in inner]) for step in (1, -1)]
+        image = _normalised(clip.frames[1:-1], mean, deviation)
+        flow = torch.cat([_normalised(drawn, mean, deviation) for drawn in ways], dim=1)
+        return {name: torch.stack([of[:-1], of[1:]], dim=1) for name, of in (("image", image), ("flow", flow))}
+
+    return prepare
+
+
 def measure_rendered(
     network: nn.Module,
     videos: RenderedVideos,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,9 @@ import sdbench.passes
 from sdbench import estimate
 from sdbench.assets import AssetStore
 from sdbench.clips.jitter import draw_jitters
+from sdbench.datasets.packaged_davis import packaged_davis
+from sdbench.datasets.segmentation import SegmentationDataset
+from sdbench.davis_at_hand import davis_at_hand
 from sdbench.errors import InputError
 from sdbench.measure import Measurement
 from sdbench.measure_vos import measure_vos
@@ -23,6 +27,7 @@ from sdbench.networks.filled import fill_state_dict
 from sdbench.pairs.vos import plan_sequences
 from sdbench.passes import generator_for
 from sdbench.report.markdown import measurement_sentence
+from sdbench.statistics import Estimate
 from sdbench.zoo.vos_preparation import VosPreparation
 from tests.vos import Remembered
 
@@ -75,37 +80,57 @@ def test_every_distinct_frame_goes_through_the_network_once_for_each_seed(own_st
     assert videos.read["image"] <= 2 * 4 * 6 * 4
 
 
-def test_a_network_of_the_paper_agrees_with_plain_code(own_store: AssetStore) -> None:
+def in_plain_code(
+    network: VideoNetwork, videos: SegmentationDataset, seed: int, frames: int, size: tuple[int, int]
+) -> dict[str, Estimate]:
     """The same features frame by frame, without the pipeline, passed to the public estimator."""
+    layers = [layer for layer in network.layers if layer != "mask"]
+    rows: dict[str, tuple[list[np.ndarray], list[np.ndarray]]] = {layer: ([], []) for layer in layers}
+    factors = []
+    drawing = generator_for(seed, "pairs")
+    for plan in plan_sequences("published", videos.sequences, videos.styles, False, drawing, frames=frames):
+        for first, second, factor in plan.pairs:
+            for position in plan.rows:
+                for side, view in enumerate((plan.views[first], plan.views[second])):
+                    flow = resized(videos.flow(plan.sequence, position), size)
+                    if view.jitter is not None:
+                        purpose = f"jitter {plan.sequence.name} {view.jitter} {position} 0"
+                        flow = draw_jitters(1, generator_for(seed, purpose))[0](flow)
+                    image = resized(videos.image(plan.sequence, position, view.style), size)
+                    for layer, values in units(network, {"image": normalised(image), "flow": normalised(flow)}).items():
+                        if layer in rows:
+                            rows[layer][side].append(values.numpy()[0])
+                factors.append(factor)
+    return {layer: estimate(*map(np.stack, rows[layer]), factors) for layer in layers}
+
+
+def resized(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    return np.asarray(Image.fromarray(picture).resize((size[1], size[0]), Image.Resampling.BILINEAR))
+
+
+@pytest.mark.parametrize("source", ["remembered", pytest.param("packaged", marks=pytest.mark.assets), "own"])
+def test_a_network_of_the_paper_agrees_with_plain_code(
+    source: str, own_store: AssetStore, request: pytest.FixtureRequest
+) -> None:
+    """On made-up frames, on packaged real ones with DIS flow and painted styles, and on the user's DAVIS."""
     network = build("fusionseg", width=4)
     fill_state_dict(network, 0)
     network.double()
-    videos = Remembered(count=3, length=4)
-    found = measure_vos(network, videos, seeds=2, seed=5, store=own_store, preparation=SMALL, name="fusionseg")
-    layers = [layer for layer in network.layers if layer != "mask"]
-    assert found.layers == tuple(layers)
-    by_seed = []
-    for seed in (5, 6):
-        rows: dict[str, tuple[list[np.ndarray], list[np.ndarray]]] = {layer: ([], []) for layer in layers}
-        factors = []
-        for plan in plan_sequences("published", videos.sequences, STYLES, False, generator_for(seed, "pairs")):
-            for first, second, factor in plan.pairs:
-                for position in range(3):
-                    for side, view in enumerate((plan.views[first], plan.views[second])):
-                        flow = videos.flow(plan.sequence, position)
-                        if view.jitter is not None:
-                            purpose = f"jitter {plan.sequence.name} {view.jitter} {position} 0"
-                            flow = draw_jitters(1, generator_for(seed, purpose))[0](flow)
-                        inputs = {
-                            "image": normalised(videos.image(plan.sequence, position, view.style)),
-                            "flow": normalised(flow),
-                        }
-                        for layer, values in units(network, inputs).items():
-                            if layer in rows:
-                                rows[layer][side].append(values.numpy()[0])
-                    factors.append(factor)
-        by_seed.append({layer: estimate(*map(np.stack, rows[layer]), factors) for layer in layers})
-    for layer in layers:
+    videos: SegmentationDataset = Remembered(count=3, length=4)
+    size, frames = (32, 48), 3
+    if source == "packaged":
+        videos, size, frames = packaged_davis(request.getfixturevalue("store")), (40, 72), 1
+    elif source == "own":
+        if "SDBENCH_DATA" not in os.environ:
+            pytest.skip("needs DAVIS 2016 and its painted copies: name the folder that holds them in SDBENCH_DATA")
+        videos, size, frames = davis_at_hand(Path(os.environ["SDBENCH_DATA"]), own_store), (60, 107), 1
+    options = {"seeds": 2, "seed": 5, "frames": frames, "store": own_store, "preparation": VosPreparation(size)}
+    if videos.assets:
+        options["store"] = request.getfixturevalue("store")
+    found = measure_vos(network, videos, name="fusionseg", **options)
+    by_seed = [in_plain_code(network, videos, seed, frames, size) for seed in (5, 6)]
+    assert found.layers == tuple(by_seed[0])
+    for layer in found.layers:
         read = found.layer(layer).read("shares")
         for name in ("dynamic", "static", "residual"):
             given = [answers[layer].shares[name] for answers in by_seed]

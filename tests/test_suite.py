@@ -71,7 +71,7 @@ def test_weights_that_are_not_here_are_not_run_with_the_command_that_gets_them(s
         ("action/layerwise/fast_r50_8x8/kinetics400/stage5", "were never published"),
         ("action/shuffle/slow_r50_8x8/kinetics400", "data set kinetics400_validation is not in"),
         ("vos/unitwise/matnet_nobar/models/fusion5", "no boundary refinement were never published"),
-        ("vos/moca/rtnet/th0.2", "moca is not measured by this version"),
+        ("vos/moca/rtnet/th0.2", "data set moca is not in"),
     ],
 )
 def test_what_is_lacking_is_named(name: str, said: str, data: Path) -> None:

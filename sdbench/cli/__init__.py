@@ -12,15 +12,19 @@ from sdbench.cli import fetching, listing, making, measuring
 from sdbench.cli.arguments import expected_folder
 from sdbench.cli.measuring import measurement_table
 from sdbench.errors import SdbenchError
+from sdbench.history.command import add_parser as add_history
 
 __all__ = ["expected_folder", "main", "measurement_table"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit status: 0, 1 after an error that the user can act on, 130 after Ctrl-C."""
+    """Run the command; returns its exit status.
+
+    0, 1 after an error that the user can act on, 130 after Ctrl-C; `sdbench history compare` also 3 for a regression.
+    """
     options = _parser().parse_args(arguments)
     try:
-        options.run(options)
+        status: int | None = options.run(options)
     except SdbenchError as error:
         print(f"sdbench: {error}", file=sys.stderr)
         return 1
@@ -35,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stderr.close()  # the reader has seen enough; Python would complain once more on exit
             return 0
         raise
-    return 0
+    return status or 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -49,4 +53,5 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for group in (listing, fetching, measuring, making):
         group.add_commands(commands)
+    add_history(commands)
     return parser

@@ -20,6 +20,7 @@ class Report:
         totals: how many published results and claims there are.
         measurements: one record for each measurement behind them; plain values.
         layers: (network, dataset) -> layer -> "shares" and "units", for pictures.
+        timings: name of a timed loop -> pytest-benchmark's statistics, in seconds.
     """
 
     environment: dict[str, Any]
@@ -27,3 +28,4 @@ class Report:
     totals: Totals
     measurements: Sequence[dict[str, Any]] = ()
     layers: dict[str, dict[str, dict[str, dict[str, float]]]] = field(default_factory=dict)
+    timings: dict[str, dict[str, float]] = field(default_factory=dict)

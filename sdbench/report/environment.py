@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import platform
 import subprocess
 import sys
@@ -11,7 +13,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from sdbench.hardware import available_cores, gpus, memory_gib, processor_name
+from sdbench.hardware import available_cores, gpus, machine_identity, memory_gib, processor_name
+
+REVISION_VARIABLE = "SDBENCH_REVISION"
+CONTAINER_VARIABLE = "SDBENCH_CONTAINER"
+MACHINE_VARIABLE = "SDBENCH_MACHINE"
+"""What a container is told of the machine around it, since it cannot see it."""
 
 _PACKAGES = (
     "sdbench",
@@ -28,7 +35,11 @@ _PACKAGES = (
 
 
 def describe_environment(root: Path, command: Sequence[str]) -> dict[str, Any]:
-    """Versions, hardware, git revision of `root` and the exact `command`, as plain values."""
+    """Versions, hardware, git revision of `root` and the exact `command`, as plain values.
+
+    In a container that sdbench started, also its image and engine, and the machine and revision are those outside.
+    """
+    container = os.environ.get(CONTAINER_VARIABLE)
     return {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "command": " ".join(_quoted(part) for part in command),
@@ -40,11 +51,15 @@ def describe_environment(root: Path, command: Sequence[str]) -> dict[str, Any]:
         "cores": available_cores(),
         "memory_gib": memory_gib(),
         "gpus": gpus(),
+        "machine": os.environ.get(MACHINE_VARIABLE) or machine_identity(),
+        "container": json.loads(container) if container else "none",
     }
 
 
 def git_revision(root: Path) -> str:
     """The commit of the working tree at `root`, with "+changes" where it differs from it."""
+    if told := os.environ.get(REVISION_VARIABLE):
+        return told
     try:
         revision = _output(["git", "-C", str(root), "rev-parse", "HEAD"])
         changes = _output(["git", "-C", str(root), "status", "--porcelain", "--untracked-files=no"])

@@ -46,6 +46,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "cases": cases,
         "measurements": _finite(list(report.measurements)),
         "layers": _finite(report.layers),
+        "timings": _finite(report.timings),
     }
 
 

@@ -13,7 +13,13 @@ from sdbench.assets.store import AssetStore
 from sdbench.datasets.rendered import STYLES, RenderedSequences, RenderedVideos
 from sdbench.datasets.segmentation import SegmentationDataset
 from sdbench.errors import InputError
-from sdbench.measure_rendered import as_image_and_flow, as_slow_and_fast, as_video, measure_rendered
+from sdbench.measure_rendered import (
+    as_frame_pairs,
+    as_image_and_flow,
+    as_slow_and_fast,
+    as_video,
+    measure_rendered,
+)
 from sdbench.networks.reading import VideoNetwork
 
 
@@ -137,5 +143,21 @@ def test_bad_input_is_named(options, said: str) -> None:
 def test_too_few_scenes_and_frames_that_do_not_divide_are_named(store) -> None:
     with pytest.raises(InputError, match="at least 2 scenes"):
         measure_rendered(Means(), videos(1), as_video(), store=store)
+    with pytest.raises(InputError, match="clips of 4 frames; got 3"):
+        measure_rendered(Means(), videos(3, frames=3), as_frame_pairs(draw), store=store)
     with pytest.raises(InputError, match="a multiple of 3 frames; got 4"):
         measure_rendered(Means(), videos(3), as_slow_and_fast(3), store=store)
+
+
+def test_pairs_of_frames_have_flow_both_ways() -> None:
+    data = videos(1, frames=5)
+    clip = data.clip(data.scene(0))
+    inputs = as_frame_pairs(draw, (0, 0, 0), (1 / 255,) * 3)(clip)
+    assert {name: tuple(value.shape) for name, value in inputs.items()} == {
+        "image": (2, 2, 3, 24, 32),
+        "flow": (2, 2, 6, 24, 32),
+    }
+    as_picture = inputs["flow"][0, 1].permute(1, 2, 0).round().numpy()
+    np.testing.assert_array_equal(as_picture[..., :3], draw(clip.flow(2)))
+    np.testing.assert_array_equal(as_picture[..., 3:], draw(clip.flow(2, 1)))
+    np.testing.assert_array_equal(inputs["image"][1, 0].permute(1, 2, 0).round().numpy(), clip.frames[2])

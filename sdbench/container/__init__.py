@@ -1,0 +1,9 @@
+"""The benchmark run in a container: `python -m sdbench.container`, driven by the Docker SDK for Python.
+
+source      the exact state of the source that an image is made from
+engine      the container engine: reaching it, and what it says when something is wrong
+image       an image for a source state, built or found
+assets      what a run needs from outside, fetched before the network is taken away
+run         one run: mounts, limits, output, Ctrl-C, exit status
+command     the options of the command
+"""

@@ -1,0 +1,183 @@
+"""The options of `python -m sdbench.container`; what is none of them goes to pytest."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import docker
+from sdbench.assets.lock import LOCK_VARIABLE
+from sdbench.assets.store import AssetStore
+from sdbench.container.assets import bring_assets
+from sdbench.container.engine import EngineError, check_gpu, connect
+from sdbench.container.image import Image, default_base, image_for
+from sdbench.container.run import DATA, GIB, REPORT, Job, Stopped, run
+from sdbench.container.source import DOCKERFILE, source_state
+from sdbench.errors import InputError, SdbenchError
+
+ROOT = Path(__file__).parents[2]
+
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
+"""Build arguments that every builder knows and keeps out of the image."""
+
+_WRITTEN = ("--junitxml", "--junit-xml", "--benchmark-json")
+"""Options of pytest whose files can be written into the report's folder only."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmarks in a container; returns pytest's exit status.
+
+    1 is also returned after an error that the user can act on, 130 after Ctrl-C, and 128 and its number after another
+    signal.
+    """
+    try:
+        return _run(sys.argv[1:] if arguments is None else list(arguments))
+    except SdbenchError as error:
+        print(f"sdbench: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("sdbench: interrupted; the container is gone", file=sys.stderr)
+        return 130
+    except Stopped as stopped:
+        print("sdbench: told to end; the container is gone", file=sys.stderr)
+        return 128 + stopped.number
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m sdbench.container",
+        description="Run the benchmarks in a container. Other arguments go to pytest (-k vos, --seed 1, ...).",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--base", metavar="IMAGE", help="base image with Python (default: as docker/Dockerfile says)")
+    parser.add_argument(
+        "--build-network", metavar="NAME", help="network of the build: host, none, ... (default: engine's)"
+    )
+    parser.add_argument(
+        "--build-arg",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="PIP_INDEX_URL=..., PIP_EXTRA_INDEX_URL=...",
+    )
+    parser.add_argument("--memory", type=_size, help="most memory, as 16g (default: nine tenths of the engine's)")
+    parser.add_argument("--shared-memory", type=_size, default=GIB, help="size of /dev/shm (default: 1g)")
+    parser.add_argument(
+        "--fallback",
+        type=Path,
+        metavar="FILE",
+        help="where no container can be had, write why, and pytest's arguments, to FILE and end well",
+    )
+    parser.add_argument("--report", type=Path, default=ROOT / "reports" / "latest", help="folder of the report")
+    parser.add_argument("--data", type=Path, default=os.environ.get("SDBENCH_DATA"), help="folder of your data sets")
+    parser.add_argument("--device", default="cpu", help="cpu, or cuda for all GPUs (default: cpu)")
+    return parser
+
+
+def _run(arguments: list[str]) -> int:
+    started = time.monotonic()
+    options, rest = _parser().parse_known_args(arguments)
+    store = AssetStore()
+    job = _job(options, rest, store)
+    try:
+        client = connect()
+        image = _image(client, options)
+        if options.device.partition(":")[0] == "cuda":
+            check_gpu(client, image.id)
+    except EngineError as error:
+        if options.fallback is None:
+            raise
+        elsewhere = {"why": str(error), "arguments": _for_pytest(options, rest)}
+        options.fallback.write_text(json.dumps(elsewhere), encoding="utf-8")
+        return 0
+    bring_assets(client, image, job, store, ROOT)
+    state = "built just now" if image.built else "was there"
+    print(f"sdbench: running in a container: an engine answers, and its image {image.name} {state}", file=sys.stderr)
+    outcome = run(client, image, job, ROOT)
+    around = time.monotonic() - started - outcome.seconds
+    print(
+        f"sdbench: {outcome.seconds:.1f} s in the container, {around:.1f} s around it; report: {options.report}",
+        file=sys.stderr,
+    )
+    return outcome.status
+
+
+def _for_pytest(options: argparse.Namespace, rest: Sequence[str]) -> list[str]:
+    """The arguments of the same run without a container."""
+    named = [("--report", options.report), ("--data", options.data), ("--device", options.device)]
+    return [*rest, *(part for name, value in named if value is not None for part in (name, str(value)))]
+
+
+def _image(client: docker.DockerClient, options: argparse.Namespace) -> Image:
+    dockerfile = ROOT / DOCKERFILE
+    if not dockerfile.is_file():
+        raise InputError(f"{dockerfile} is not there; expected a checkout of sdbench, or use --where host")
+    arguments = {"BASE": options.base or default_base(dockerfile.read_text(encoding="utf-8"))}
+    for given in options.build_arg:
+        name, equals, value = given.partition("=")
+        if not equals:
+            raise InputError(f"--build-arg takes NAME=VALUE; got {given!r}")
+        arguments[name] = value
+    proxies = {name: os.environ[name] for name in _PROXIES if name in os.environ}
+    return image_for(client, source_state(ROOT, arguments), proxies, options.build_network)
+
+
+def _job(options: argparse.Namespace, rest: Sequence[str], store: AssetStore) -> Job:
+    """What to run: paths of this machine become those inside."""
+    report = options.report.resolve()
+    passed = [*_written_inside(rest, report), "--report", REPORT, "--device", options.device]
+    data = None
+    if options.data is not None:
+        data = Path(options.data).resolve()
+        if not data.is_dir():
+            raise InputError(f"no folder at {data}; expected the folder of your data sets (--data, or SDBENCH_DATA)")
+        passed += ["--data", DATA]
+    for folder in (report, store.folder.resolve() / "assets"):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)  # by the caller, before the engine makes it as root
+        except OSError as error:
+            raise InputError(f"{folder} cannot be made ({error.strerror}); name another folder") from None
+    lock = Path(os.environ[LOCK_VARIABLE]).expanduser().resolve() if os.environ.get(LOCK_VARIABLE) else None
+    return Job(
+        arguments=passed,
+        cache=store.folder.resolve(),
+        report=report,
+        data=data,
+        lock=lock if lock is not None and lock.is_file() else None,
+        device=options.device,
+        memory=options.memory,
+        shared_memory=options.shared_memory,
+    )
+
+
+def _written_inside(rest: Sequence[str], report: Path) -> list[str]:
+    """Pytest's arguments, with the files that it is to write named as they are inside."""
+    changed = list(rest)
+    for number, argument in enumerate(rest):
+        option, equals, value = argument.partition("=")
+        if option not in _WRITTEN:
+            continue
+        place = number if equals else number + 1
+        if place >= len(rest):
+            raise InputError(f"{option} takes a file")
+        file = Path(value if equals else rest[place]).resolve()
+        if not file.is_relative_to(report):
+            raise InputError(
+                f"{option} {file}: from a container only the report's folder can be written; name a file in {report}"
+            )
+        inside = f"{REPORT}/{file.relative_to(report).as_posix()}"
+        changed[place] = f"{option}={inside}" if equals else inside
+    return changed
+
+
+def _size(text: str) -> int:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([kmgt]?)b?", text.strip().lower())
+    if found is None or not float(found.group(1)):
+        raise argparse.ArgumentTypeError(f"expected a size like 512m or 16g; got {text!r}")
+    return int(float(found.group(1)) * 1024 ** " kmgt".index(found.group(2) or " "))

@@ -1,0 +1,132 @@
+"""The container engine: reaching it, and what it says when something is wrong, in sentences that help."""
+
+from __future__ import annotations
+
+import os
+import platform
+import uuid
+from typing import Any
+
+import requests
+from docker.types import DeviceRequest
+
+import docker
+from sdbench.errors import SdbenchError
+
+HOST_WORKS = "--where host runs without a container"
+
+_CAPABILITIES = [["gpu"]]
+
+
+class EngineError(SdbenchError):
+    """The container engine is not there, refuses, or could not do what was asked."""
+
+
+def connect() -> docker.DockerClient:
+    """A client of the engine that answers at `DOCKER_HOST`, or at the system's usual place.
+
+    Raises:
+        EngineError: there is none, or it may not be used.
+    """
+    if platform.system() == "Windows":
+        raise EngineError(f"containers are started from Linux or macOS only; run this inside WSL; {HOST_WORKS}")
+    where = os.environ.get("DOCKER_HOST", "the usual socket (DOCKER_HOST is not set)")
+    try:
+        client = docker.from_env(timeout=60)
+        client.ping()
+    except (docker.errors.DockerException, requests.RequestException, OSError) as error:
+        said = str(error)
+        if "Permission denied" in said or "PermissionError" in said:
+            raise EngineError(
+                f"a container engine is at {where}, but this user may not use it; join its group (usually `docker`, "
+                f"then log in again), or name another engine in DOCKER_HOST; {HOST_WORKS}"
+            ) from None
+        raise EngineError(
+            f"no container engine answers at {where}; start Docker, or name its address in DOCKER_HOST; {HOST_WORKS}"
+        ) from None
+    return client
+
+
+def explained(error: Exception, what: str) -> EngineError:
+    """What the engine said when it could not do `what`, with what can be done about it."""
+    said = said_by(error)
+    lowered = said.lower()
+    if is_disk_full(said):
+        return EngineError(
+            f"the engine's disk is full: {what} failed ({said}); an image takes about 10 GB with CUDA, 2 GB without; "
+            f"make room with `docker system prune`, then run the same command again; {HOST_WORKS}"
+        )
+    if "could not select device driver" in lowered or "nvidia-container" in lowered or "cdi device" in lowered:
+        return EngineError(
+            f"the engine cannot give a GPU to a container ({said}); install the NVIDIA container toolkit and restart "
+            f"the engine, or leave out --device cuda; {HOST_WORKS}"
+        )
+    return EngineError(f"{what} failed: {said}; {HOST_WORKS}")
+
+
+def said_by(error: Exception) -> str:
+    """The words of an error, in one line."""
+    return " ".join(str(getattr(error, "explanation", None) or error).split())
+
+
+def is_disk_full(said: object) -> bool:
+    """Whether something failed since a disk is full."""
+    lowered = str(said).lower()
+    return any(words in lowered for words in ("no space left on device", "errno 28", "disk quota exceeded"))
+
+
+def gpu_requests(device: str) -> list[DeviceRequest]:
+    """What to ask the engine for so that torch finds `device`: all GPUs for CUDA, else none."""
+    return [DeviceRequest(count=-1, capabilities=_CAPABILITIES)] if device.partition(":")[0] == "cuda" else []
+
+
+def check_gpu(client: docker.DockerClient, image: str) -> None:
+    """See that the engine can give a GPU to a container, by starting one that does nothing.
+
+    An engine does not say beforehand: its list of runtimes need not name what `--gpus` uses.
+
+    Raises:
+        EngineError: it cannot.
+    """
+    asked = {"entrypoint": ["true"], "network_mode": "none", "device_requests": gpu_requests("cuda")}
+    try:
+        run_briefly(client, image, **asked)
+    except (docker.errors.DockerException, requests.RequestException) as error:
+        raise explained(error, "starting a container with a GPU") from None
+
+
+def run_briefly(client: docker.DockerClient, image: str, **options: Any) -> int:
+    """Run a container to its end, silently, and remove it whatever happens; returns its exit status."""
+    name = new_name()
+    try:
+        container = client.containers.create(image, name=name, **options)
+        container.start()
+        return int(container.wait()["StatusCode"])
+    finally:
+        remove(client, name)
+
+
+def new_name() -> str:
+    """A name for a container: known before it is made, so that it can be removed even if making it is interrupted."""
+    return f"sdbench-{uuid.uuid4().hex[:12]}"
+
+
+def remove(client: docker.DockerClient, name: str) -> None:
+    """Remove the container of this name, killing it if need be; none is no error."""
+    for _ in range(2):
+        try:
+            client.api.remove_container(name, force=True)
+        except KeyboardInterrupt:
+            continue  # once more: an impatient second Ctrl-C must not leave it running
+        except (docker.errors.DockerException, requests.RequestException):
+            return
+        return
+
+
+def user_of(information: dict[str, Any], user: int, group: int) -> str:
+    """Who the processes of a container must be so that the caller (`user`, `group`) owns the files they write.
+
+    A rootless engine maps its caller to root inside.
+    """
+    rootless = any("rootless" in option for option in information.get("SecurityOptions") or ())
+    return "0:0" if rootless else f"{user}:{group}"

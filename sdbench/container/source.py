@@ -1,0 +1,98 @@
+"""The exact state of the source that an image is made from."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from docker.utils import exclude_paths
+
+from sdbench.errors import InputError
+
+DOCKERFILE = "docker/Dockerfile"
+
+
+@dataclass(frozen=True)
+class Source:
+    """The files that go into an image, and what their build is told.
+
+    Attributes:
+        root: the checkout.
+        files: paths below it, sorted.
+        arguments: the build arguments that change what is built; labels are none of them.
+        digest: SHA-256 over names, contents and arguments.
+    """
+
+    root: Path
+    files: Sequence[str]
+    arguments: Mapping[str, str]
+    digest: str
+
+    @property
+    def tag(self) -> str:
+        """The name of its image: the same state always has the same one."""
+        return f"sdbench:{self.digest[:16]}"
+
+    def context(self) -> IO[bytes]:
+        """The files as the tar archive that an engine builds from; a temporary file at its start.
+
+        Owners, dates and all but readable modes are left out, so that the engine finds its layers again after a new
+        checkout.
+        """
+        archive = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
+        with tarfile.open(fileobj=archive, mode="w") as tar:
+            for name in self.files:
+                content = (self.root / name).read_bytes()
+                member = tarfile.TarInfo(name)
+                member.size, member.mode = len(content), 0o644
+                tar.addfile(member, io.BytesIO(content))
+        archive.seek(0)
+        return archive
+
+
+def source_state(root: Path, arguments: Mapping[str, str]) -> Source:
+    """What an image of the checkout at `root` would be made from now.
+
+    Of a git checkout these are its tracked files and the untracked ones that git does not ignore; of another copy, all.
+    The file .dockerignore says which of them go into an image.
+
+    Raises:
+        InputError: the folder is no copy of this repository.
+    """
+    ignored = root / ".dockerignore"
+    if not ignored.is_file() or not (root / DOCKERFILE).is_file():
+        raise InputError(
+            f"{root} holds no {DOCKERFILE} and .dockerignore to build an image from; "
+            "expected a checkout of sdbench, or run on this machine: --where host"
+        )
+    patterns = [line for line in ignored.read_text(encoding="utf-8").split("\n") if line and not line.startswith("#")]
+    listed = exclude_paths(str(root), patterns, dockerfile=DOCKERFILE)
+    chosen = {name for name in listed if (root / name).is_file()} - {ignored.name}  # it is always listed
+    known = _known_to_git(root)
+    files = sorted(Path(name).as_posix() for name in (chosen if known is None else chosen & known))
+    digest = hashlib.sha256()
+    for name in files:
+        content = hashlib.sha256((root / name).read_bytes()).hexdigest()
+        digest.update(f"{name}\0{content}\n".encode())
+    for name, value in sorted(arguments.items()):
+        digest.update(f"{name}={value}\0".encode())
+    return Source(root, files, dict(arguments), digest.hexdigest())
+
+
+def _known_to_git(root: Path) -> set[str] | None:
+    """Tracked and untracked files that git does not ignore; None where `root` is not the top of a checkout."""
+    if not (root / ".git").exists():
+        return None
+    listing = ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        run = subprocess.run(listing, capture_output=True, check=True, timeout=60)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise InputError(f"git cannot list the files of {root} ({error}); install git, or use --where host") from None
+    return set(run.stdout.decode().split("\0"))

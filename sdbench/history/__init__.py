@@ -1,0 +1,10 @@
+"""What earlier runs measured, and whether a new one is worse: `sdbench history`. No torch.
+
+record      one run, as it is kept
+file        the append-only file of runs
+compare     a run against the last good one
+thresholds  how much slower a timed loop may become
+standing    which runs are good
+text        the outcome in words
+command     `sdbench history add / show / compare / accept`
+"""

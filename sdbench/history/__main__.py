@@ -1,0 +1,26 @@
+"""`python -m sdbench.history`: the command `sdbench history` where the networks' packages are not installed."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from sdbench.errors import SdbenchError
+from sdbench.history.command import add_parts, run
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status, as `sdbench history` does."""
+    parser = argparse.ArgumentParser(prog="python -m sdbench.history", description="Keep runs and tell regressions.")
+    add_parts(parser)
+    options = parser.parse_args(arguments)
+    try:
+        return run(options)
+    except SdbenchError as error:
+        print(f"sdbench: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

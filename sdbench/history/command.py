@@ -1,0 +1,187 @@
+"""`sdbench history`: keep runs, show them, hold the newest against the last good one."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sdbench.errors import InputError, unknown_name
+
+if TYPE_CHECKING:
+    from sdbench.history.file import Content
+    from sdbench.history.standing import Standing
+    from sdbench.history.thresholds import Thresholds
+
+REGRESSION = 3
+"""Exit status of `compare` where the run is worse: not 1 (an error), not 2 (a wrong command line)."""
+
+_HISTORY = Path("reports") / "history.jsonl"
+_REPORT = Path("reports") / "latest"
+_THRESHOLDS = Path("benchmarks") / "thresholds.json"
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to the subparsers of `sdbench`."""
+    parser = commands.add_parser("history", help="keep runs, show them, tell whether the newest is worse")
+    add_parts(parser)
+    parser.set_defaults(run=run)
+
+
+def add_parts(parser: argparse.ArgumentParser) -> None:
+    """Add add, show, compare and accept to a parser."""
+    parts = parser.add_subparsers(required=True, metavar="WHAT")
+    adding = parts.add_parser("add", help="add the run of a report to the history")
+    adding.add_argument(
+        "report", nargs="?", type=Path, default=_REPORT, help="folder of the report (default: %(default)s)"
+    )
+    adding.set_defaults(part=_add)
+    showing = parts.add_parser("show", help="all runs, or one case or timed loop over time")
+    showing.add_argument("case", nargs="?", help="a case, or the name of a timed loop")
+    showing.add_argument("--picture", type=Path, help="also draw the case over time into this PNG file")
+    showing.set_defaults(part=_show)
+    comparing = parts.add_parser(
+        "compare",
+        help="hold a run against the last good one",
+        description=(
+            "Exit status: 0 not worse, or nothing to compare with; 1 an error; 2 a wrong command line; 3 a regression."
+        ),
+    )
+    comparing.add_argument(
+        "chosen", nargs="?", metavar="RUN", help="the first characters of a run (default: the newest)"
+    )
+    comparing.add_argument("--against", metavar="RUN", help="compare with this run (default: the last good one before)")
+    comparing.add_argument("--issue", type=Path, help="where it is worse, write the text of an issue to this file")
+    comparing.set_defaults(part=_compare)
+    accepting = parts.add_parser("accept", help="say that a run is good although it differs from those before")
+    accepting.add_argument("chosen", metavar="RUN", help="the first characters of a run")
+    accepting.add_argument("--because", required=True, help="why; shown in the history")
+    accepting.set_defaults(part=_accept)
+    for part in (adding, showing, comparing, accepting):
+        part.add_argument(
+            "--history", type=Path, default=_HISTORY, metavar="FILE", help="the history (default: %(default)s)"
+        )
+    for part in (showing, comparing):
+        part.add_argument(
+            "--thresholds", type=Path, metavar="FILE", help="how much slower loops may become (default: the suite's)"
+        )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command; returns its exit status.
+
+    Raises:
+        InputError: something that was named is not there or cannot be used.
+    """
+    status: int = options.part(options)
+    return status
+
+
+def _read(path: Path) -> Content:
+    from sdbench.history.file import HistoryFile
+
+    content = HistoryFile(path).read()
+    for sentence in content.damaged:
+        print(f"sdbench: {sentence}", file=sys.stderr)
+    return content
+
+
+def _some(path: Path) -> Content:
+    content = _read(path)
+    if not content.runs:
+        raise InputError(f"no run is in the history {path}; add one: sdbench history add REPORT --history {path}")
+    return content
+
+
+def _standings(options: argparse.Namespace, content: Content) -> list[Standing]:
+    from sdbench.history.standing import standings
+
+    return list(standings(content.runs, content.accepted, _thresholds(options)))
+
+
+def _thresholds(options: argparse.Namespace) -> Thresholds:
+    from sdbench.history.thresholds import read_thresholds
+
+    if options.thresholds is not None:
+        return read_thresholds(options.thresholds)
+    for root in (Path(__file__).parents[2], Path.cwd()):
+        if (root / _THRESHOLDS).is_file():
+            return read_thresholds(root / _THRESHOLDS)
+    raise InputError(
+        f"no {_THRESHOLDS} beside the package or here; run this in a checkout, or name it: --thresholds FILE"
+    )
+
+
+def _add(options: argparse.Namespace) -> int:
+    from sdbench.history.file import HistoryFile
+    from sdbench.history.record import run_of_report
+
+    added = run_of_report(options.report)
+    _read(options.history)  # names damaged lines
+    if HistoryFile(options.history).add(added):
+        print(f"run {added.id}: {len(added.cases)} cases, {len(added.timings)} times, added to {options.history}")
+    else:
+        print(f"run {added.id} is in {options.history} already")
+    return 0
+
+
+def _show(options: argparse.Namespace) -> int:
+    from sdbench.history.text import case_table, runs_table
+
+    content = _some(options.history)
+    if options.case is None:
+        if options.picture is not None:
+            raise InputError("a picture shows one case over time; name it: sdbench history show CASE --picture FILE")
+        print(runs_table(_standings(options, content)))
+        return 0
+    known = {name for run in content.runs for name in (*run.cases, *run.timings)}
+    if options.case not in known:
+        raise unknown_name("case or timed loop", options.case, known)
+    print(case_table(content.runs, options.case))
+    if options.picture is not None:
+        from sdbench.report.over_time import history_picture
+
+        history_picture(options.case, content.runs, options.picture)
+        print(f"wrote {options.picture}")
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from sdbench.assets.files import write_text
+    from sdbench.history.compare import Reference, compare
+    from sdbench.history.text import comparison_text, issue_text
+
+    content = _some(options.history)
+    chosen = content.run(options.chosen) if options.chosen else content.runs[-1]
+    standing = next(known for known in _standings(options, content) if known.run is chosen)
+    found = standing.comparison
+    if options.against:
+        earlier = content.run(options.against)
+        reference = Reference()
+        reference.take_values(earlier)
+        if earlier.machine == chosen.machine:
+            reference.take_times(earlier)
+        found = compare(chosen, reference, _thresholds(options))
+    print(comparison_text(found))
+    if not found.is_regression:
+        return 0
+    if standing.accepted is not None and not options.against:
+        print(f"accepted: {standing.accepted}")
+        return 0
+    if options.issue is not None:
+        write_text(options.issue, issue_text(found))
+        print(f"wrote {options.issue}")
+    return REGRESSION
+
+
+def _accept(options: argparse.Namespace) -> int:
+    from sdbench.history.file import HistoryFile
+    from sdbench.history.record import Acceptance, now
+
+    accepted = _some(options.history).run(options.chosen)
+    if len(options.because) < 3:
+        raise InputError("--because takes a reason in words")
+    HistoryFile(options.history).accept(Acceptance(run=accepted.id, because=options.because, added=now()))
+    print(f"run {accepted.id} is accepted; later runs are held against it")
+    return 0

@@ -1,0 +1,233 @@
+"""One run against an earlier one: what became worse, what became better, and what else changed between them.
+
+A run is worse for one of three reasons, and for no other:
+
+- a case has a worse verdict (decided well, then open, then not run, then bad);
+- a value moved: its interval and the earlier one have no point in common (where there are no intervals: the tolerances
+  about both values);
+- a timed loop is slower by more than its threshold, on the same machine, and not by chance: the faster quarter of its
+  rounds is slower than the slower quarter of the earlier ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from sdbench.history.record import CaseRecord, Run, Timing
+from sdbench.history.thresholds import Thresholds
+from sdbench.verdict import Verdict
+
+_FLOAT_ERROR = 1e-9
+"""Relative: numbers that differ by less are the same."""
+
+
+@dataclass
+class Reference:
+    """What runs are held against: for every case and timed loop the last good run that has it.
+
+    A run of a few selected cases thus hides nothing of the whole run before it.
+
+    Attributes:
+        values_of: the last good run that was asked for the same; None where there is none.
+        times_of: the last good run of the same machine that has times; None where there is none.
+        cases: id of a case -> its outcome, and the run that it is of.
+        timings: name of a timed loop -> its statistics, and the run that they are of.
+    """
+
+    values_of: Run | None = None
+    times_of: Run | None = None
+    cases: dict[str, tuple[CaseRecord, Run]] = field(default_factory=dict)
+    timings: dict[str, tuple[Timing, Run]] = field(default_factory=dict)
+
+    def take_values(self, run: Run) -> None:
+        """Hold later runs against the values of this one."""
+        self.values_of = run
+        self.cases |= {name: (case, run) for name, case in run.cases.items()}
+
+    def take_times(self, run: Run) -> None:
+        """Hold later runs against the times of this one."""
+        if run.timings:
+            self.times_of = run
+            self.timings |= {name: (timing, run) for name, timing in run.timings.items()}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that became worse or better: which case or loop, and how, in words."""
+
+    name: str
+    said: str
+
+
+@dataclass
+class Comparison:
+    """What a comparison found.
+
+    Attributes:
+        run: the run that was looked at.
+        reference: the earlier run that it was held against; None where there was none.
+        worse: what makes the run bad.
+        better: what improved.
+        changed: what else is different: versions, hardware, weights, expected values; one phrase each.
+        notes: what was not compared, and why.
+    """
+
+    run: Run
+    reference: Run | None
+    worse: list[Finding] = field(default_factory=list)
+    better: list[Finding] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def is_regression(self) -> bool:
+        """Whether the run is worse."""
+        return bool(self.worse)
+
+
+def compare(run: Run, reference: Reference, thresholds: Thresholds) -> Comparison:
+    """Hold `run` against earlier runs.
+
+    Args:
+        run: the newer one.
+        reference: what its values are held against, and its times: those of the same machine.
+        thresholds: how much slower a loop may become.
+    """
+    against = reference.values_of or reference.times_of
+    found = Comparison(run, against)
+    if against is not None:
+        found.changed = changes(against, run)
+    if reference.values_of is None:
+        found.notes.append("no earlier run was asked for the same, so that no value was compared")
+    else:
+        _compare_cases(found, run, reference)
+    if reference.times_of is not None:
+        _compare_times(found, run, reference, thresholds)
+    elif run.timings:
+        found.notes.append("no earlier run on this machine has times, so that none was compared")
+    return found
+
+
+def rank(verdict: Verdict) -> int:
+    """How bad a verdict is: 0 decided well, 1 open, 2 not run, 3 bad."""
+    if verdict.is_bad:
+        return 3
+    return {Verdict.NOT_RUN: 2, Verdict.INCONCLUSIVE: 1}.get(verdict, 0)
+
+
+def _compare_cases(found: Comparison, run: Run, reference: Reference) -> None:
+    altered = []
+    for name, case in run.cases.items():
+        if name not in reference.cases:
+            continue
+        earlier, of = reference.cases[name]
+        worse, better = rank(case.verdict) > rank(earlier.verdict), rank(case.verdict) < rank(earlier.verdict)
+        moved = _moved(case, earlier)
+        said = [f"{earlier.verdict.value} before, now {case.verdict.value}"] * (worse or better) + moved
+        finding = Finding(name, "; ".join(said) + _held_against(of, found))
+        if worse or (moved and not better):
+            found.worse.append(finding)
+        elif better:
+            found.better.append(finding)
+        if earlier.expected != case.expected:
+            altered.append(name)
+    if altered:
+        found.notes.append(f"what is expected was changed for {len(altered)} cases, {altered[0]} among them")
+    gone = [name for name in reference.cases if name not in run.cases]
+    if gone:
+        found.notes.append(f"{len(gone)} cases of earlier runs were not selected this time, {gone[0]} among them")
+
+
+def _held_against(of: Run, found: Comparison) -> str:
+    """Names the run where it is not the one that the whole comparison names."""
+    return "" if of is found.reference else f" (held against run {of.id}, the last good one that has it)"
+
+
+def _moved(case: CaseRecord, earlier: CaseRecord) -> list[str]:
+    """The values of a case whose bands have no point in common, in words."""
+    moved = []
+    for name, value in (case.measured or {}).items():
+        before = (earlier.measured or {}).get(name)
+        if before is None:
+            continue
+        if value is None:
+            moved.append(f"{name} was {before:.2f} and is not a number now")
+            continue
+        band, band_before = case.band(name), earlier.band(name)
+        if band is None or band_before is None:
+            continue
+        slack = _FLOAT_ERROR * max(abs(value), abs(before))
+        if band[0] > band_before[1] + slack or band[1] < band_before[0] - slack:
+            moved.append(
+                f"{name} moved by {value - before:+.2f}: "
+                f"{_shown(before, band_before)} before, {_shown(value, band)} now"
+            )
+    return moved
+
+
+def _shown(value: float, band: tuple[float, float]) -> str:
+    return f"{value:.2f} in [{band[0]:.2f}, {band[1]:.2f}]"
+
+
+def _compare_times(found: Comparison, run: Run, reference: Reference, thresholds: Thresholds) -> None:
+    for loop, timing in run.timings.items():
+        if loop not in reference.timings:
+            continue
+        before, of = reference.timings[loop]
+        ratio = thresholds.ratio(loop)
+        if ratio is None:
+            found.notes.append(f"{loop} has no threshold in benchmarks/thresholds.json, so that it was not compared")
+            continue
+        said = (
+            f"{timing.median / before.median:.2f} times as long: median {_seconds(timing)}, "
+            f"{_seconds(before)} before (threshold {ratio:g}){_held_against(of, found)}"
+        )
+        if timing.median > ratio * before.median and timing.q1 > before.q3:
+            found.worse.append(Finding(loop, said))
+        elif before.median > ratio * timing.median and before.q1 > timing.q3:
+            found.better.append(Finding(loop, said))
+    gone = [loop for loop in reference.timings if loop not in run.timings]
+    if gone:
+        found.notes.append(f"not timed this time: {', '.join(gone)}")
+
+
+def _seconds(timing: Timing) -> str:
+    return f"{timing.median:.4g} s (quarters {timing.q1:.4g} to {timing.q3:.4g}, {timing.rounds:g} rounds)"
+
+
+def changes(earlier: Run, later: Run) -> list[str]:
+    """What else differs between two runs, one phrase each: versions, hardware, image, revision, weights."""
+    old, new = earlier.environment, later.environment
+    found = []
+    for group, label in (("packages", ""), ("assets", "asset "), ("container", "container ")):
+        before, after = (_plain(environment.get(group)) for environment in (old, new))
+        # An asset that only one run used says what was selected, not what changed.
+        names = before.keys() & after.keys() if group == "assets" else before.keys() | after.keys()
+        pairs = [(name, before.get(name, "none"), after.get(name, "none")) for name in sorted(names)]
+        found += [f"{label}{name}: {_short(one)} -> {_short(other)}" for name, one, other in pairs if one != other]
+    for name in ("python", "platform", "processor", "cores", "gpus", "machine", "revision"):
+        words_before, words_after = _words(old.get(name)), _words(new.get(name))
+        if words_before != words_after:
+            label = "GPU and driver" if name == "gpus" else name
+            found.append(f"{label}: {_short(words_before)} -> {_short(words_after)}")
+    return found
+
+
+def _plain(group: Any) -> dict[str, str]:
+    return {str(name): str(value) for name, value in group.items()} if isinstance(group, dict) else {}
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return "; ".join(map(str, value)) or "none"
+    return "unknown" if value is None else str(value)
+
+
+def _short(text: str) -> str:
+    """Hashes are cut; two that differ do so in their first characters."""
+    start, _, rest = text.partition(":") if text.startswith("sha256:") else ("", "", text)
+    word, space, more = rest.partition(" ")
+    if len(word) >= 40:
+        word = f"{word[:12]}{'+changes' if word.endswith('+changes') else ''}"
+    return f"{start}:{word}" if start else f"{word}{space}{more}"

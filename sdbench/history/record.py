@@ -1,0 +1,149 @@
+"""One run as the history keeps it: what report.json says of it, checked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sdbench.errors import InputError
+from sdbench.verdict import Verdict
+
+Identity = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
+
+SETTINGS = ("seed", "pairs", "protocol", "device")
+"""What a run was asked to do; runs that were asked for something else measure other numbers."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class CaseRecord(_Record):
+    """The outcome of one case, with the fields of `sdbench.verdict.Case`; a number that was none is None."""
+
+    verdict: Verdict
+    measured: dict[str, float | None] | None
+    expected: dict[str, float | str | None]
+    tolerance: dict[str, float] | None
+    interval: dict[str, tuple[float | None, float | None]] | None
+    seconds: float = 0.0
+
+    def band(self, name: str) -> tuple[float, float] | None:
+        """Where the true value of `name` lies: its interval, else its tolerance about what was measured, else None."""
+        if self.interval is not None and name in self.interval:
+            low, high = self.interval[name]
+            if low is not None and high is not None:
+                return low, high
+        value = (self.measured or {}).get(name)
+        if value is None or self.tolerance is None or name not in self.tolerance:
+            return None
+        return value - self.tolerance[name], value + self.tolerance[name]
+
+
+class Timing(_Record):
+    """pytest-benchmark's statistics of one timed loop, in seconds a round."""
+
+    min: float
+    max: float
+    mean: float
+    stddev: float
+    median: float
+    q1: float
+    q3: float
+    rounds: float
+
+
+class Run(_Record):
+    """One run.
+
+    Attributes:
+        id: twelve characters of the hash of its report.
+        added: when it came into the history, in UTC.
+        environment: as its report says.
+        cases: the outcome of every case.
+        timings: name of a timed loop -> its statistics.
+    """
+
+    id: Identity
+    added: datetime
+    environment: dict[str, Any]
+    cases: dict[str, CaseRecord]
+    timings: dict[str, Timing] = {}
+
+    @property
+    def date(self) -> str:
+        """When it ran, as its report says."""
+        return str(self.environment.get("date", self.added.isoformat(timespec="seconds")))
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """What it was asked to do; the number of a device does not matter."""
+        told = {name: str(self.environment.get(name)) for name in SETTINGS}
+        return (*(told[name] for name in SETTINGS[:-1]), told["device"].partition(":")[0])
+
+    @property
+    def machine(self) -> tuple[str, ...]:
+        """The machine that it ran on: times of two runs are compared only where this is the same."""
+        gpus = [str(gpu).partition(",")[0] for gpu in self.environment.get("gpus") or ()]
+        return (*(str(self.environment.get(name)) for name in ("machine", "processor", "cores")), "; ".join(gpus))
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether it was stopped before its end."""
+        return bool(self.environment.get("interrupted"))
+
+
+class Acceptance(_Record):
+    """Somebody's word that a run is good although it differs from the one before; later runs are held against it."""
+
+    run: Identity
+    because: Annotated[str, Field(min_length=3)]
+    added: datetime
+
+
+class Line(_Record):
+    """One line of a history file: a run or an acceptance, and the hash of it."""
+
+    schema_version: Literal[1] = Field(alias="schema")
+    sha256: str
+    run: Run | None = None
+    accept: Acceptance | None = None
+
+
+def run_of_report(report: Path) -> Run:
+    """The run whose report.json lies in the folder `report`, or is that file.
+
+    Raises:
+        InputError: there is none, or it is no report of this suite.
+    """
+    path = report / "report.json" if report.is_dir() else report
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text)
+        cases = {case["id"]: case for case in content["cases"]}
+        return Run(
+            id=hashlib.sha256(text.encode()).hexdigest()[:12],
+            added=now(),
+            environment=content["environment"],
+            cases=cases,
+            timings=content.get("timings", {}),
+        )
+    except OSError as error:
+        raise InputError(
+            f"no report at {path} ({error.strerror}); expected report.json of a run, as nox -s reproduce writes it"
+        ) from None
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValidationError) as error:
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else f"{type(error).__name__}: {error}"
+        raise InputError(
+            f"{path} is not a report of this suite ({reason}); expected what nox -s reproduce writes"
+        ) from None
+
+
+def now() -> datetime:
+    """The time in UTC, to the second."""
+    return datetime.now(timezone.utc).replace(microsecond=0)

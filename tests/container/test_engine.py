@@ -1,0 +1,425 @@
+"""What goes wrong with an engine is said in one sentence that helps; no engine is needed to test it."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+import docker
+from sdbench.assets import AssetStore
+from sdbench.container import command
+from sdbench.container.assets import bring_assets
+from sdbench.container.command import main
+from sdbench.container.engine import EngineError, check_gpu, connect, user_of
+from sdbench.container.image import BASE_LABEL, Image, image_for
+from sdbench.container.run import GIB, Job, Stopped, run, settings
+from sdbench.container.source import Source, source_state
+from sdbench.errors import AssetError
+from tests.container.fake import FakeEngine
+
+ROOT = Path(__file__).parents[2]
+IMAGE = Image("sdbench:x", "sha256:1", built=False)
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    for name in ("cache/assets", "report"):
+        (tmp_path / name).mkdir(parents=True)
+    return Job(["-k", "x"], cache=tmp_path / "cache", report=tmp_path / "report")
+
+
+@pytest.fixture
+def source() -> Source:
+    return source_state(ROOT, {"BASE": "base:1"})
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
+    """An engine with the base image, which the command finds."""
+    found = FakeEngine(**{"base:1": "sha256:base"})
+    monkeypatch.setattr(command, "connect", lambda: found)
+    return found
+
+
+def assert_one_sentence(capsys: pytest.CaptureFixture, said: str) -> None:
+    complaint = capsys.readouterr().err.splitlines()[-1]
+    assert complaint.startswith("sdbench: ")
+    assert said in complaint
+
+
+# No engine, and one that this user may not use.
+
+
+@pytest.fixture
+def no_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    monkeypatch.setenv("SDBENCH_CACHE", str(tmp_path / "cache"))
+    yield
+    gc.collect()  # the SDK does not close the socket that found nobody
+
+
+LEAVES_A_SOCKET = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+
+
+@LEAVES_A_SOCKET
+@pytest.mark.usefixtures("no_engine")
+def test_without_an_engine(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(EngineError, match=r"no container engine answers at .*none.sock; start Docker, .*--where host"):
+        connect()
+    assert main(["--report", str(tmp_path / "report")]) == 1
+    assert_one_sentence(capsys, "no container engine answers")
+
+
+@LEAVES_A_SOCKET
+@pytest.mark.usefixtures("no_engine")
+def test_without_an_engine_another_place_will_do(tmp_path: Path) -> None:
+    arguments = ["--base", "b", "--fallback", str(tmp_path / "f.json"), "--report", str(tmp_path / "r"), "-k", "vos"]
+    assert main([*arguments, "--memory", "1g", "--strict"]) == 0
+    told = json.loads((tmp_path / "f.json").read_text())
+    assert "no container engine answers" in told["why"]
+    assert told["arguments"] == ["-k", "vos", "--strict", "--report", str(tmp_path / "r"), "--device", "cpu"]
+
+
+def test_without_permission(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Refusing:
+        def ping(self) -> None:
+            raise requests.ConnectionError("('Connection aborted.', PermissionError(13, 'Permission denied'))")
+
+    monkeypatch.setattr(docker, "from_env", lambda timeout: Refusing())
+    with pytest.raises(EngineError, match=r"this user may not use it; join its group .*--where host"):
+        connect()
+
+
+def test_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.system", lambda: "Windows")
+    with pytest.raises(EngineError, match=r"from Linux or macOS only; .*--where host"):
+        connect()
+
+
+# The image: found, built, and what keeps it from being built.
+
+
+def test_an_image_is_built_once_for_a_state(engine: FakeEngine, source: Source) -> None:
+    first = image_for(engine, source, {"HTTP_PROXY": "p"}, "host")
+    again = image_for(engine, source, {}, None)
+    assert (first.built, again.built) == (True, False)
+    assert first.name == again.name == source.tag
+    assert engine.calls.count("build") == 1
+    assert engine.build_arguments["network_mode"] == "host"
+    arguments = engine.build_arguments["buildargs"]
+    assert arguments["HTTP_PROXY"] == "p"
+    assert arguments["BASE"] == "base:1"
+    assert arguments["TORCH"].startswith("2.")
+    assert len(arguments["REVISION"]) >= 40
+
+
+def test_an_image_whose_base_was_replaced_is_built_again(engine: FakeEngine, source: Source) -> None:
+    image_for(engine, source, {}, None)
+    assert engine.labels[source.tag][BASE_LABEL] == "sha256:base"
+    engine.present["base:1"] = "sha256:another"
+    assert image_for(engine, source, {}, None).built
+    del engine.present["base:1"]
+    assert not image_for(engine, source, {}, None).built, "a base that is gone does not matter"
+
+
+def test_a_base_that_is_not_there_is_pulled(source: Source) -> None:
+    engine = FakeEngine()
+    assert image_for(engine, source, {}, None).built
+    assert engine.calls == ["pull base:1", "build"]
+
+
+@pytest.mark.parametrize(
+    "said", ["manifest for base:1 not found", "dial tcp: lookup registry: no such host", "x509: bad"]
+)
+def test_a_base_that_cannot_be_pulled_is_named(said: str, source: Source) -> None:
+    engine = FakeEngine()
+    engine.pull_steps = [{"status": "Pulling"}, {"error": said}]
+    with pytest.raises(
+        EngineError, match=r"the base image base:1 is not here and cannot be pulled .*--where host"
+    ) as info:
+        image_for(engine, source, {}, None)
+    assert said in str(info.value)
+    assert "build" not in engine.calls
+
+
+def test_a_full_disk_while_pulling(source: Source) -> None:
+    engine = FakeEngine()
+    engine.pull_steps = [{"error": "failed to register layer: write /x: no space left on device"}]
+    with pytest.raises(EngineError, match="the engine's disk is full"):
+        image_for(engine, source, {}, None)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [{"stream": "Step 1/2 : RUN pip"}, {"error": "write /opt/x: no space left on device"}],
+        [
+            {"stream": "ERROR: Could not install packages: [Errno 28] No space left on device\n"},
+            {"error": "The command '/bin/sh -c pip install' returned a non-zero code: 1"},
+        ],
+        [docker.errors.APIError("500 Server Error", explanation="mkdir /var/lib/x: no space left on device")],
+    ],
+)
+def test_a_full_disk_while_building(steps: list[Any], engine: FakeEngine, source: Source) -> None:
+    engine.steps = steps
+    with pytest.raises(EngineError, match=r"the engine's disk is full: .*docker system prune.*--where host"):
+        image_for(engine, source, {}, None)
+
+
+def test_a_build_that_fails_shows_what_was_said(
+    engine: FakeEngine, source: Source, capsys: pytest.CaptureFixture
+) -> None:
+    engine.steps = [{"stream": "ERROR: no matching distribution found\n"}, {"error": "pip returned a non-zero code: 1"}]
+    with pytest.raises(EngineError, match=r"building the image failed: pip returned .*--where host"):
+        image_for(engine, source, {}, None)
+    assert "no matching distribution" in capsys.readouterr().err
+
+
+def test_what_keeps_the_image_from_being_had_leads_to_another_place(
+    engine: FakeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SDBENCH_CACHE", str(tmp_path / "cache"))
+    engine.pull_steps = [{"error": "no such host"}]
+    arguments = ["--base", "other:2", "--report", str(tmp_path / "r")]
+    assert main(arguments) == 1
+    assert main([*arguments, "--fallback", str(tmp_path / "f.json")]) == 0
+    assert "other:2 is not here and cannot be pulled" in json.loads((tmp_path / "f.json").read_text())["why"]
+
+
+# GPUs.
+
+
+def test_a_gpu_that_the_engine_cannot_give(engine: FakeEngine, tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("SDBENCH_CACHE", str(tmp_path / "cache"))
+
+    engine.start_error = docker.errors.APIError(
+        "500", explanation='could not select device driver "" with capabilities: [[gpu]]'
+    )
+    with pytest.raises(EngineError, match=r"cannot give a GPU .*install the NVIDIA container toolkit"):
+        check_gpu(engine, "image")
+    assert engine.created["device_requests"][0]["Capabilities"] == [["gpu"]]
+    assert engine.calls == ["create", "start", "remove"], "a container that did not start is removed too"
+    assert main(["--base", "base:1", "--device", "cuda", "--report", str(tmp_path / "r")]) == 1
+    assert_one_sentence(capsys, "leave out --device cuda")
+
+
+def test_gpus_are_asked_for_with_cuda_and_only_then(job: Job) -> None:
+    assert settings(FakeEngine(), IMAGE, job, ROOT)["device_requests"] == []
+    for device in ("cuda", "cuda:1"):
+        on_gpu = Job(job.arguments, job.cache, job.report, device=device)
+        (asked,) = settings(FakeEngine(), IMAGE, on_gpu, ROOT)["device_requests"]
+        assert asked["Count"] == -1
+
+
+# The container: what it may do.
+
+
+def test_a_container_may_write_the_cache_and_the_report_and_nothing_else(job: Job, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "lock.json").touch()
+    whole = Job(job.arguments, job.cache, job.report, data=tmp_path / "data", lock=tmp_path / "lock.json")
+    made = settings(FakeEngine(), IMAGE, whole, ROOT)
+    assert made["network_mode"] == "none"
+    assert made["read_only"] is True
+    assert made["cap_drop"] == ["ALL"]
+    assert made["security_opt"] == ["no-new-privileges"]
+    assert made["mem_limit"] == made["memswap_limit"] == 9 * GIB
+    assert made["shm_size"] == GIB
+    assert made["user"] == f"{os.getuid()}:{os.getgid()}"
+    assert {mount["Target"]: mount["ReadOnly"] for mount in made["mounts"]} == {
+        "/cache": False,
+        "/cache/assets": True,
+        "/report": False,
+        "/data": True,
+        "/lock.json": True,
+    }
+    environment = made["environment"]
+    assert environment["SDBENCH_OFFLINE"] == "1"
+    assert json.loads(environment["SDBENCH_CONTAINER"])["image_digest"] == "sha256:1"
+    assert len(environment["SDBENCH_REVISION"]) >= 40
+    assert environment["SDBENCH_LOCK"] == "/lock.json"
+
+
+def test_engines_that_see_users_or_labels_differently(job: Job) -> None:
+    assert user_of({"SecurityOptions": ["name=rootless"]}, 1000, 1000) == "0:0"
+    assert user_of({"SecurityOptions": ["name=seccomp"]}, 1000, 100) == "1000:100"
+    assert user_of({"SecurityOptions": None}, 1, 2) == "1:2"
+    engine = FakeEngine()
+    engine.security = ["name=selinux"]
+    assert "label=disable" in settings(engine, IMAGE, job, ROOT)["security_opt"]
+
+
+@pytest.mark.parametrize("status", [0, 1, 5])
+def test_output_and_exit_status_are_passed_on(status: int, job: Job, capsys: pytest.CaptureFixture) -> None:
+    engine = FakeEngine()
+    engine.status = status
+    outcome = run(engine, IMAGE, job, ROOT)
+    assert outcome.status == status
+    assert outcome.seconds == pytest.approx(1.623456789)
+    assert capsys.readouterr() == ("café\n", "complaint\n")
+    assert engine.calls == ["create", "start", "remove"]
+    assert engine.created["command"] == ["-k", "x"]
+
+
+def test_a_container_that_cannot_start_is_removed(job: Job) -> None:
+    engine = FakeEngine()
+    engine.start_error = docker.errors.APIError("500", explanation="exec format error")
+    with pytest.raises(EngineError, match="running the container failed: exec format error"):
+        run(engine, IMAGE, job, ROOT)
+    assert engine.calls[-1] == "remove"
+
+
+def test_a_run_that_was_killed_for_its_memory_is_explained(job: Job) -> None:
+    engine = FakeEngine()
+    engine.status, engine.out_of_memory = 137, True
+    with pytest.raises(EngineError, match=r"killed at its limit of 9.0 GiB of memory; give it more with --memory"):
+        run(engine, IMAGE, job, ROOT)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
+@pytest.mark.parametrize(
+    ("number", "raised"),
+    [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Stopped), (signal.SIGHUP, Stopped)],
+)
+def test_a_signal_stops_and_removes_the_container(
+    number: signal.Signals, raised: type[BaseException], job: Job, capsys: pytest.CaptureFixture
+) -> None:
+    engine = FakeEngine()
+    engine.endless = True
+    before = signal.getsignal(number)
+
+    def send() -> None:
+        engine.started.wait(30)
+        os.kill(os.getpid(), number)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    with pytest.raises(raised):
+        run(engine, IMAGE, job, ROOT)
+    sender.join()
+    assert engine.calls == ["create", "start", "kill SIGINT", "remove"]
+    assert "report written" in capsys.readouterr().out, "what it says at its end is still passed on"
+    assert signal.getsignal(number) is before
+
+
+def test_the_command_ends_as_the_signal_says(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    for raised, status in ((KeyboardInterrupt(), 130), (Stopped(15), 143)):
+
+        def stop(_arguments: list[str], error: BaseException = raised) -> int:
+            raise error
+
+        monkeypatch.setattr(command, "_run", stop)
+        assert main([]) == status
+        assert_one_sentence(capsys, "the container is gone")
+
+
+# Assets: before the network is taken away.
+
+
+def test_assets_that_are_there_need_no_look(job: Job, store: AssetStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = FakeEngine()
+    monkeypatch.setattr(AssetStore, "is_present", lambda self, name: True)
+    bring_assets(engine, IMAGE, job, store, ROOT)
+    assert engine.calls == []
+
+
+def selects(*names: str) -> Any:
+    """A container that is asked which assets the selected cases need."""
+
+    def answer(options: dict[str, Any]) -> None:
+        if "--collect-only" not in options["command"]:
+            return
+        assert {"--collect-only", "-k", "x"} <= set(options["command"])
+        assert options["network_mode"] == "none"
+        (plan,) = [mount["Source"] for mount in options["mounts"] if mount["Target"] == "/plan"]
+        (Path(plan) / "assets.json").write_text(json.dumps(names))
+
+    return answer
+
+
+def test_missing_assets_without_a_network_are_refused_before_the_start(
+    engine: FakeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setenv("SDBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("SDBENCH_OFFLINE", "1")
+    engine.on_start = selects("transnetv2", "clip_bikes")
+    assert main(["--base", "base:1", "--report", str(tmp_path / "r"), "-k", "x"]) == 1
+    assert_one_sentence(capsys, "offline, and not in")
+    assert engine.calls == ["build", "create", "start", "remove"], "pytest was asked, the run not started"
+
+
+def test_assets_that_no_selected_case_needs_may_be_missing(job: Job, tmp_path: Path) -> None:
+    engine = FakeEngine()
+    engine.on_start = selects()
+    bring_assets(engine, IMAGE, job, AssetStore(tmp_path / "empty", offline=True, quiet=True), ROOT)
+    assert engine.calls == ["create", "start", "remove"]
+
+
+def test_missing_assets_are_fetched_and_what_cannot_be_is_said(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    engine = FakeEngine()
+    engine.on_start = selects("transnetv2", "clip_bikes")
+    fetched = []
+
+    def fetch(self: AssetStore, names: list[str]) -> None:
+        fetched.append(names)
+        if names == ["clip_bikes"]:
+            raise AssetError("the package index could not be reached")
+
+    monkeypatch.setattr(AssetStore, "fetch", fetch)
+    bring_assets(engine, IMAGE, job, AssetStore(tmp_path / "empty", offline=False, quiet=True), ROOT)
+    assert fetched == [["transnetv2"], ["clip_bikes"]]
+    assert "could not be reached" in capsys.readouterr().err
+
+
+def test_a_selection_that_pytest_refuses_is_left_to_the_run(job: Job, tmp_path: Path) -> None:
+    engine = FakeEngine()
+    engine.status = 4
+    bring_assets(engine, IMAGE, job, AssetStore(tmp_path / "empty", offline=True, quiet=True), ROOT)
+
+
+# Arguments.
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--data", "nowhere"], "no folder at"),
+        (["--junitxml", "/elsewhere.xml"], "only the report's folder can be written"),
+        (["--benchmark-json=/elsewhere.json"], "only the report's folder can be written"),
+        (["--junitxml"], "--junitxml takes a file"),
+        (["--build-arg", "X"], "--build-arg takes NAME=VALUE; got 'X'"),
+    ],
+)
+def test_arguments_that_cannot_work(
+    arguments: list[str], said: str, engine: FakeEngine, tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setenv("SDBENCH_CACHE", str(tmp_path / "cache"))
+    assert main(["--report", str(tmp_path / "r"), *arguments]) == 1
+    assert_one_sentence(capsys, said)
+    assert engine.calls == []
+
+
+def test_paths_become_those_inside(engine: FakeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SDBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(AssetStore, "is_present", lambda self, name: True)
+    engine.on_start = selects()
+    (tmp_path / "data").mkdir()
+    arguments = ["--base", "base:1", "--report", str(tmp_path / "r"), "--data", str(tmp_path / "data"), "-k", "x"]
+    assert main([*arguments, f"--junitxml={tmp_path}/r/deep/j.xml", "--memory", "2.5g", "--seed", "1"]) == 0
+    inside = ["-k", "x", "--junitxml=/report/deep/j.xml", "--seed", "1", "--report", "/report"]
+    assert engine.created["command"] == [*inside, "--device", "cpu", "--data", "/data"]
+    assert engine.created["mem_limit"] == int(2.5 * GIB)
+    assert (tmp_path / "r").is_dir()
+    with pytest.raises(SystemExit):
+        main(["--memory", "much"])

@@ -1,0 +1,291 @@
+"""A comparison goes red for the right reason, and only for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sdbench.errors import InputError
+from sdbench.history.compare import Comparison, Reference, compare, rank
+from sdbench.history.record import Run, run_of_report
+from sdbench.history.standing import standings
+from sdbench.history.text import comparison_text, issue_text
+from sdbench.history.thresholds import Threshold, Thresholds, read_thresholds
+from sdbench.verdict import Verdict
+from tests.history.conftest import CLAIM, LOOP, RECORDED, VALUE, case
+
+ROOT = Path(__file__).parents[2]
+THRESHOLDS = Thresholds(times=(Threshold(loop="test_reading_all_layers[*]", ratio=1.5, because="measured so"),))
+
+
+def reference_of(run: Run) -> Reference:
+    reference = Reference()
+    reference.take_values(run)
+    reference.take_times(run)
+    return reference
+
+
+@pytest.fixture
+def against(report: Callable) -> Callable[..., Comparison]:
+    """Compare a changed night with a good one."""
+
+    def make(change: Callable[[dict[str, Any]], object]) -> Comparison:
+        good, new = run_of_report(report(1)), run_of_report(report(2, change))
+        return compare(new, reference_of(good), THRESHOLDS)
+
+    return make
+
+
+def set_value(
+    content: dict[str, Any], name: str, key: str, value: float | None, half_width: float | None = None
+) -> None:
+    case(content, name)["measured"][key] = value
+    if half_width is not None:
+        case(content, name)["interval"][key] = [value - half_width, value + half_width]
+
+
+def set_verdict(content: dict[str, Any], name: str, verdict: str) -> None:
+    case(content, name)["verdict"] = verdict
+
+
+def slower(content: dict[str, Any], by: float, spread: float = 0.1) -> None:
+    timing = content["timings"][LOOP]
+    timing.update(median=by, q1=by - spread, q3=by + spread, min=by - spread, max=by + spread, mean=by)
+
+
+def test_the_same_numbers_are_not_worse(against: Callable) -> None:
+    found = against(lambda content: None)
+    assert not found.is_regression
+    assert found.changed == []
+    assert "nothing else changed" in comparison_text(found)
+
+
+def test_overlapping_intervals_are_not_worse(against: Callable) -> None:
+    found = against(lambda content: set_value(content, VALUE, "dynamic", 21.9, 1.0))
+    assert found.worse == []
+
+
+def test_intervals_without_a_common_point_are_worse(against: Callable) -> None:
+    found = against(lambda content: set_value(content, VALUE, "dynamic", 22.1, 1.0))
+    (finding,) = found.worse
+    assert finding.name == VALUE
+    assert finding.said == "dynamic moved by +2.10: 20.00 in [19.00, 21.00] before, 22.10 in [21.10, 23.10] now"
+
+
+@pytest.mark.parametrize(("value", "worse"), [(12.09, False), (12.11, True), (11.91, False), (11.89, True)])
+def test_without_intervals_tolerances_decide(against: Callable, value: float, worse: bool) -> None:
+    assert against(lambda content: set_value(content, RECORDED, "dynamic", value)).is_regression is worse
+
+
+def test_a_number_that_is_none_any_more_is_worse(against: Callable) -> None:
+    found = against(lambda content: set_value(content, RECORDED, "dynamic", None))
+    assert "is not a number now" in found.worse[0].said
+
+
+@pytest.mark.parametrize(
+    ("name", "verdict", "worse"),
+    [
+        (VALUE, "inconclusive", True),
+        (VALUE, "not run", True),
+        (VALUE, "deviates", True),
+        (RECORDED, "changed", True),
+        (CLAIM, "fails", True),
+        (CLAIM, "holds", False),
+    ],
+)
+def test_a_worse_verdict_is_worse(against: Callable, name: str, verdict: str, worse: bool) -> None:
+    found = against(lambda content: set_verdict(content, name, verdict))
+    assert found.is_regression is worse
+    if worse:
+        assert f"now {verdict}" in found.worse[0].said
+
+
+def test_a_repaired_case_is_better_although_its_value_moved(report: Callable) -> None:
+    def bad(content: dict[str, Any]) -> None:
+        set_verdict(content, RECORDED, "changed")
+        set_value(content, RECORDED, "dynamic", 15.0)
+
+    found = compare(run_of_report(report(2)), reference_of(run_of_report(report(1, bad))), THRESHOLDS)
+    assert found.worse == []
+    assert found.better[0].name == RECORDED
+
+
+def test_verdicts_are_ranked() -> None:
+    assert [rank(verdict) for verdict in Verdict] == [0, 3, 1, 0, 3, 0, 3, 2]
+
+
+def test_a_slower_loop_is_worse_by_its_threshold(against: Callable) -> None:
+    assert not against(lambda content: slower(content, 1.45)).is_regression
+    found = against(lambda content: slower(content, 1.6))
+    assert found.worse[0].name == LOOP
+    assert found.worse[0].said.startswith("1.60 times as long: median 1.6 s")
+
+
+def test_a_slower_median_with_overlapping_quarters_is_chance(against: Callable) -> None:
+    assert not against(lambda content: slower(content, 1.6, spread=0.7)).is_regression
+
+
+def test_a_faster_loop_is_better(against: Callable) -> None:
+    found = against(lambda content: slower(content, 0.5))
+    assert found.worse == []
+    assert found.better[0].name == LOOP
+
+
+def test_a_loop_without_a_threshold_is_named_and_not_compared(report: Callable) -> None:
+    good, new = run_of_report(report(1)), run_of_report(report(2, lambda content: slower(content, 9.0)))
+    found = compare(new, reference_of(good), Thresholds())
+    assert found.worse == []
+    assert "has no threshold" in found.notes[0]
+
+
+def test_what_else_changed_is_said(against: Callable) -> None:
+    def change(content: dict[str, Any]) -> None:
+        environment = content["environment"]
+        environment["packages"].update(torch="2.13.0", new="1.0")
+        environment["gpus"] = ["Big GPU, 590.2"]
+        environment["assets"]["weights"] = "4" * 64
+        environment["revision"] = "b" * 40 + "+changes"
+        environment["container"]["image_digest"] = "sha256:" + "2" * 64
+
+    found = against(change)
+    assert not found.is_regression, "a change beside the results is none of them"
+    assert found.changed == [
+        "new: none -> 1.0",
+        "torch: 2.12.0 -> 2.13.0",
+        f"asset weights: {'3' * 12} -> {'4' * 12}",
+        f"container image_digest: sha256:{'1' * 12} -> sha256:{'2' * 12}",
+        "GPU and driver: Big GPU, 580.1 -> Big GPU, 590.2",
+        f"revision: {'a' * 12} -> {'b' * 12}+changes",
+    ]
+
+
+def test_cases_that_are_gone_and_expectations_that_changed_are_noted(against: Callable) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["cases"] = [case(content, VALUE)]
+        case(content, VALUE)["expected"]["dynamic"] = 20.5
+
+    found = against(change)
+    assert found.worse == []
+    assert any("2 cases of earlier runs were not selected" in note for note in found.notes)
+    assert any("what is expected was changed for 1 cases" in note for note in found.notes)
+
+
+def test_an_issue_says_what_why_and_what_to_do(against: Callable) -> None:
+    def change(content: dict[str, Any]) -> None:
+        set_verdict(content, VALUE, "deviates")
+        content["environment"]["packages"]["torch"] = "2.13.0"
+
+    found = against(change)
+    text = issue_text(found)
+    assert text.startswith("# Regression: run ")
+    assert f"`{VALUE}`: reproduced before, now deviates" in text
+    assert "- torch: 2.12.0 -> 2.13.0" in text
+    assert f"sdbench history accept {found.run.id} --because REASON" in text
+
+
+def in_turn(runs: list[Run], accepted: dict[str, str] | None = None) -> list[bool]:
+    return [standing.is_good for standing in standings(runs, accepted or {}, THRESHOLDS)]
+
+
+def test_what_stays_bad_stays_red_until_it_is_repaired_or_accepted(report: Callable) -> None:
+    def bad(content: dict[str, Any]) -> None:
+        set_verdict(content, VALUE, "deviates")
+
+    runs = [run_of_report(report(day, bad if day in (2, 3) else lambda content: None)) for day in (1, 2, 3, 4)]
+    assert in_turn(runs) == [True, False, False, True]
+    assert in_turn(runs, {runs[1].id: "the paper's erratum"}) == [True, True, True, True]
+
+
+def test_runs_that_were_asked_for_something_else_are_not_held_against_each_other(report: Callable) -> None:
+    def other_seed(content: dict[str, Any]) -> None:
+        content["environment"]["seed"] = 1
+        set_verdict(content, RECORDED, "not run")
+
+    runs = [run_of_report(report(1)), run_of_report(report(2, other_seed)), run_of_report(report(3))]
+    found = list(standings(runs, {}, THRESHOLDS))
+    assert [standing.is_good for standing in found] == [True, True, True]
+    assert "no earlier run was asked for the same" in comparison_text(found[1].comparison)
+    assert found[2].comparison.reference is runs[0]
+
+
+def test_times_do_not_depend_on_the_seed(report: Callable) -> None:
+    def other_seed_and_slow(content: dict[str, Any]) -> None:
+        content["environment"]["seed"] = 1
+        slower(content, 9.0)
+
+    runs = [run_of_report(report(1)), run_of_report(report(2, other_seed_and_slow))]
+    assert in_turn(runs) == [True, False]
+
+
+def test_a_run_of_a_few_cases_hides_nothing(report: Callable) -> None:
+    def few(content: dict[str, Any]) -> None:
+        content["cases"] = [case(content, CLAIM)]
+        content["timings"] = {}
+
+    def bad(content: dict[str, Any]) -> None:
+        set_verdict(content, VALUE, "deviates")
+        slower(content, 9.0)
+
+    runs = [run_of_report(report(1)), run_of_report(report(2, few)), run_of_report(report(3, bad))]
+    found = list(standings(runs, {}, THRESHOLDS))
+    assert [standing.is_good for standing in found] == [True, True, False]
+    assert found[2].comparison.reference is runs[1]
+    assert {finding.name for finding in found[2].comparison.worse} == {VALUE, LOOP}
+    for finding in found[2].comparison.worse:
+        assert f"(held against run {runs[0].id}, the last good one that has it)" in finding.said
+
+
+def test_times_of_another_machine_are_not_compared(report: Callable) -> None:
+    def elsewhere(content: dict[str, Any]) -> None:
+        content["environment"]["machine"] = "ba9876543210"
+        slower(content, 9.0)
+
+    runs = [run_of_report(report(1)), run_of_report(report(2, elsewhere)), run_of_report(report(3))]
+    found = list(standings(runs, {}, THRESHOLDS))
+    assert all(standing.is_good for standing in found)
+    assert "no earlier run on this machine" in comparison_text(found[1].comparison)
+    assert found[2].comparison.better == [], "and not with the slow one between"
+
+
+def test_a_new_driver_is_the_same_machine_another_gpu_is_not(report: Callable) -> None:
+    def gpu(name: str) -> Callable[[dict[str, Any]], None]:
+        return lambda content: content["environment"].update(gpus=[name])
+
+    first = run_of_report(report(1))
+    assert run_of_report(report(2, gpu("Big GPU, 999.9"))).machine == first.machine
+    assert run_of_report(report(3, gpu("Small GPU, 580.1"))).machine != first.machine
+
+
+def test_an_interrupted_run_is_no_reference(report: Callable) -> None:
+    def stopped(content: dict[str, Any]) -> None:
+        content["environment"]["interrupted"] = True
+
+    runs = [run_of_report(report(1, stopped)), run_of_report(report(2))]
+    assert in_turn(runs) == [False, True]
+
+
+def test_the_suites_thresholds_cover_its_timed_loops() -> None:
+    thresholds = read_thresholds(ROOT / "benchmarks" / "thresholds.json")
+    for loop in ("test_reading_all_layers[i3d_inception]", "test_estimator_streaming", "test_estimator_at_once"):
+        assert thresholds.ratio(loop) is not None
+    assert thresholds.ratio("test_packaged[x]") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "Invalid JSON"),
+        ('{"times": [{"loop": "x", "ratio": 0.9, "because": "no reason at all"}]}', "greater than 1"),
+        ('{"times": [{"loop": "x", "ratio": 1.5}]}', "because"),
+        ('{"time": []}', "time"),
+    ],
+)
+def test_faulty_thresholds_are_named(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "t.json").write_text(text)
+    with pytest.raises(InputError, match=said):
+        read_thresholds(tmp_path / "t.json")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_thresholds(tmp_path / "nowhere.json")

@@ -1,0 +1,105 @@
+"""Where `nox -s reproduce` runs, decided with a session that runs nothing."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+pytest.importorskip("nox")
+
+
+class RefusedError(Exception):
+    pass
+
+
+class FakeSession:
+    """Notes what would be installed and run; `why` is what a run in a container writes where it cannot be."""
+
+    def __init__(self, *posargs: str, why: str | None = None) -> None:
+        self.posargs = list(posargs)
+        self.why = why
+        self.installed: list[tuple[str, ...]] = []
+        self.runs: list[tuple[str, ...]] = []
+        self.logged: list[str] = []
+
+    def install(self, *names: str) -> None:
+        self.installed.append(names)
+
+    def run(self, *command: str, **_: Any) -> None:
+        self.runs.append(command)
+        if "--fallback" in command and self.why is not None:
+            fallback = {"why": self.why, "arguments": ["-k", "x", "--device", "cpu"]}
+            Path(command[command.index("--fallback") + 1]).write_text(json.dumps(fallback))
+
+    def log(self, words: str) -> None:
+        self.logged.append(words)
+
+    def error(self, words: str) -> None:
+        raise RefusedError(words)
+
+
+@pytest.fixture(scope="module")
+def noxfile() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("noxfile", ROOT / "noxfile.py")
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(autouse=True)
+def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+def test_on_this_machine(noxfile: ModuleType) -> None:
+    session = FakeSession("--where", "host", "-k", "vos")
+    noxfile.reproduce.func(session)
+    (command,) = session.runs
+    assert command == ("pytest", "benchmarks", "--benchmark-quiet", "-rfE", "-k", "vos")
+
+
+def test_in_a_container_and_nowhere_else(noxfile: ModuleType) -> None:
+    session = FakeSession("-k", "vos", "--where=container")
+    noxfile.reproduce.func(session)
+    (command,) = session.runs
+    assert command == ("python", "-m", "sdbench.container", "-k", "vos")
+    (installed,) = session.installed
+    assert any(name.startswith("docker") for name in installed)
+    assert any(name.startswith("numpy") for name in installed)
+    assert not any(name.startswith(("torch", "onnxruntime", "av")) for name in installed)
+
+
+def test_by_itself_in_a_container_where_one_can_be_had(noxfile: ModuleType) -> None:
+    session = FakeSession("-k", "vos")
+    noxfile.reproduce.func(session)
+    (command,) = session.runs
+    assert command[:4] == ("python", "-m", "sdbench.container", "--fallback")
+    assert session.logged == []
+
+
+def test_by_itself_on_this_machine_where_not_and_says_why(noxfile: ModuleType) -> None:
+    session = FakeSession("--base", "x", "-k", "x", why="no engine")
+    noxfile.reproduce.func(session)
+    assert session.runs[1] == ("pytest", "benchmarks", "--benchmark-quiet", "-rfE", "-k", "x", "--device", "cpu")
+    assert session.logged == ["running on this machine, not in a container: no engine"]
+
+
+@pytest.mark.parametrize("given", [("--where", "moon"), ("--where",), ("--where=",)])
+def test_another_place_is_refused(noxfile: ModuleType, given: tuple[str, ...]) -> None:
+    with pytest.raises(RefusedError, match="--where takes one of auto, container, host"):
+        noxfile.reproduce.func(FakeSession(*given))
+
+
+def test_the_command_needs_nothing_that_runs_inside_only() -> None:
+    inside = {"av", "onnxruntime", "safetensors", "torch"}
+    code = f"import sys, sdbench.container.command; sys.exit(bool({inside} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
