@@ -24,7 +24,7 @@ from sdbench.assets.files import atomic_path, write_text
 from sdbench.at_hand import LOST
 from sdbench.calibration.measuring import DATASETS
 from sdbench.calibration.trained import KINDS, SEEDS, SEGMENTATION, listed
-from sdbench.calibration.zeroing import PERCENT, lost_without
+from sdbench.calibration.zeroing import STAGE, lost_without
 from sdbench.errors import InputError
 from sdbench.expected import Claim, Comparison, ExpectedFile, ExpectedValue, Quantity, Source
 from sdbench.hardware import processor_name
@@ -53,6 +53,9 @@ CLAIMED = {
     "calibration_rtnet": ("fusion.layer5", "fusion.layer2"),
 }
 """The layers that claims are tried at."""
+
+_TRIED = tuple((stage, percent) for stage in ("stage3", "stage4", "stage5") for percent in (30.0, 50.0))
+"""Stages and percentages of units that the table of losses has."""
 
 _SHARE_FLOOR = 0.05  # points: what float32 sums in another order may move a share by
 _UNITS_FLOOR = 2.0  # points: a few units at the threshold
@@ -111,9 +114,8 @@ def recorded(name: str, task: str, found: Measurement, at: Source) -> Iterator[E
     units = found.layer(layer).read("units").values
     yield _value(name, task, layer, "units", units, _UNITS_FLOOR, same + "a few units lie at the threshold", at)
     if not KINDS[name].segments and task != "both":
-        without = lost_without(found, task, layer)
-        lost = {factor: fmean(each.lost[factor] for each in without) for factor in FACTORS}
-        yield _value(name, task, layer, LOST, lost, _LOST_FLOOR, same + "a few videos lie between two classes", at)
+        lost = {factor: fmean(each.lost[factor] for each in lost_without(found, task)) for factor in FACTORS}
+        yield _value(name, task, STAGE, LOST, lost, _LOST_FLOOR, same + "a few videos lie between two classes", at)
 
 
 def candidates(name: str) -> Iterator[Claim]:
@@ -203,13 +205,13 @@ def tables(suite: Suite, failed: list[tuple[str, str]]) -> str:
                 parts = [f"{reading.values[factor]:.1f}" for factor in SHARE_NAMES]
                 counts = [f"{units[word]:.0f}" for word in CLASS_NAMES]
                 shares.append((name, task, layer, *parts, f"{lowest:.1f} to {highest:.1f}", *counts))
-            if not kind.segments:
-                for layer in CLAIMED[name]:
-                    without = lost_without(found, task, layer)
-                    for factor in FACTORS:
-                        lost = [each.lost[factor] for each in without]
-                        whole, each = fmean(e.whole for e in without), " ".join(f"{value:.1f}" for value in lost)
-                        losses.append((name, task, layer, factor, f"{whole:.1f}", f"{fmean(lost):.1f}", each))
+            for stage, percent in _TRIED if not kind.segments and task != "both" else ():
+                without = lost_without(found, task, stage, percent)
+                row: list[str] = [name, task, stage, f"{percent:g}", f"{fmean(each.whole for each in without):.1f}"]
+                for factor in FACTORS:
+                    lost = [each.lost[factor] for each in without]
+                    row += [f"{fmean(lost):.1f}", " ".join(f"{value:.0f}" for value in lost)]
+                losses.append(row)
     written = [
         tabulate(accuracy, ("network", "trained on", "mean", "lowest", "highest", "seconds"), "github", ".1f"),
         tabulate(
@@ -225,8 +227,22 @@ def tables(suite: Suite, failed: list[tuple[str, str]]) -> str:
             "github",
             disable_numparse=True,
         ),
-        f"Zeroed: {PERCENT:g} % of the units.\n\n"
-        + tabulate(losses, ("network", "trained on", "layer", "zeroed", "right", "lost", "each"), "github"),
+        tabulate(
+            losses,
+            (
+                "network",
+                "trained on",
+                "stage",
+                "% zeroed",
+                "right",
+                "without dynamic",
+                "each",
+                "without static",
+                "each",
+            ),
+            "github",
+            disable_numparse=True,
+        ),
         "Do not hold:\n\n" + "\n".join(f"- {claim}: {reason}" for claim, reason in failed),
     ]
     return "\n\n".join(written)

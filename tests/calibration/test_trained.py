@@ -236,8 +236,11 @@ def test_the_method_says_what_a_stored_network_was_trained_for(tmp_path: Path) -
     assert means.intervals is not None
     assert means.intervals["dynamic"].low < means.values["dynamic"] < means.intervals["dynamic"].high
     assert not list((tmp_path / "unfinished").glob("*"))
-    without = lost_without(found["motion"], "motion", "stage5")
-    assert sum(one.lost["dynamic"] for one in without) > sum(one.lost["static"] for one in without)
+    for task, factor, other in (("motion", "dynamic", "static"), ("texture", "static", "dynamic")):
+        without = lost_without(found[task], task)
+        assert sum(one.lost[factor] for one in without) > sum(one.lost[other] for one in without)
+    with pytest.raises(InputError, match="stage 'stage9'"):
+        lost_without(found["motion"], "motion", "stage9")
 
 
 def test_measuring_says_what_does_not_fit() -> None:
