@@ -33,7 +33,8 @@ from torch import Tensor
 
 from sdbench.assets.files import atomic_path
 from sdbench.assets.store import AssetStore
-from sdbench.calibration.tasks import FRAMES, draw_batch, training_textures, unseen_textures
+from sdbench.calibration.scenes import SIDE as SCENE_SIDE
+from sdbench.calibration.tasks import FRAMES, SIDE, draw_batch, training_textures, unseen_textures
 from sdbench.calibration.trained import (
     FOLDER,
     KINDS,
@@ -114,6 +115,7 @@ def train(name: str, task: str, seed: int, steps: int | None = None) -> Training
     about = {
         "score": round(reached, 2),
         "measured": "mean intersection over union, percent" if kind.segments else "right answers, percent",
+        "data": data_of(kind),
         "steps": steps,
         "seconds": round(sum(seconds.values()), 1),
         "frames_drawn_a_second": round(frames / max(seconds["drawing"], 1e-9)),
@@ -145,6 +147,13 @@ def score_of(kind: Kind, answered: Tensor, answer: Tensor) -> Tensor:
 def _probability(answered: Tensor) -> Tensor:
     """(B, H, W): of object. FusionSeg answers logits of background and object, the others probabilities."""
     return answered.softmax(dim=1)[:, 1] if answered.shape[1] == 2 else answered[:, 0]
+
+
+def data_of(kind: Kind) -> str:
+    """What a network was trained on, in words."""
+    if kind.segments:
+        return f"drawn: sdbench.calibration.scenes, {SCENE_SIDE} x {SCENE_SIDE} pixels"
+    return f"drawn: sdbench.calibration.drawing, {FRAMES} frames of {SIDE} x {SIDE} pixels"
 
 
 def _loss(kind: Kind, answered: Tensor, answer: Tensor) -> Tensor:

@@ -194,6 +194,7 @@ def test_stored_networks_do_what_their_file_says(name: str) -> None:
         assert one["score"] >= kind.enough
         assert one["steps"] == kind.steps
         assert one["revision"]
+        assert one["data"] == training.data_of(kind)
         assert one["torch"]
     one = about[-1]
     module = load_trained(name, one["task"], one["seed"])
