@@ -34,7 +34,7 @@ from sdbench.unfinished import Unfinished
 DATASETS = ("rendered", "rendered_vos")
 """What action networks and what segmentation networks are measured on."""
 
-BLOCKS = 128
+BLOCKS = 256
 """Independent blocks by default: two appearances crossed with two motions, two pairs of each factor."""
 
 _AT_ONCE = 16  # blocks that are drawn together
