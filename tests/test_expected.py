@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sdbench.calibration.trained import KINDS as SMALL_NETWORKS
 from sdbench.errors import InputError
 from sdbench.expected import Claim, ExpectedValue, read_all, read_expected, spread_tolerance
 
@@ -100,10 +101,13 @@ def test_everything_that_was_published_is_there() -> None:
 
 def test_every_recorded_value_can_be_traced() -> None:
     recorded = [v for v in read_all(EXPECTED) if isinstance(v, ExpectedValue) and not v.is_published]
-    assert {value.network for value in recorded} == {"i3d_inception", "transnetv2", "x3d_xs"}
+    assert {value.network for value in recorded} >= {"i3d_inception", "transnetv2", "x3d_xs", *SMALL_NETWORKS}
     assert len({value.source.commit for value in recorded}) >= 1
     for value in recorded:
-        assert value.id.startswith((f"packaged/{value.network}/{value.layer}/", f"pipeline/{value.network}/"))
+        small = value.network.removeprefix("calibration_")
+        folders = ("calibration/vos", "calibration") if value.network in SMALL_NETWORKS else ("pipeline",)
+        starts = (f"packaged/{value.network}/{value.layer}/", *(f"{folder}/{small}/" for folder in folders))
+        assert value.id.startswith(starts)
         assert max(value.tolerance.values()) < 25, f"{value.id} could not fail"
 
 
