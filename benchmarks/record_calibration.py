@@ -59,7 +59,7 @@ _TRIED = tuple((stage, percent) for stage in ("stage3", "stage4", "stage5") for 
 
 _SHARE_FLOOR = 0.05  # points: what float32 sums in another order may move a share by
 _UNITS_FLOOR = 2.0  # points: a few units at the threshold
-_LOST_FLOOR = 1.0  # points: a dozen of the videos of all trainings
+_LOST_FLOOR = 3.0  # points: one other unit in one of the networks
 
 
 def _task(name: str) -> str:
@@ -112,10 +112,11 @@ def recorded(name: str, task: str, found: Measurement, at: Source) -> Iterator[E
         )
     layer = KINDS[name].layer
     units = found.layer(layer).read("units").values
-    yield _value(name, task, layer, "units", units, _UNITS_FLOOR, same + "a few units lie at the threshold", at)
+    near = round(max(_UNITS_FLOOR, 150 / len(found.layer(layer).estimate.unit_labels)), 3)
+    yield _value(name, task, layer, "units", units, near, same + "a few units lie at the threshold", at)
     if not KINDS[name].segments and task != "both":
         lost = {factor: fmean(each.lost[factor] for each in lost_without(found, task)) for factor in FACTORS}
-        yield _value(name, task, STAGE, LOST, lost, _LOST_FLOOR, same + "a few videos lie between two classes", at)
+        yield _value(name, task, STAGE, LOST, lost, _LOST_FLOOR, same + "a unit more or less moves some answers", at)
 
 
 def candidates(name: str) -> Iterator[Claim]:
