@@ -76,6 +76,13 @@ def _in_container(session: nox.Session, arguments: list[str], may_fall_back: boo
         return json.loads(fallback.read_text()) if fallback.is_file() else None
 
 
+@nox.session(name="train-calibration")
+def train_calibration(session: nox.Session) -> None:
+    """Train the small networks of the calibration from nothing; --processes 2 and others go to the trainer."""
+    _install(session, "benchmark")
+    session.run("python", "-m", "sdbench.calibration", *session.posargs)
+
+
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests; arguments go to pytest."""

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from sdbench.assets.manifest import Url
 from sdbench.assets.store import AssetStore
+from sdbench.calibration.measuring import DATASETS
+from sdbench.calibration.trained import KINDS as SMALL_NETWORKS
 from sdbench.datasets import StylisedDataset, stylised_activitynet, stylised_diving48, stylised_ssv2
 from sdbench.davis_at_hand import PAINTED, lacking_davis
 from sdbench.errors import InputError
@@ -28,6 +30,9 @@ MOCA = "moca"
 ABLATION = "ablation"
 """The quantity of what MoCA's masks lose when units are set to zero; it needs what `MOCA` and unit scores need."""
 
+LOST = "accuracy_lost_without_units"
+"""The quantity of what small networks lose without the units that score highest for a factor."""
+
 FILLED = "filled"
 """Stands where a training set is named: made-up weights, to run a pipeline to the digit without published ones."""
 
@@ -46,6 +51,9 @@ SEGMENTED = (PAINTED, "packaged_davis")
 
 PACKAGED = ("packaged", "packaged_stylised", "packaged_davis")
 """Data sets that need nothing of the user's own."""
+
+CALIBRATION = DATASETS
+"""Data sets that are drawn, for the small networks that come with this package."""
 
 
 def why_not(record: Record, data: Path | None = None, store: AssetStore | None = None) -> str | None:
@@ -70,7 +78,7 @@ def why_not(record: Record, data: Path | None = None, store: AssetStore | None =
         lacking += [*_lacking_weights(network, trained_on, store), *_lacking_data(dataset, data, store)]
     if not isinstance(record, Claim) and record.quantity == ABLATION:
         lacking += _lacking_data(PAINTED, data, store)  # unit scores are measured there
-    if not isinstance(record, Claim) and record.quantity not in (*QUANTITIES, SHUFFLED, MOCA, ABLATION):
+    if not isinstance(record, Claim) and record.quantity not in (*QUANTITIES, SHUFFLED, MOCA, ABLATION, LOST):
         lacking.append(f"{record.quantity} is not measured by this version")
     if not lacking:
         return None
@@ -80,6 +88,8 @@ def why_not(record: Record, data: Path | None = None, store: AssetStore | None =
 def _lacking_weights(network: str, trained_on: str, store: AssetStore) -> list[str]:
     if trained_on == FILLED:
         return [] if network in network_names() else [f"network {network} is not part of this version"]
+    if network in SMALL_NETWORKS and trained_on in SMALL_NETWORKS[network].tasks:
+        return []
     try:
         known = model(network, trained_on)
     except InputError:
@@ -91,7 +101,7 @@ def _lacking_weights(network: str, trained_on: str, store: AssetStore) -> list[s
 
 
 def _lacking_data(dataset: str, data: Path | None, store: AssetStore) -> list[str]:
-    if dataset in PACKAGED:
+    if dataset in (*PACKAGED, *CALIBRATION):
         return []
     if dataset == PAINTED:
         return lacking_davis(data, store)

@@ -131,7 +131,11 @@ class Comparison(_Record):
 
 
 class Claim(_Record):
-    """A statement in words and the inequalities that it comes down to; it holds if all of them do."""
+    """A statement in words and the inequalities that it comes down to; it holds if all of them do.
+
+    With `each_seed` they must hold for every one of several networks that were trained alike, each with its 95 %
+    interval apart from the other's; else for the means.
+    """
 
     id: Identifier
     task: Text
@@ -139,6 +143,7 @@ class Claim(_Record):
     source: Text
     published: bool
     comparisons: Annotated[tuple[Comparison, ...], Field(min_length=1)]
+    each_seed: bool = False
     needs: tuple[str, ...] = ()
 
 

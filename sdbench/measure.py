@@ -40,6 +40,7 @@ from sdbench.statistics import (
     Estimate,
     Intervals,
     Moments,
+    beside,
     estimate_from_moments,
     intervals,
     merge,
@@ -102,6 +103,9 @@ class Measurement:
         resumed: number of samples that an interrupted run had already done.
         notes: what a reader of the numbers must know about the protocol and the data; one sentence each.
         seeds: how many seeds there were; values are means over them.
+        networks: whether each seed is a network of its own, trained from it, shown the same blocks. A unit of one then
+            has nothing to do with that of the same number of another: estimate and intervals are those of all units
+            of all networks side by side.
     """
 
     network: str
@@ -126,6 +130,7 @@ class Measurement:
     resumed: int
     notes: tuple[str, ...] = ()
     seeds: int = 1
+    networks: bool = False
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -163,7 +168,22 @@ class Measurement:
             return parts, []
         count = len(parts) // self.seeds
         runs = [parts[start : start + count] for start in range(0, len(parts), count)]
-        return [merge(of_block) for of_block in zip(*runs, strict=True)], runs
+        join = beside if self.networks else merge
+        return [join(of_block) for of_block in zip(*runs, strict=True)], runs
+
+    def run(self, name: str, number: int) -> LayerMeasurement:
+        """Estimate and intervals of one layer from one of several seeds alone.
+
+        Raises:
+            InputError: the layer was not read, or nothing in it varies.
+        """
+        if name not in self.sums:
+            raise unknown_name("layer", name, self.sums)
+        runs = self._by_block(name)[1]
+        if not 0 <= number < len(runs):
+            raise InputError(f"{self.network} was measured with {self.seeds} seeds; there is no number {number}")
+        limits = intervals(runs[number], self.threshold, generator_for(self.seed, "bootstrap"))
+        return LayerMeasurement(name, estimate_from_moments(merge(runs[number]), self.threshold), limits)
 
     @property
     def resampling(self) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,21 @@ import numpy as np
 from sdbench.ablation import ablate
 from sdbench.accuracy import Accuracy, measure_accuracy
 from sdbench.assets.store import AssetStore
-from sdbench.at_hand import ABLATION, COMPLEXITY, FILLED, MOCA, PACKAGED, SEGMENTED, SHUFFLED, STYLISED, why_not
+from sdbench.at_hand import (
+    ABLATION,
+    CALIBRATION,
+    COMPLEXITY,
+    FILLED,
+    LOST,
+    MOCA,
+    PACKAGED,
+    SEGMENTED,
+    SHUFFLED,
+    STYLISED,
+    why_not,
+)
+from sdbench.calibration.measuring import measure_trained
+from sdbench.calibration.zeroing import lost_without
 from sdbench.clips.style import DEFAULT_STYLES
 from sdbench.datasets import StylisedDataset, packaged_videos
 from sdbench.datasets.kinetics import labelled_folder
@@ -110,6 +126,8 @@ class Suite:
 
     def _measure(self, network: str, trained_on: str, dataset: str) -> Measurement:
         options: dict[str, Any] = {"seed": self.seed, "pairs": self.pairs, "device": self.device, "store": self.store}
+        if dataset in CALIBRATION:
+            return measure_trained(network, trained_on, dataset, **options)
         if dataset == "packaged":
             clips = packaged_videos(model(network, trained_on).known_preparation(), self.store)
             return measure(network, clips, styles=self.styles, **options)
@@ -130,7 +148,7 @@ class Suite:
             return packaged_stylised(self.store)
         if dataset in STYLISED and self.data is not None:
             return STYLISED[dataset](self.data / dataset)
-        raise unknown_name("data set", dataset, (*PACKAGED, *STYLISED, *SEGMENTED))
+        raise unknown_name("data set", dataset, (*PACKAGED, *STYLISED, *SEGMENTED, *CALIBRATION))
 
     def _measure_vos(
         self, module: VideoNetwork, architecture: str, dataset: str, options: dict[str, Any]
@@ -196,6 +214,8 @@ class Suite:
         if record.quantity == ABLATION:
             return self._ablation(record, record.layer)
         found = self.measurement(record.network, record.trained_on, record.dataset)
+        if record.quantity == LOST:
+            return _judge_lost(record, found)
         layer = found.layer(record.layer)
         reading = layer.read(record.quantity)
         case = _judge(record, reading, found.pairs, "pairs of each factor")
@@ -251,11 +271,31 @@ class Suite:
         return MocaDataset(self.data / MOCA, backward_flow)
 
     def _claim(self, claim: Claim) -> Case:
-        case = judge_claim(claim, [self._compare(comparison) for comparison in claim.comparisons])
+        compare = self._compare_each if claim.each_seed else self._compare
+        compared = [found for comparison in claim.comparisons for found in compare(comparison)]
+        case = judge_claim(claim, compared)
         asked = {(q.network, q.trained_on, q.dataset) for c in claim.comparisons for q in (c.greater, c.lesser)}
         return replace(case, seconds=sum(self.measurements[key].seconds["total"] for key in asked))
 
-    def _compare(self, comparison: Comparison) -> Compared:
+    def _compare_each(self, comparison: Comparison) -> list[Compared]:
+        """The comparison for each of several networks that were trained alike."""
+        sides = comparison.greater, comparison.lesser
+        found = [self.measurement(q.network, q.trained_on, q.dataset) for q in sides]
+        compared = []
+        for number in range(min(measurement.seeds for measurement in found)):
+            values, limits = [], []
+            for measurement, quantity in zip(found, sides, strict=True):
+                kind, name = quantity.name.split(".")
+                reading = measurement.run(quantity.layer, number).read(kind)
+                values.append(reading.values[name])
+                limits.append(reading.intervals[name] if reading.intervals else None)
+            higher, lower = limits
+            gap = higher.low - lower.high if higher and lower else -math.inf  # without intervals nothing is apart
+            words = f"{_in_words(*sides)} (training {number})"
+            compared.append(Compared(words, values[0], values[1], gap=gap))
+        return compared
+
+    def _compare(self, comparison: Comparison) -> list[Compared]:
         greater, lesser = comparison.greater, comparison.lesser
         values, replicates = zip(*(self._quantity(quantity) for quantity in (greater, lesser)), strict=True)
         same_clips = (greater.network, greater.trained_on, greater.dataset) == (
@@ -267,7 +307,7 @@ class Suite:
         if same_clips and replicates[0] is not None and replicates[1] is not None:
             low, high = np.percentile(replicates[0] - replicates[1], (2.5, 97.5))
             margin = Interval(float(low), float(high))
-        return Compared(_in_words(greater, lesser), values[0], values[1], margin)
+        return [Compared(_in_words(greater, lesser), values[0], values[1], margin)]
 
     def _quantity(self, quantity: Quantity) -> tuple[float, Any]:
         layer = self.measurement(quantity.network, quantity.trained_on, quantity.dataset).layer(quantity.layer)
@@ -290,6 +330,16 @@ def _judge(record: ExpectedValue | Unpublished, reading: Reading, count: int, co
     if isinstance(record, Unpublished):
         return measured_only(record, reading)
     return judge_value(record, reading, count, counted)
+
+
+def _judge_lost(record: ExpectedValue | Unpublished, found: Measurement) -> Case:
+    """Right answers that small networks lose without dynamic and without static units; means over trainings."""
+    started = time.perf_counter()
+    assert record.layer is not None
+    without = lost_without(found, record.trained_on, record.layer)
+    values = {factor: fmean(each.lost[factor] for each in without) for factor in FACTORS}
+    case = _judge(record, Reading(values, None), len(without), "trainings")
+    return replace(case, seconds=time.perf_counter() - started)
 
 
 def _judge_complexity(record: ExpectedValue | Unpublished) -> Case:

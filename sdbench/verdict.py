@@ -169,23 +169,42 @@ def _enough(needed: Sequence[int | None], counted: str) -> str:
 
 @dataclass(frozen=True)
 class Compared:
-    """A measured inequality of a claim: `greater` should exceed `lesser`; `margin` is their difference's interval."""
+    """A measured inequality of a claim.
+
+    Attributes:
+        words: what is compared.
+        greater: should exceed `lesser`.
+        lesser: should not reach `greater`.
+        margin: interval of their difference, where there is one.
+        gap: how far the two intervals are apart, negative where they overlap; None where that is not asked.
+    """
 
     words: str
     greater: float
     lesser: float
     margin: Interval | None = None
+    gap: float | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether it is as it should be."""
+        return self.greater > self.lesser and (self.gap is None or self.gap > 0)
+
+    def __str__(self) -> str:
+        """What does not hold, in words."""
+        if self.greater > self.lesser:
+            return f"{self.words}: the intervals of {self.greater:.1f} and {self.lesser:.1f} overlap"
+        return f"{self.words}: {self.greater:.1f} is not above {self.lesser:.1f}"
 
 
 def judge_claim(claim: Claim, compared: Sequence[Compared]) -> Case:
     """Whether every inequality of a claim holds for the measured values."""
-    if len(compared) != len(claim.comparisons):
+    if not compared or len(compared) % len(claim.comparisons):
         raise InputError(f"{claim.id} makes {len(claim.comparisons)} comparisons; {len(compared)} were measured")
-    broken = [c for c in compared if not c.greater > c.lesser]
+    broken = [c for c in compared if not c.holds]
     narrowest = min(compared, key=lambda c: c.greater - c.lesser)
     if broken:
-        said = "; ".join(f"{c.words}: {c.greater:.1f} is not above {c.lesser:.1f}" for c in broken)
-        verdict, reason = Verdict.FAILS, said
+        verdict, reason = Verdict.FAILS, "; ".join(str(c) for c in broken)
     else:
         verdict = Verdict.HOLDS
         reason = f"narrowest: {narrowest.words} by {narrowest.greater - narrowest.lesser:.1f} points"

@@ -42,7 +42,7 @@ def cases_of(folder: Path) -> dict[str, dict]:
 
 
 def test_what_cannot_run_is_skipped_counted_and_explained(tmp_path: Path) -> None:
-    done = run(tmp_path, "-k", "(vos or action) and not pipeline")
+    done = run(tmp_path, "-k", "(vos or action) and not pipeline and not calibration")
     assert done.returncode == 0, done.stdout
     assert "4 of 44 published results and 0 of 7 published claims were measured." in done.stdout
     cases = cases_of(tmp_path)
@@ -129,5 +129,5 @@ def test_a_network_is_measured_once_for_all_its_cases(monkeypatch: pytest.Monkey
 def test_a_case_runs_if_and_only_if_everything_is_there() -> None:
     runnable = {record.id for record in read_all(EXPECTED) if why_not(record) is None}
     assert runnable
-    assert all({"packaged", "pipeline", "complexity"} & set(name.split("/")) for name in runnable)
+    assert all({"packaged", "pipeline", "complexity", "calibration"} & set(name.split("/")) for name in runnable)
     assert Verdict.NOT_RUN.is_open

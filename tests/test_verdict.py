@@ -116,6 +116,14 @@ def test_a_claim_holds_if_every_inequality_does() -> None:
         judge_claim(claim(2), [good])
 
 
+def test_a_claim_for_each_training_needs_intervals_apart() -> None:
+    apart, overlapping = Compared("first", 3.0, 2.0, gap=0.2), Compared("second", 3.0, 2.5, gap=-0.1)
+    assert judge_claim(claim(), [apart, apart]).verdict is Verdict.HOLDS
+    broken = judge_claim(claim(), [apart, overlapping])
+    assert broken.verdict is Verdict.FAILS
+    assert broken.reason == "second: the intervals of 3.0 and 2.5 overlap"
+
+
 def test_what_did_not_run_shows_no_measurement() -> None:
     for record in (expected(), claim()):
         case = not_run(record, "the weights are elsewhere")

@@ -1,7 +1,7 @@
 """Moments, estimate and uncertainty: numpy in, plain numbers out; no files, no video, no torch."""
 
 from sdbench.statistics.estimate import CLASS_NAMES, SHARE_NAMES, Estimate, estimate, estimate_from_moments
-from sdbench.statistics.moments import FACTORS, Moments, merge, moments
+from sdbench.statistics.moments import FACTORS, Moments, beside, merge, moments
 from sdbench.statistics.uncertainty import FEWEST_GROUPS, Interval, Intervals, intervals
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Interval",
     "Intervals",
     "Moments",
+    "beside",
     "estimate",
     "estimate_from_moments",
     "intervals",

@@ -130,6 +130,18 @@ def merge(parts: Iterable[Moments]) -> Moments:
     )
 
 
+def beside(parts: Sequence[Moments]) -> Moments:
+    """The sums of layers that were shown the same pairs, as if their units were those of one layer.
+
+    Raises:
+        InputError: there is no part, or the parts have different numbers of pairs.
+    """
+    if not parts or any((part.pairs != parts[0].pairs).any() for part in parts):
+        raise InputError("layers can be put side by side only if all were shown the same pairs")
+    names = ("origin", "total", "square", "product")
+    return Moments(parts[0].pairs, *(np.concatenate([getattr(part, name) for part in parts], axis=1) for name in names))
+
+
 def _checked(
     first: npt.ArrayLike, second: npt.ArrayLike, factor: npt.ArrayLike | Sequence[str]
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[np.int64]]:

@@ -188,6 +188,35 @@ def test_timesformer_reads_larger_crops() -> None:
     assert tokens.shape == (1, 1 + 16 * 16 * 2, 768)
 
 
+@pytest.mark.parametrize("name", ["c2d", "i3d", "slow_r50_8x8", "fast_r50_8x8", "slowfast_r50_8x8"])
+def test_can_be_shallow_and_thin(name: str) -> None:
+    torch.manual_seed(0)
+    thin = {"width_per_group": 4, "fast_fraction": 2} if "slowfast" in name else {"width_per_group": 8}
+    module = build(name, num_classes=3, depths=(1, 2, 1, 1), **thin)
+    slow = torch.randn(1, 3, 2, 24, 24)
+    inputs = {"slow": slow, "fast": slow.repeat_interleave(4, dim=2)} if "slowfast" in name else {"video": slow}
+    read = units(module, inputs)
+    assert tuple(read) == module.layers
+    blocks = {entry.split(".")[1] for entry in module.state_dict() if entry.startswith("s3.")}
+    assert {block.removeprefix("pathway")[1:] for block in blocks} == {"_res0", "_res1"}
+    if "slowfast" in name:
+        assert read["fast.stage2"].shape == (1, 8)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "complaint"),
+    [
+        ("i3d", {"depths": (1, 1, 1)}, r"four numbers of blocks, at least 1 each; got \(1, 1, 1\)"),
+        ("slowfast_r50_4x16", {"depths": (1, 1, 0, 1)}, "four numbers of blocks"),
+        ("slowfast_r50_16x8", {"width_per_group": 4}, "multiple of 8"),
+        ("slowfast_r50_8x8", {"fast_fraction": 0}, "fast_fraction must be at least 1"),
+    ],
+)
+def test_networks_that_cannot_be_built_are_refused(name: str, options: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(InputError, match=complaint):
+        build(name, **options)
+
+
 def test_inputs_that_do_not_fit_are_refused() -> None:
     slow = torch.randn(1, 3, 2, 32, 32)
     with pytest.raises(InputError, match=r"fast must have shape \(1, 3, 8, 32, 32\)"):

@@ -191,6 +191,25 @@ def test_gradients_reach_the_input(name: str) -> None:
         assert x.grad.abs().sum() > 0
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_can_be_shallow(name: str) -> None:
+    width = 16 if name == "rtnet" else 1 if name == "rtnet34" else 2
+    module = build(name, width=width, depths=(1, 1, 2, 1))
+    with torch.no_grad():
+        activations = dict(module.trace(**pictures(name, 1, 32, 32)))
+    assert tuple(activations) == module.layers
+    blocks = {entry.split(".conv")[0] for entry in module.state_dict() if "res4_1." in entry or "encoder3." in entry}
+    blocks |= {entry.split(".conv")[0] for entry in module.state_dict() if "backbone" in entry and ".layer3." in entry}
+    numbers = {int(part) for block in blocks for part in block.split(".") if part.isdigit()}
+    assert numbers == {0, 1}
+
+
+def test_matnet_answers_at_the_size_that_is_asked_for() -> None:
+    module = build("matnet", width=2, depths=(1, 1, 1, 1), mask_size=40)
+    with torch.no_grad():
+        assert module(**pictures("matnet", 2, 32, 48)).shape == (2, 1, 40, 40)
+
+
 def test_fusionseg_answers_at_the_size_of_the_picture_and_ignores_num_classes() -> None:
     module = build("fusionseg", num_classes=7, width=4)
     with torch.no_grad():
@@ -202,8 +221,10 @@ def test_fusionseg_answers_at_the_size_of_the_picture_and_ignores_num_classes() 
     [
         ("matnet", {"cross_connection": "coat"}, "cross connection 'coat'; did you mean coatt"),
         ("matnet", {"fusion": "convex"}, "fusion 'convex'"),
-        ("matnet", {"width": 6}, "multiple of 4"),
-        ("fusionseg", {"width": 0}, "multiple of 4"),
+        ("matnet", {"width": 5}, "multiple of 2"),
+        ("matnet", {"mask_size": 0}, "at least 1 pixel"),
+        ("fusionseg", {"width": 0}, "multiple of 2"),
+        ("fusionseg", {"depths": (1, 1, 0, 1)}, "four numbers of blocks"),
         ("rtnet", {"width": 8}, "multiple of 16"),
         ("rtnet34", {"fusion": "gated"}, "option of rtnet34"),
     ],

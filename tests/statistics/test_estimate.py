@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import sdbench
 from sdbench.errors import InputError
-from sdbench.statistics import CLASS_NAMES, FACTORS, estimate, estimate_from_moments, merge, moments
+from sdbench.statistics import CLASS_NAMES, FACTORS, beside, estimate, estimate_from_moments, merge, moments
 from tests.conftest import CONFORMANCE
 
 CASES = json.loads((CONFORMANCE / "estimator_cases.json").read_text())
@@ -139,3 +139,17 @@ def test_layers_of_different_size_cannot_be_merged() -> None:
         merge([moments(*sample(0)), moments(*sample(0, units=13))])
     with pytest.raises(InputError, match="nothing to merge"):
         merge([])
+
+
+def test_layers_side_by_side_are_one_layer_of_all_their_units() -> None:
+    generator = np.random.default_rng(5)
+    first, second = generator.standard_normal((2, 40, 6))
+    factor = np.arange(40) % 2
+    together = estimate_from_moments(
+        beside([moments(first[:, :2], second[:, :2], factor), moments(first[:, 2:], second[:, 2:], factor)])
+    )
+    whole = estimate(first, second, factor)
+    assert together.shares == pytest.approx(whole.shares)
+    np.testing.assert_allclose(together.unit_scores["static"], whole.unit_scores["static"])
+    with pytest.raises(InputError, match="shown the same pairs"):
+        beside([moments(first, second, factor), moments(first[:20], second[:20], factor[:20])])

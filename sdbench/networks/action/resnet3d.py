@@ -89,10 +89,12 @@ def add_resnet_stage(
             stage.add(pathway, f"nonlocal{number}", NonLocal(outputs))
 
 
-def check_width(width_per_group: int, multiple: int = 1) -> None:
-    """Raise InputError where a network of this width cannot be built."""
+def check_size(width_per_group: int, depths: Sequence[int], multiple: int = 1) -> None:
+    """Raise InputError where a network of this width and these depths cannot be built."""
     if width_per_group < 1 or width_per_group % multiple:
         raise InputError(f"width_per_group must be a positive multiple of {multiple}; got {width_per_group}")
+    if len(depths) != len(DEPTHS) or min(depths) < 1:
+        raise InputError(f"depths must be four numbers of blocks, at least 1 each; got {tuple(depths)}")
 
 
 class ResNet3D(VideoNetwork):
@@ -109,6 +111,7 @@ class ResNet3D(VideoNetwork):
         temporal_pool: after stage 2 the clip is max-pooled to this fraction of its length.
         attending: for stages 2 to 5, the blocks that a non-local block follows.
         pathway: the number of the pathway in the names of the state dict.
+        depths: blocks of stages 2 to 5; `DEPTHS` as published.
     """
 
     layers = ("stage1", "stage2", "stage3", "stage4", "stage5", "logits")
@@ -122,12 +125,13 @@ class ResNet3D(VideoNetwork):
         temporal_pool: int = 1,
         attending: Sequence[Sequence[int]] = ((), (), (), ()),
         pathway: int = 0,
+        depths: Sequence[int] = DEPTHS,
     ) -> None:
         super().__init__()
         self.pathway, self.temporal_pool = pathway, temporal_pool
         self.s1 = Stage({f"pathway{pathway}_stem": Stem(width, stem_time)})
         channels = width
-        for number, depth in enumerate(DEPTHS):
+        for number, depth in enumerate(depths):
             stage, outputs = Stage(), 4 * width * 2**number
             stride = 1 if number == 0 else 2
             add_resnet_stage(stage, pathway, channels, outputs, depth, kernels[number], stride, attending[number])
@@ -148,24 +152,27 @@ class ResNet3D(VideoNetwork):
         yield "logits", self.head(average_to_units(x))
 
 
-def c2d(num_classes: int = 400, width_per_group: int = 64, temporal_pool: int = 2) -> ResNet3D:
+def c2d(
+    num_classes: int = 400, width_per_group: int = 64, temporal_pool: int = 2, depths: Sequence[int] = DEPTHS
+) -> ResNet3D:
     """C2D: a ResNet-50 frame by frame, with one max pooling over time (none where `temporal_pool` is 1)."""
-    check_width(width_per_group)
-    return ResNet3D(num_classes, width_per_group, 1, ((1,), (1,), (1,), (1,)), temporal_pool=temporal_pool)
+    check_size(width_per_group, depths)
+    kernels = ((1,), (1,), (1,), (1,))
+    return ResNet3D(num_classes, width_per_group, 1, kernels, temporal_pool=temporal_pool, depths=depths)
 
 
 _I3D_KERNELS = ((3,), (3, 1), (3, 1), (1, 3))
 
 
-def i3d(num_classes: int = 400, width_per_group: int = 64) -> ResNet3D:
+def i3d(num_classes: int = 400, width_per_group: int = 64, depths: Sequence[int] = DEPTHS) -> ResNet3D:
     """I3D: C2D inflated to three frames, in every second block from stage 3 on."""
-    check_width(width_per_group)
-    return ResNet3D(num_classes, width_per_group, 5, _I3D_KERNELS, temporal_pool=2)
+    check_size(width_per_group, depths)
+    return ResNet3D(num_classes, width_per_group, 5, _I3D_KERNELS, temporal_pool=2, depths=depths)
 
 
 def i3d_nln(num_classes: int = 400, width_per_group: int = 64) -> ResNet3D:
     """I3D with five non-local blocks in stages 3 and 4."""
-    check_width(width_per_group)
+    check_size(width_per_group, DEPTHS)
     attending = ((), (1, 3), (1, 3, 5), ())
     return ResNet3D(num_classes, width_per_group, 5, _I3D_KERNELS, temporal_pool=2, attending=attending)
 
@@ -175,13 +182,14 @@ FAST_KERNELS = ((3,), (3,), (3,), (3,))
 SLOW_STEM_TIME, FAST_STEM_TIME = 1, 5
 
 
-def slow_r50(num_classes: int = 400, width_per_group: int = 64) -> ResNet3D:
+def slow_r50(num_classes: int = 400, width_per_group: int = 64, depths: Sequence[int] = DEPTHS) -> ResNet3D:
     """The slow pathway alone: few frames, time is mixed in stages 4 and 5 only."""
-    check_width(width_per_group)
-    return ResNet3D(num_classes, width_per_group, SLOW_STEM_TIME, SLOW_KERNELS)
+    check_size(width_per_group, depths)
+    return ResNet3D(num_classes, width_per_group, SLOW_STEM_TIME, SLOW_KERNELS, depths=depths)
 
 
-def fast_r50(num_classes: int = 400, width_per_group: int = 64) -> ResNet3D:
+def fast_r50(num_classes: int = 400, width_per_group: int = 64, depths: Sequence[int] = DEPTHS) -> ResNet3D:
     """The fast pathway alone: many frames, an eighth of `width_per_group` channels, time is mixed in every block."""
-    check_width(width_per_group, FAST_FRACTION)
-    return ResNet3D(num_classes, width_per_group // FAST_FRACTION, FAST_STEM_TIME, FAST_KERNELS, pathway=1)
+    check_size(width_per_group, depths, FAST_FRACTION)
+    thin = width_per_group // FAST_FRACTION
+    return ResNet3D(num_classes, thin, FAST_STEM_TIME, FAST_KERNELS, pathway=1, depths=depths)

@@ -6,7 +6,7 @@ thin fast pathway that sees many; after each of the first four stages the fast p
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +23,7 @@ from sdbench.networks.action.resnet3d import (
     SLOW_KERNELS,
     SLOW_STEM_TIME,
     add_resnet_stage,
-    check_width,
+    check_size,
 )
 from sdbench.networks.reading import VideoNetwork, average_to_units
 
@@ -58,6 +58,8 @@ class SlowFast(VideoNetwork):
         width: channels of the slow pathway after its stem; 64 as published.
         alpha: how many times more frames the fast pathway sees.
         lateral_kernel: frames that a fusion spans.
+        depths: blocks of stages 2 to 5; `DEPTHS` as published.
+        fast_fraction: the fast pathway has the slow one's channels divided by this; `FAST_FRACTION` as published.
     """
 
     layers = (
@@ -71,14 +73,22 @@ class SlowFast(VideoNetwork):
         "logits",
     )
 
-    def __init__(self, num_classes: int, width: int, alpha: int, lateral_kernel: int) -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        width: int,
+        alpha: int,
+        lateral_kernel: int,
+        depths: Sequence[int] = DEPTHS,
+        fast_fraction: int = FAST_FRACTION,
+    ) -> None:
         super().__init__()
         self.alpha = alpha
-        thin = width // FAST_FRACTION
+        thin = width // fast_fraction
         self.s1 = Stage({"pathway0_stem": Stem(width, SLOW_STEM_TIME), "pathway1_stem": Stem(thin, FAST_STEM_TIME)})
         self.s1_fuse = Lateral(thin, lateral_kernel, alpha)
         slow, fast = width, thin
-        for number, depth in enumerate(DEPTHS):
+        for number, depth in enumerate(depths):
             stage, name = Stage(), STAGES[number + 1]
             stride = 1 if number == 0 else 2
             wider = 4 * 2**number
@@ -119,18 +129,40 @@ class SlowFast(VideoNetwork):
             )
 
 
-def slowfast_r50_8x8(num_classes: int = 400, width_per_group: int = 64) -> SlowFast:
+def slowfast_r50_8x8(
+    num_classes: int = 400,
+    width_per_group: int = 64,
+    depths: Sequence[int] = DEPTHS,
+    fast_fraction: int = FAST_FRACTION,
+) -> SlowFast:
     """8 slow and 32 fast frames."""
-    check_width(width_per_group, FAST_FRACTION)
-    return SlowFast(num_classes, width_per_group, alpha=4, lateral_kernel=7)
+    return _slowfast(num_classes, width_per_group, 4, 7, depths, fast_fraction)
 
 
-def slowfast_r50_4x16(num_classes: int = 400, width_per_group: int = 64) -> SlowFast:
+def slowfast_r50_4x16(
+    num_classes: int = 400,
+    width_per_group: int = 64,
+    depths: Sequence[int] = DEPTHS,
+    fast_fraction: int = FAST_FRACTION,
+) -> SlowFast:
     """4 slow and 32 fast frames."""
-    check_width(width_per_group, FAST_FRACTION)
-    return SlowFast(num_classes, width_per_group, alpha=8, lateral_kernel=5)
+    return _slowfast(num_classes, width_per_group, 8, 5, depths, fast_fraction)
 
 
-def slowfast_r50_16x8(num_classes: int = 400, width_per_group: int = 64) -> SlowFast:
+def slowfast_r50_16x8(
+    num_classes: int = 400,
+    width_per_group: int = 64,
+    depths: Sequence[int] = DEPTHS,
+    fast_fraction: int = FAST_FRACTION,
+) -> SlowFast:
     """16 slow and 64 fast frames."""
-    return slowfast_r50_8x8(num_classes, width_per_group)
+    return slowfast_r50_8x8(num_classes, width_per_group, depths, fast_fraction)
+
+
+def _slowfast(
+    num_classes: int, width: int, alpha: int, lateral_kernel: int, depths: Sequence[int], fast_fraction: int
+) -> SlowFast:
+    if fast_fraction < 1:
+        raise InputError(f"fast_fraction must be at least 1 ({FAST_FRACTION} as published); got {fast_fraction}")
+    check_size(width, depths, fast_fraction)
+    return SlowFast(num_classes, width, alpha, lateral_kernel, depths, fast_fraction)

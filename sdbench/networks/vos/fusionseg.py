@@ -8,13 +8,20 @@ Image Segmentation", ECCV 2018, at output stride 16, its two feature maps each f
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from sdbench.networks.reading import VideoNetwork
-from sdbench.networks.vos.resnet import RESNET101, check_width, first_convolution, into_first_stage, residual_stage
+from sdbench.networks.vos.resnet import (
+    RESNET101,
+    ResNet,
+    check_width,
+    first_convolution,
+    into_first_stage,
+    residual_stage,
+)
 from sdbench.networks.vos.streams import by_stream, check_streams, resize, stream_layers
 
 _CLASSES = 2  # background and object
@@ -28,23 +35,23 @@ def _activated(*layers: nn.Module) -> nn.Sequential:
 class _Stream(nn.Module):
     """A ResNet-101 whose last stage is dilated instead of strided."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, resnet: ResNet, width: int) -> None:
         super().__init__()
         self.conv1 = first_convolution(3, width)
         self.bn1 = nn.BatchNorm2d(width)
         for number in range(1, 5):
-            self.add_module(f"layer{number}", residual_stage(RESNET101, number, width, dilated=number == 4))
+            self.add_module(f"layer{number}", residual_stage(resnet, number, width, dilated=number == 4))
 
 
 class _Backbone(nn.Module):
     """Both streams and the 1 x 1 convolutions that join them."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, resnet: ResNet, width: int) -> None:
         super().__init__()
-        self.app_stream = _Stream(width)
-        self.mot_stream = _Stream(width)
+        self.app_stream = _Stream(resnet, width)
+        self.mot_stream = _Stream(resnet, width)
         # The published weights have a fusion for each stage; only those of the first and the last are used.
-        joins = {f"layer{n}": nn.Conv2d(2 * c, c, 1) for n, c in enumerate(RESNET101.channels(width), start=1)}
+        joins = {f"layer{n}": nn.Conv2d(2 * c, c, 1) for n, c in enumerate(resnet.channels(width), start=1)}
         self.sensor_fusion = nn.ModuleDict(joins)
 
 
@@ -99,8 +106,9 @@ class FusionSeg(VideoNetwork):
     the residual stages, `fusion.layer2` and `fusion.layer5` what joins the two streams there.
 
     Args:
-        width: channels of the first convolution, a multiple of 4, to which all other widths are in proportion; 64 as
-            published.
+        width: channels of the first convolution, a multiple of 2, to which all other widths are in proportion (cut to
+            whole channels); 64 as published.
+        depths: numbers of blocks of the four residual stages; those of ResNet-101 by default, as published.
 
     Raises:
         InputError: the width or a shape is not as described.
@@ -108,10 +116,10 @@ class FusionSeg(VideoNetwork):
 
     layers = (*stream_layers(1, 2), "fusion.layer2", *stream_layers(3, 4, 5), "fusion.layer5", "mask")
 
-    def __init__(self, width: int = 64) -> None:
+    def __init__(self, width: int = 64, depths: Sequence[int] | None = None) -> None:
         super().__init__()
-        check_width(width, 4)
-        self.backbone = _Backbone(width)
+        check_width(width, 2)
+        self.backbone = _Backbone(RESNET101.with_depths(depths), width)
         self.classifier = _Head(width)
 
     def trace(self, image: Tensor, flow: Tensor) -> Iterator[tuple[str, Tensor]]:  # type: ignore[override]

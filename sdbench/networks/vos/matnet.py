@@ -10,21 +10,28 @@ The published state dict has entries that no output depends on. They are kept, u
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sdbench.errors import unknown_name
+from sdbench.errors import InputError, unknown_name
 from sdbench.networks.reading import VideoNetwork
-from sdbench.networks.vos.resnet import RESNET101, check_width, first_convolution, into_first_stage, residual_stage
+from sdbench.networks.vos.resnet import (
+    RESNET101,
+    ResNet,
+    check_width,
+    first_convolution,
+    into_first_stage,
+    residual_stage,
+)
 from sdbench.networks.vos.streams import ConvexBalance, PairGate, by_stream, check_streams, resize, stream_layers
 
 CROSS_CONNECTIONS = ("coatt", "coatt_gated", "coatt_gated_recip", "coatt_recip")
 FUSIONS = ("gated", "convex_gated", "convex_gated_spatial")
 MASK_SIZE = 473
-"""Height and width of the mask, whatever the size of the picture."""
+"""Height and width of the published mask, whatever the size of the picture."""
 
 _UNUSED = (
     *("bottolneck1", "bottolneck2", "bna", "bnb"),  # of the co-attention
@@ -123,14 +130,14 @@ class _ConvexGate(ConvexBalance):
 class _Encoder(nn.Module):
     """Both streams, what they exchange after stages 3 to 5, and the fusions of stages 2 to 5."""
 
-    def __init__(self, width: int, cross_connection: str, fusion: str) -> None:
+    def __init__(self, resnet: ResNet, width: int, cross_connection: str, fusion: str) -> None:
         super().__init__()
-        channels = dict(enumerate(RESNET101.channels(width), start=2))
+        channels = dict(enumerate(resnet.channels(width), start=2))
         for stream in (1, 2):
             self.add_module(f"conv1_{stream}", first_convolution(3, width))
             self.add_module(f"bn1_{stream}", nn.BatchNorm2d(width))
             for stage in channels:
-                self.add_module(f"res{stage}_{stream}", residual_stage(RESNET101, stage - 1, width))
+                self.add_module(f"res{stage}_{stream}", residual_stage(resnet, stage - 1, width))
         for stage, count in channels.items():
             joins = (
                 _ScaleSensitiveGate(count)
@@ -250,9 +257,9 @@ class _Decoder(nn.Module):
     def _with_boundary(self, stage: int, fused: dict[int, Tensor]) -> Tensor:
         return torch.cat([fused[stage], self.get_submodule(f"bdry{stage}")(fused[stage])], dim=1)
 
-    def mask(self, decoded: Tensor) -> Tensor:
+    def mask(self, decoded: Tensor, size: int) -> Tensor:
         logits = self.get_submodule("pred2")(F.relu(decoded))
-        return torch.sigmoid(resize(logits, (MASK_SIZE, MASK_SIZE)))
+        return torch.sigmoid(resize(logits, (size, size)))
 
 
 class MATNet(VideoNetwork):
@@ -260,8 +267,8 @@ class MATNet(VideoNetwork):
 
     Inputs: `image` and `flow`, the flow drawn as an RGB picture, (B, 3, H, W) each, normalised with the ImageNet mean
     and standard deviation; any H and W, trained at 473 x 473. Answer, layer `mask`: (B, 1, 473, 473) probabilities
-    of object, of that size whatever H and W are. The boundaries that the published network answers as well are not
-    computed.
+    of object, of that size (or `mask_size`) whatever H and W are. The boundaries that the published network answers as
+    well are not computed.
 
     `appearance.layer1` and `motion.layer1` are the first convolutions, before their norms; `.layer2` to `.layer5` are
     the residual stages after what the streams exchange (nothing after the first), `fusion.layer2` to `fusion.layer5`
@@ -273,8 +280,10 @@ class MATNet(VideoNetwork):
         fusion: how the streams are joined, one of `FUSIONS`: `gated`, each channel for itself; `convex_gated`, the
             streams weighed against each other; `convex_gated_spatial`, the same, the positions weighed by their
             maxima alone.
-        width: channels of the first convolution, a multiple of 4, to which all other widths are in proportion; 64 as
-            published.
+        width: channels of the first convolution, a multiple of 2, to which all other widths are in proportion (cut to
+            whole channels); 64 as published.
+        depths: numbers of blocks of the four residual stages; those of ResNet-101 by default, as published.
+        mask_size: height and width of the mask; `MASK_SIZE` as published.
 
     Raises:
         InputError: an option or a shape is not as described.
@@ -282,14 +291,24 @@ class MATNet(VideoNetwork):
 
     layers = (*stream_layers(1, 2, 3, 4, 5), *(f"fusion.layer{stage}" for stage in (5, 4, 3, 2)), "decoder", "mask")
 
-    def __init__(self, cross_connection: str = "coatt", fusion: str = "gated", width: int = 64) -> None:
+    def __init__(
+        self,
+        cross_connection: str = "coatt",
+        fusion: str = "gated",
+        width: int = 64,
+        depths: Sequence[int] | None = None,
+        mask_size: int = MASK_SIZE,
+    ) -> None:
         super().__init__()
         if cross_connection not in CROSS_CONNECTIONS:
             raise unknown_name("cross connection", cross_connection, CROSS_CONNECTIONS)
         if fusion not in FUSIONS:
             raise unknown_name("fusion", fusion, FUSIONS)
-        check_width(width, 4)
-        self.encoder = _Encoder(width, cross_connection, fusion)
+        check_width(width, 2)
+        if mask_size < 1:
+            raise InputError(f"mask_size must be at least 1 pixel; got {mask_size}")
+        self.mask_size = mask_size
+        self.encoder = _Encoder(RESNET101.with_depths(depths), width, cross_connection, fusion)
         self.decoder = _Decoder(width)
 
     def unused_entries(self) -> frozenset[str]:
@@ -320,4 +339,4 @@ class MATNet(VideoNetwork):
             yield f"fusion.layer{stage}", fused[stage]
         decoded = self.decoder(fused)
         yield "decoder", decoded
-        yield "mask", self.decoder.mask(decoded)
+        yield "mask", self.decoder.mask(decoded, self.mask_size)

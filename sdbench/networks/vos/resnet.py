@@ -9,7 +9,8 @@ weights that the segmentation networks start from do.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -37,6 +38,19 @@ class ResNet:
         """Output channels of the four stages."""
         first = 4 * width if self.bottleneck else width
         return first, 2 * first, 4 * first, 8 * first
+
+    def with_depths(self, depths: Sequence[int] | None) -> ResNet:
+        """The same with other numbers of blocks in its stages; as it is where None is given.
+
+        Raises:
+            InputError: there are not four numbers, or one is below 1.
+        """
+        if depths is None:
+            return self
+        if len(depths) != len(self.depths) or min(depths) < 1:
+            raise InputError(f"depths must be four numbers of blocks, at least 1 each; got {tuple(depths)}")
+        first, second, third, fourth = depths
+        return replace(self, depths=(first, second, third, fourth))
 
 
 RESNET34 = ResNet((3, 4, 6, 3), bottleneck=False)

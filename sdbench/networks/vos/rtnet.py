@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -221,12 +221,13 @@ class RTNet(VideoNetwork):
     computed.
 
     Args:
-        width: channels of the first convolution, a multiple of 16, to which all other widths are in proportion; 64 as
-            published.
+        width: channels of the first convolution, a multiple of 16 (the 32 groups of ResNeXt), to which all other
+            widths are in proportion; 64 as published.
         mixed_batch: treat a batch of more than one sample as the published code does. It puts all first frames before
             all second ones after each stage, yet takes every two neighbours for a pair in the next, so that from the
             second stage on frames of different samples meet; the rows come out in its order. A batch of one is not
             affected.
+        depths: numbers of blocks of the four residual stages; by default as published.
 
     Raises:
         InputError: the width or a shape is not as described.
@@ -234,11 +235,13 @@ class RTNet(VideoNetwork):
 
     layers = (*stream_layers(1, 2, 3, 4, 5), *(f"fusion.layer{stage}" for stage in (5, 4, 3, 2)), "mask")
     dead_ends = ("motion.layer5",)
-    resnet = RESNEXT50
+    kind = RESNEXT50
 
-    def __init__(self, width: int = 64, mixed_batch: bool = False) -> None:
+    def __init__(self, width: int = 64, mixed_batch: bool = False, depths: Sequence[int] | None = None) -> None:
         super().__init__()
-        check_width(width, 16)
+        self.resnet = self.kind.with_depths(depths)
+        # Each group of the first stage's 3 x 3 convolution needs a channel; heads and reductions divide any width.
+        check_width(width, self.resnet.groups // self.resnet.inner or 1)
         self.mixed_batch = mixed_batch
         channels = self.resnet.channels(width)
         self.spatial_net = _Stream(self.resnet, 3, width)
@@ -301,7 +304,8 @@ class RTNet(VideoNetwork):
 class RTNet34(RTNet):
     """RTNet on ResNet-34.
 
-    As `RTNet`, but `appearance.layer1` and `motion.layer1` are read after the first pooling, as in the published code.
+    As `RTNet`, but `appearance.layer1` and `motion.layer1` are read after the first pooling, as in the published code,
+    and any width of at least 1 can be built.
     """
 
-    resnet = RESNET34
+    kind = RESNET34

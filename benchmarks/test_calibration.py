@@ -1,0 +1,15 @@
+"""Small networks whose training forced what they encode: the method must say so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sdbench.expected import Record
+
+
+def SELECT(record: Record) -> bool:  # noqa: N802 - read by conftest
+    return "calibration" in record.id.split("/")
+
+
+def test_calibration(record: Record, settle: Callable[[Record], None]) -> None:
+    settle(record)
