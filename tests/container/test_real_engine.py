@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import docker
 import pytest
 
-import docker
 from sdbench.assets import AssetStore
 from sdbench.container.engine import EngineError, check_gpu, connect
 from sdbench.container.image import BASE_LABEL, SOURCE_LABEL, Image, image_for
