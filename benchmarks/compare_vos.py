@@ -12,14 +12,16 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 from tabulate import tabulate
+from torch import Tensor
 
-from sdbench import build
+from sdbench import build, units
 from sdbench.assets import AssetStore
 from sdbench.clips.flow import draw_flow, flow_folder
 from sdbench.datasets import davis
@@ -67,26 +69,37 @@ def main() -> None:
         measured()  # the first run of a process also pays for torch's own start
         seconds, passes = measured()
         samples = sum(min(options.frames, len(sequence.frames) - 1) for sequence in videos.sequences)
-        alone = bare(module, preparation.paired, (height, width), passes, passes // samples, options.device)
+        shape = (preparation.paired, (height, width), passes, passes // samples, options.device)
+        alone = bare(lambda inputs: module(**inputs), *shape)
+        last = [layer for layer in module.layers if layer != "mask"][-1]
+        until = bare(lambda inputs: units(module, inputs, [last]), *shape)
     rows = [
         ("measuring, loading included", seconds, passes, 1000 * seconds / passes, seconds / alone),
         ("the bare network", alone, passes, 1000 * alone / passes, 1.0),
+        (f"the bare network up to {last}", until, passes, 1000 * until / passes, until / alone),
     ]
     print(tabulate(rows, headers=("what", "seconds", "inputs", "ms an input", "ratio"), floatfmt=".3f"))
 
 
-def bare(module: torch.nn.Module, paired: bool, size: tuple[int, int], inputs: int, batch: int, device: str) -> float:
+def bare(
+    network: Callable[[dict[str, Tensor]], object],
+    paired: bool,
+    size: tuple[int, int],
+    inputs: int,
+    batch: int,
+    device: str,
+) -> float:
     """Seconds of the network alone for `inputs` inputs in batches of about `batch`."""
     frames = (2,) if paired else ()
     image = torch.randn(batch, *frames, 3, *size, device=device)
     flow = torch.randn(batch, *frames, 6 if paired else 3, *size, device=device)
     with torch.no_grad():
-        module(image=image, flow=flow)
+        network({"image": image, "flow": flow})
         started = time.perf_counter()
         done = 0
         while done < inputs:
             part = min(batch, inputs - done)
-            module(image=image[:part], flow=flow[:part])
+            network({"image": image[:part], "flow": flow[:part]})
             done += part
         if torch.device(device).type == "cuda":
             torch.cuda.synchronize()

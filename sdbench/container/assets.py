@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import docker
 import requests
 from docker.types import Mount
 
-import docker
 from sdbench.assets.store import AssetStore
 from sdbench.container.engine import explained, run_briefly
 from sdbench.container.image import Image

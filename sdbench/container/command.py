@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import docker
+
 from sdbench.assets.lock import LOCK_VARIABLE
 from sdbench.assets.store import AssetStore
 from sdbench.container.assets import bring_assets

@@ -7,10 +7,10 @@ import platform
 import uuid
 from typing import Any
 
+import docker
 import requests
 from docker.types import DeviceRequest
 
-import docker
 from sdbench.errors import SdbenchError
 
 HOST_WORKS = "--where host runs without a container"

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import docker
 import requests
 
-import docker
 from sdbench import __version__
 from sdbench.container.engine import HOST_WORKS, EngineError, explained, is_disk_full, said_by
 from sdbench.container.source import DOCKERFILE, Source

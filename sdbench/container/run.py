@@ -12,16 +12,16 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import docker
 import requests
 from docker.types import Mount
 
-import docker
 from sdbench.container.engine import EngineError, explained, gpu_requests, new_name, remove, user_of
 from sdbench.container.image import Image
 from sdbench.hardware import gpus, machine_identity
@@ -62,7 +62,6 @@ class Job:
         device: as pytest's --device.
         memory: the most memory it may use, in bytes; None for nine tenths of the engine's.
         shared_memory: the size of /dev/shm in bytes.
-        labels: what the container is labelled with.
     """
 
     arguments: Sequence[str]
@@ -73,7 +72,6 @@ class Job:
     device: str = "cpu"
     memory: int | None = None
     shared_memory: int = GIB
-    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -104,7 +102,8 @@ def run(client: docker.DockerClient, image: Image, job: Job, root: Path) -> Outc
     name = new_name()
     with _signals_as_exceptions():
         try:
-            container = client.containers.create(image.id, **settings(client, image, job, root), name=name)
+            options = settings(client, image, job, root)
+            container = client.containers.create(image.id, **options, name=name)
             output = _Output(container.attach(stdout=True, stderr=True, stream=True, logs=True, demux=True))
             try:
                 container.start()
@@ -121,9 +120,8 @@ def run(client: docker.DockerClient, image: Image, job: Job, root: Path) -> Outc
             remove(client, name)
     state = container.attrs.get("State", {})
     if state.get("OOMKilled"):
-        limit = _memory(client, job) / GIB
         raise EngineError(
-            f"the run was killed at its limit of {limit:.1f} GiB of memory; "
+            f"the run was killed at its limit of {options['mem_limit'] / GIB:.1f} GiB of memory; "
             "give it more with --memory, or run fewer cases at once with -k"
         )
     return Outcome(status, _seconds_between(state.get("StartedAt", ""), state.get("FinishedAt", "")))
@@ -145,7 +143,7 @@ def _fraction(moment: str) -> str:
 def settings(client: docker.DockerClient, image: Image, job: Job, root: Path) -> dict[str, Any]:
     """How the container is made: it can write the cache, the report and its own memory, and nothing else."""
     information = client.info()
-    memory = _memory(client, job)
+    memory = job.memory or int(information["MemTotal"] * 9 // 10)
     mounts = [
         Mount(CACHE, str(job.cache), type="bind"),
         Mount(f"{CACHE}/assets", str(job.cache / "assets"), type="bind", read_only=True),
@@ -185,12 +183,7 @@ def settings(client: docker.DockerClient, image: Image, job: Job, root: Path) ->
         "shm_size": job.shared_memory,
         "pids_limit": _MOST_PROCESSES,
         "device_requests": gpu_requests(job.device),
-        "labels": dict(job.labels),
     }
-
-
-def _memory(client: docker.DockerClient, job: Job) -> int:
-    return job.memory or int(client.info()["MemTotal"] * 9 // 10)
 
 
 def _about(information: Mapping[str, Any], image: Image) -> dict[str, str]:

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import docker
 import pytest
 import requests
 
-import docker
 from sdbench.assets import AssetStore
 from sdbench.container import command
 from sdbench.container.assets import bring_assets

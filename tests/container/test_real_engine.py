@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import docker
 import pytest
 
-import docker
 from sdbench.assets import AssetStore
 from sdbench.container.engine import EngineError, check_gpu, connect
 from sdbench.container.image import BASE_LABEL, SOURCE_LABEL, Image, image_for
@@ -99,10 +99,10 @@ class Place:
         return image_for(client, source_state(self.root, {"BASE": self.base}), {}, "none")
 
 
-def copy_of_the_source(target: Path) -> Path:
-    for name in (*source_state(ROOT, {}).files, ".dockerignore"):
+def copy_of_the_source(target: Path, source: Path = ROOT) -> Path:
+    for name in (*source_state(source, {}).files, ".dockerignore"):
         (target / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(ROOT / name, target / name)
+        shutil.copyfile(source / name, target / name)
     return target
 
 
@@ -136,7 +136,9 @@ def test_a_real_case_gives_the_numbers_of_this_machine(
     selected = ("-k", "transnetv2 and fc1 and shares")
     here = [sys.executable, "-m", "pytest", "benchmarks", "-p", "no:cacheprovider", "--report", str(tmp_path / "here")]
     environment = place.environment(SDBENCH_CACHE=str(store.folder))
-    outside = subprocess.run([*here, *selected], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    outside = subprocess.run(
+        [*here, *selected], cwd=place.root, env=environment, capture_output=True, text=True, check=False
+    )
     assert outside.returncode == 0, outside.stdout
     images = len(client.images.list())
     done = place.run(tmp_path / "inside", *selected, SDBENCH_CACHE=str(store.folder))
@@ -262,7 +264,7 @@ def test_ctrl_c_stops_and_removes_it(client: docker.DockerClient, place: Place, 
 def test_a_change_of_the_source_makes_the_image_stale_and_keeps_what_was_installed(
     client: docker.DockerClient, place: Place, image: Image, tmp_path: Path
 ) -> None:
-    again = Place(copy_of_the_source(tmp_path / "again"), place.base)
+    again = Place(copy_of_the_source(tmp_path / "again", place.root), place.base)
     same = again.image(client)
     assert (same.id, same.built) == (image.id, False)
     with (again.root / "sdbench" / "__init__.py").open("a") as file:
@@ -282,12 +284,12 @@ def test_a_change_of_the_source_makes_the_image_stale_and_keeps_what_was_install
     assert labels["sdbench.torch"].startswith("2.")
     assert labels["org.opencontainers.image.revision"]
     assert client.images.get(other.id).attrs["Config"]["User"] == "10001:10001"
-    shutil.copyfile(ROOT / "sdbench" / "__init__.py", again.root / "sdbench" / "__init__.py")
+    shutil.copyfile(place.root / "sdbench" / "__init__.py", again.root / "sdbench" / "__init__.py")
     assert not again.image(client).built, "and back again"
 
 
 def test_certificates_of_ones_own_are_trusted(client: docker.DockerClient, place: Place, tmp_path: Path) -> None:
-    behind = Place(copy_of_the_source(tmp_path / "behind"), place.base)
+    behind = Place(copy_of_the_source(tmp_path / "behind", place.root), place.base)
     (behind.root / "docker" / "certificates" / "proxy.crt").write_text(CERTIFICATE)
     made = behind.image(client)
     trusted = client.containers.run(
