@@ -16,6 +16,7 @@ from sdbench.calibration.drawing import HEADINGS, KINDS, draw_appearances, draw_
 from sdbench.calibration.scenes import draw_looks, draw_moves
 from sdbench.calibration.tasks import scene_inputs, unseen_textures, video_inputs
 from sdbench.calibration.trained import FOLDER, SEEDS, Kind, kind_named, load_trained
+from sdbench.calibration.training import one_thread
 from sdbench.errors import InputError, unknown_name
 from sdbench.measure import Measurement, key_of, versions
 from sdbench.passes import (
@@ -106,7 +107,9 @@ def measure_trained(
         unfinished = Unfinished.resume(store.folder / "unfinished", key)
         resumed += unfinished.done
         passes = Passes(module, where, names, unfinished, seconds, _BATCH, channels_last=False)
+        # More threads than one wait for each other longer than networks as small as these take.
         with (
+            one_thread(),
             one_right_answer(),
             progress(f"measuring {name} ({task}, {training})", blocks, unfinished.done, store.quiet) as advance,
         ):

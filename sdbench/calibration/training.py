@@ -86,7 +86,7 @@ def train(name: str, task: str, seed: int, steps: int | None = None) -> Training
     generator = np.random.Generator(np.random.PCG64([seed, zlib.crc32(f"{name} {task}".encode())]))
     textures = training_textures()
     seconds = {"drawing": 0.0, "network": 0.0}
-    with _one_thread(), torch.random.fork_rng(devices=[]):
+    with one_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(generator.integers(2**31)))
         module = kind.build().train()
         for part in module.modules():
@@ -166,7 +166,7 @@ def _loss(kind: Kind, answered: Tensor, answer: Tensor) -> Tensor:
 
 
 @contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """With more threads sums are split otherwise, and a seed no longer says what comes out."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

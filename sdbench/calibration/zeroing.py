@@ -11,7 +11,7 @@ import torch
 from sdbench.ablation import top_units
 from sdbench.calibration.tasks import draw_batch, unseen_textures
 from sdbench.calibration.trained import Kind, kind_named, load_trained
-from sdbench.calibration.training import score_of
+from sdbench.calibration.training import one_thread, score_of
 from sdbench.errors import InputError, unknown_name
 from sdbench.measure import Measurement
 from sdbench.networks.reading import Units, VideoNetwork, answer_without
@@ -71,7 +71,8 @@ def lost_without(found: Measurement, task: str, stage: str = STAGE, percent: flo
 def _right(kind: Kind, module: VideoNetwork, task: str, zeroed: Mapping[str, Units]) -> float:
     generator, textures = np.random.Generator(np.random.PCG64(_SEED)), unseen_textures()
     scores = []
-    for _ in range(_VIDEOS // _BATCH):
-        inputs, answer = draw_batch(kind, task, textures, _BATCH, generator)
-        scores.append(score_of(kind, answer_without(module, inputs, zeroed), answer))
+    with one_thread():
+        for _ in range(_VIDEOS // _BATCH):
+            inputs, answer = draw_batch(kind, task, textures, _BATCH, generator)
+            scores.append(score_of(kind, answer_without(module, inputs, zeroed), answer))
     return 100 * float(torch.cat(scores).mean())
