@@ -192,8 +192,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     if idle:
         more = f"{len(idle) - _MOST_REASONS} more reasons, and " if len(idle) > _MOST_REASONS else ""
         write(f"- {more}what each case would take, with the commands that get it: {report / 'report.md'}")
-    for measurement in config.stash[_SUITE].measurements.values():
-        write(f"{measurement.network} on {measurement.dataset}: {measurement.resampling}.")
+    for key, measurement in config.stash[_SUITE].measurements.items():
+        write(f"{_title(*key)}: {measurement.resampling}.")
     write("")
     for line in summary_lines(cases, _totals()):
         write(line, bold=True)

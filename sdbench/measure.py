@@ -90,7 +90,8 @@ class Measurement:
         seed: of every random draw; the first one where there were several.
         styles: the styles that clips were painted in.
         sums: layer -> the sums of each resampling block; with several seeds, those of all blocks seed by seed.
-        resampling_unit: "video" or "shot": what comes and goes together when intervals are made.
+        resampling_unit: "video", "shot", "sequence", "scene" or "block": what comes and goes together when intervals
+            are made.
         resampling_units: how many there were; no interval is given below `FEWEST_GROUPS`.
         clips, samples: number of clips, and of clips times crops, that were used.
         pairs: number of pairs of each factor; where factors were drawn at random, of the rarer one.

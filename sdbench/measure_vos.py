@@ -152,7 +152,7 @@ def measure_vos(
         styles=dataset.styles,
         threshold=threshold,
         sums=unfinished.sums,
-        resampling_unit="sequence",
+        resampling_unit="sequence" if len(sources) == len(dataset.sequences) else "shot",
         resampling_units=len(sources),
         clips=len(dataset.sequences),
         samples=sum(len(plan.rows) for _, plan in plans),
