@@ -105,7 +105,9 @@ def test_every_recorded_value_can_be_traced() -> None:
     assert len({value.source.commit for value in recorded}) >= 1
     for value in recorded:
         small = value.network.removeprefix("calibration_")
-        folders = ("calibration/vos", "calibration") if value.network in SMALL_NETWORKS else ("pipeline",)
+        folders = (
+            ("calibration/vos", "calibration") if value.network in SMALL_NETWORKS else ("pipeline", "pipeline/vos")
+        )
         starts = (f"packaged/{value.network}/{value.layer}/", *(f"{folder}/{small}/" for folder in folders))
         assert value.id.startswith(starts)
         assert max(value.tolerance.values()) < 25, f"{value.id} could not fail"
