@@ -139,9 +139,9 @@ def measure_trained(
         frames_painted=0,
         resumed=resumed,
         notes=(
-            "Appearance and motion are drawn independently: dynamic pairs share the motion exactly, static pairs the "
-            "appearance.",
-            f"Values are means over {SEEDS} networks that were trained alike from other seeds.",
+            "appearance and motion are drawn independently: dynamic pairs share the motion exactly, static pairs the "
+            "appearance",
+            f"values are means over {SEEDS} networks that were trained alike from other seeds",
         ),
         seeds=SEEDS,
         networks=True,

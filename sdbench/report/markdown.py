@@ -43,7 +43,7 @@ def measurement_sentence(record: dict[str, Any]) -> str:
         f"{record['network']} on {record['dataset']}: {record['clips']} clips, {record['samples']} samples, "
         f"at least {record['pairs']} pairs of each factor, {record['passes']} forward passes, "
         f"protocol {record['protocol']}, "
-        f"styles {', '.join(record['styles'])}, {_seeds(record)}; {record['resampling']}; "
+        f"{_styles(record)}{_seeds(record)}; {record['resampling']}; "
         f"{record['seconds']['total']:.0f} s, of which {stages}."
     )
     if record["skipped"]:
@@ -53,8 +53,14 @@ def measurement_sentence(record: dict[str, Any]) -> str:
     return sentence
 
 
+def _styles(record: dict[str, Any]) -> str:
+    return f"styles {', '.join(record['styles'])}, " if record["styles"] else ""
+
+
 def _seeds(record: dict[str, Any]) -> str:
     first, count = record["seed"], record["seeds"]
+    if record["networks"]:
+        return f"seed {first}, means over {count} networks"
     return f"seed {first}" if count == 1 else f"means over seeds {first} to {first + count - 1}"
 
 
