@@ -29,8 +29,8 @@ def lacking_davis(data: Path | None, store: AssetStore) -> list[str]:
     return lacking
 
 
-def davis_at_hand(data: Path | None, store: AssetStore) -> DavisDataset:
-    """The validation set of DAVIS 2016 in all styles, with forward and backward flow.
+def davis_at_hand(data: Path | None, store: AssetStore, backward_flow: bool = False) -> DavisDataset:
+    """The validation set of DAVIS 2016 in all styles, with forward flow and, where it is asked for, backward flow.
 
     Each of the two data sets is taken from the folder of that name below `data`, or else from the cache. For a DAVIS in
     the cache, flow pictures are made there at the first call.
@@ -42,11 +42,11 @@ def davis_at_hand(data: Path | None, store: AssetStore) -> DavisDataset:
     own = _own(data, DAVIS)
     painted = _own(data, PAINTED) or store.unpacked(PAINTED)
     if own is not None:
-        found = davis(own, painted, backward_flow=True)
+        found = davis(own, painted, backward_flow=backward_flow)
         fetched = []
     else:
         folder = store.unpacked(DAVIS)
-        found = davis(folder, painted, flows=_flows(folder, store), backward_flow=True)
+        found = davis(folder, painted, flows=_flows(folder, store), backward_flow=backward_flow)
         fetched = [DAVIS]
     if _own(data, PAINTED) is None:
         fetched.append(PAINTED)

@@ -154,11 +154,11 @@ class Suite:
         self, module: VideoNetwork, architecture: str, dataset: str, options: dict[str, Any]
     ) -> Measurement:
         packaged = dataset == "packaged_davis"
-        videos = packaged_davis(self.store) if packaged else davis_at_hand(self.data, self.store)
+        preparation = vos_preparation_for(architecture, _PIPELINE_SIZE if packaged else SIZE)
+        videos = packaged_davis(self.store) if packaged else davis_at_hand(self.data, self.store, preparation.paired)
         frames = _PIPELINE_FRAMES if packaged else None
         if (pairs := options.pop("pairs")) is not None:
             frames = max(1, ceil(len(FACTORS) * pairs / (DRAWS * len(videos.sequences))))
-        preparation = vos_preparation_for(architecture, _PIPELINE_SIZE if packaged else SIZE)
         return measure_vos(module, videos, preparation=preparation, frames=frames, **options)
 
     def _network(self, network: str, trained_on: str) -> tuple[VideoNetwork, str, dict[str, str]]:

@@ -15,6 +15,7 @@ from sdbench.at_hand import why_not
 from sdbench.cli import main
 from sdbench.datasets.segmentation import SegmentationDataset
 from sdbench.davis_at_hand import davis_at_hand, lacking_davis
+from sdbench.errors import InputError
 from sdbench.expected import Claim, ExpectedValue, Unpublished, read_all
 from sdbench.networks.filled import fill_state_dict
 from sdbench.suite import Suite
@@ -77,6 +78,14 @@ def test_unit_classes_are_held_against_the_published_ones(suite: Suite) -> None:
     assert len(suite.measurements) == 1
 
 
+def test_backward_flow_is_asked_for_only_where_a_network_sees_it(suite: Suite, data: Path) -> None:
+    suite.pairs = 4
+    shutil.rmtree(data / "davis2016" / "FlowImages_gap-1")
+    assert suite.run(RECORDS["vos/unitwise/fusionseg/davis/fusion5"]).measured
+    with pytest.raises(InputError, match=r"backward flow pictures.*sdbench flow"):
+        suite.run(RECORDS["vos/unitwise/rtnet/models/fusion5"])
+
+
 def test_a_claim_compares_networks_on_the_same_sequences(suite: Suite) -> None:
     suite.pairs = 4
     claim = RECORDS["claim/vos/taovos-dynamic"]
@@ -133,7 +142,7 @@ def test_fetched_archives_are_used_and_flow_is_made_once(tmp_path: Path) -> None
         archive = shutil.make_archive(str(tmp_path / name), "zip", folder.parent, folder.name)
         store.add(name, Path(archive))
     assert lacking_davis(None, store) == []
-    found = davis_at_hand(None, store)
+    found = davis_at_hand(None, store, backward_flow=True)
     assert found.name == "stylized_davis"
     assert found.assets == ("davis2016", "stylized_davis")
     assert found.styles == ("Lynx", "Maruska640", "Zuzka1", "Zuzka2")
@@ -143,7 +152,7 @@ def test_fetched_archives_are_used_and_flow_is_made_once(tmp_path: Path) -> None
     pictures = sorted((store.folder / "flow" / "davis2016").rglob("*.png"))
     assert len(pictures) == 2 * 2 * 2
     before = [path.stat().st_mtime_ns for path in pictures]
-    assert davis_at_hand(None, store).identity == found.identity
+    assert davis_at_hand(None, store, backward_flow=True).identity == found.identity
     assert [path.stat().st_mtime_ns for path in pictures] == before
     assert not list((store.folder / "unpacked").rglob("FlowImages*")), "what was unpacked stays as it is"
 
