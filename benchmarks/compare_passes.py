@@ -24,11 +24,11 @@ from tabulate import tabulate
 
 from sdbench import build, units
 from sdbench.assets import AssetStore
-from sdbench.datasets import StylisedDataset, stylised_diving48
-from sdbench.datasets.layouts import LAYOUTS, STYLE_FOLDERS
+from sdbench.base.draws import generator_for
+from sdbench.data import StylisedDataset, stylised_diving48
+from sdbench.data.layouts import LAYOUTS, STYLE_FOLDERS
 from sdbench.measure_action import measure_action
-from sdbench.pairs.published import plan_pairs
-from sdbench.passes import generator_for
+from sdbench.studies.stylised import plan_pairs
 from sdbench.zoo.action_preparation import preparation_for
 
 STAGES = ("stage1", "stage2", "stage3", "stage4", "stage5")

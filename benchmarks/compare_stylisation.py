@@ -18,14 +18,14 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from sdbench.assets.files import atomic_path
 from sdbench.assets.store import AssetStore
-from sdbench.clips.render import FIELD_MOTIONS
-from sdbench.datasets.arrays import ArrayDataset
-from sdbench.datasets.rendered import RenderedVideos
+from sdbench.base.files import atomic_path
+from sdbench.data.arrays import ArrayDataset
 from sdbench.measure import Measurement, measure
 from sdbench.measure_rendered import as_video, measure_rendered
 from sdbench.statistics import FACTORS, SHARE_NAMES
+from sdbench.studies.rendered import RenderedVideos
+from sdbench.video.render import FIELD_MOTIONS
 from sdbench.zoo import load
 
 matplotlib.use("agg")

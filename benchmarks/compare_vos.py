@@ -23,10 +23,10 @@ from torch import Tensor
 
 from sdbench import build, units
 from sdbench.assets import AssetStore
-from sdbench.clips.flow import draw_flow, flow_folder
-from sdbench.datasets import davis
-from sdbench.datasets.davis_check import PUBLISHED_STYLES
+from sdbench.data import davis
+from sdbench.data.davis_check import PUBLISHED_STYLES
 from sdbench.measure_vos import measure_vos
+from sdbench.video.flow import draw_flow, flow_folder
 from sdbench.zoo.vos_preparation import vos_preparation_for
 
 _SEQUENCES = 4

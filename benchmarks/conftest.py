@@ -13,16 +13,16 @@ from typing import Any
 import pytest
 
 from sdbench.assets import AssetStore
-from sdbench.assets.files import write_text
-from sdbench.clips.style import DEFAULT_STYLES
-from sdbench.errors import SdbenchError
-from sdbench.expected import Claim, ExpectedValue, Record, Unpublished, read_all
-from sdbench.needed import assets_of
-from sdbench.pairs.published import ACTION_PROTOCOLS
+from sdbench.base.errors import SdbenchError
+from sdbench.base.files import write_text
+from sdbench.cases.records import Claim, ExpectedValue, Record, Unpublished, read_all
+from sdbench.cases.verdicts import NEEDS, Case, Verdict
 from sdbench.report import Report, case_table, describe_environment, summary_lines, write_report
 from sdbench.report.table import LEGEND, Totals, reasons
-from sdbench.suite import Suite, layer_values
-from sdbench.verdict import NEEDS, Case, Verdict
+from sdbench.studies.stylised import ACTION_PROTOCOLS
+from sdbench.suite.needed import assets_of
+from sdbench.suite.running import Suite, layer_values
+from sdbench.video.paint import DEFAULT_STYLES
 
 ROOT = Path(__file__).parents[1]
 RECORDS = read_all(ROOT / "expected")

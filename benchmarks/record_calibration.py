@@ -19,20 +19,20 @@ import matplotlib.pyplot as plt
 import torch
 from tabulate import tabulate
 
+from sdbench.answers.zeroing import STAGE, lost_without
 from sdbench.assets import AssetStore
-from sdbench.assets.files import atomic_path, write_text
-from sdbench.at_hand import LOST
+from sdbench.base.errors import InputError
+from sdbench.base.files import atomic_path, write_text
+from sdbench.base.machine import processor_name
 from sdbench.calibration.measuring import DATASETS
 from sdbench.calibration.trained import KINDS, SEEDS, SEGMENTATION, listed
-from sdbench.calibration.zeroing import STAGE, lost_without
-from sdbench.errors import InputError
-from sdbench.expected import Claim, Comparison, ExpectedFile, ExpectedValue, Quantity, Source
-from sdbench.hardware import processor_name
+from sdbench.cases.records import Claim, Comparison, ExpectedFile, ExpectedValue, Quantity, Source
+from sdbench.cases.verdicts import Verdict
 from sdbench.measure import Measurement
 from sdbench.report.environment import git_revision
 from sdbench.statistics import CLASS_NAMES, FACTORS, SHARE_NAMES
-from sdbench.suite import Suite
-from sdbench.verdict import Verdict
+from sdbench.suite.at_hand import LOST
+from sdbench.suite.running import Suite
 
 ROOT = Path(__file__).parents[1]
 

@@ -25,10 +25,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 from scipy import stats
 
-from sdbench.assets.files import atomic_path
+from sdbench.base.draws import generator_for
+from sdbench.base.files import atomic_path
 from sdbench.calibration.coverage import LAYERS, coverage, mixed
 from sdbench.calibration.simulation import Population, study, truth
-from sdbench.passes import generator_for
 from sdbench.statistics import SHARE_NAMES, estimate_from_moments, merge
 
 matplotlib.use("agg")

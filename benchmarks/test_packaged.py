@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sdbench.expected import Record
+from sdbench.cases.records import Record
 
 
 def SELECT(record: Record) -> bool:  # noqa: N802 - read by conftest

@@ -13,7 +13,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from sdbench.errors import AssetError, InputError, SdbenchError
+from sdbench.base.errors import AssetError, InputError, SdbenchError
 from sdbench.statistics import Estimate, estimate
 
 if TYPE_CHECKING:

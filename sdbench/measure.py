@@ -20,21 +20,11 @@ import torch
 from torch import Tensor, nn
 
 from sdbench.assets.store import AssetStore
-from sdbench.clips.style import DEFAULT_STYLES, Painter, check_styles
-from sdbench.datasets.clip import Clip, Dataset
-from sdbench.errors import InputError, unknown_name
-from sdbench.pairs.action import ClipPlan, plan_balanced
-from sdbench.passes import (
-    Passes,
-    Sample,
-    check_layers,
-    device_named,
-    generator_for,
-    layer_names,
-    one_right_answer,
-    progress,
-    weights_digest,
-)
+from sdbench.base.draws import generator_for
+from sdbench.base.errors import InputError, unknown_name
+from sdbench.base.progress import progress
+from sdbench.data.clip import Clip, Dataset
+from sdbench.passes import Passes, Sample, check_layers, device_named, layer_names, one_right_answer, weights_digest
 from sdbench.statistics import (
     FEWEST_GROUPS,
     Estimate,
@@ -46,12 +36,14 @@ from sdbench.statistics import (
     merge,
 )
 from sdbench.statistics.quantities import Reading, read_quantity
+from sdbench.studies.clips import ClipPlan, plan_balanced
 from sdbench.unfinished import Unfinished
+from sdbench.video.paint import DEFAULT_STYLES, Painter, check_styles
 from sdbench.zoo import load, model
 from sdbench.zoo.preparation import Preparation
 
 PROTOCOL = "balanced"
-"""One pair of each factor a sample, styles balanced, shared first members: see `sdbench.pairs.action.plan_balanced`."""
+"""One pair of each factor a sample, styles balanced, first members shared: `sdbench.studies.clips.plan_balanced`."""
 
 _BATCH = 6
 MOST_GROUPS = 256
@@ -222,7 +214,7 @@ def measure(
         dataset: the clips; they must have been cut for the network's preparation.
         seed: of every random draw.
         pairs: number of pairs of each factor; one a sample by default.
-        styles: at least two of `sdbench.clips.style.STYLES`.
+        styles: at least two of `sdbench.video.paint.STYLES`.
         layers: the layers to read; all by default.
         threshold: score above which a unit counts as encoding a factor.
         device: "cpu", "cuda" or any other device of torch.

@@ -12,21 +12,14 @@ from torch import Tensor, nn
 
 from sdbench.ahead import ahead
 from sdbench.assets.store import AssetStore
-from sdbench.datasets.stylised import StylisedDataset, StylisedVideo
-from sdbench.errors import InputError
+from sdbench.base.draws import generator_for
+from sdbench.base.errors import InputError
+from sdbench.base.progress import progress
+from sdbench.data.stylised import StylisedDataset, StylisedVideo
 from sdbench.measure import MOST_GROUPS, Measurement, key_of, versions
-from sdbench.pairs.published import FEWEST_PAIRS, QUIRKS, VideoPlan, plan_pairs
-from sdbench.passes import (
-    Passes,
-    Sample,
-    device_named,
-    generator_for,
-    layer_names,
-    one_right_answer,
-    progress,
-    weights_digest,
-)
+from sdbench.passes import Passes, Sample, device_named, layer_names, one_right_answer, weights_digest
 from sdbench.statistics.moments import FACTORS
+from sdbench.studies.stylised import FEWEST_PAIRS, QUIRKS, VideoPlan, plan_pairs
 from sdbench.unfinished import Unfinished
 from sdbench.zoo import load, model
 from sdbench.zoo.action_preparation import ActionPreparation, preparation_for
@@ -59,7 +52,7 @@ def measure_action(
     Args:
         network: a name of the zoo, or a module that takes {"video"} or {"slow", "fast"}.
         dataset: the videos, in at least two styles.
-        protocol: "published" or "corrected": see `sdbench.pairs.published.plan_pairs`.
+        protocol: "published" or "corrected": see `sdbench.studies.stylised.plan_pairs`.
         seed: of every random draw.
         pairs: how many, both factors together; by default one of each video, at most 3,000. Below 32 it warns.
         layers: the layers to read; all by default.

@@ -12,14 +12,15 @@ from torch import Tensor, nn
 
 from sdbench.ahead import ahead
 from sdbench.assets.store import AssetStore
-from sdbench.clips.frames import Frames
-from sdbench.clips.render import Flow, RenderedClip
-from sdbench.datasets.rendered import RenderedVideos
-from sdbench.errors import InputError
+from sdbench.base.errors import InputError
+from sdbench.base.progress import progress
 from sdbench.measure import MOST_GROUPS, Measurement, key_of, versions
-from sdbench.passes import Passes, Sample, device_named, layer_names, one_right_answer, progress, weights_digest
+from sdbench.passes import Passes, Sample, device_named, layer_names, one_right_answer, weights_digest
 from sdbench.statistics import FACTORS
+from sdbench.studies.rendered import RenderedVideos
 from sdbench.unfinished import Unfinished
+from sdbench.video.frames import Frames
+from sdbench.video.render import Flow, RenderedClip
 
 PROTOCOL = "crossed"
 """A dynamic pair is one motion in two appearances, a static pair one appearance in two motions; both share a member."""

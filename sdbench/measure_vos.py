@@ -14,13 +14,15 @@ from torch import Tensor, nn
 
 from sdbench.ahead import ahead
 from sdbench.assets.store import AssetStore
-from sdbench.clips.frames import Frames
-from sdbench.clips.jitter import draw_jitters
-from sdbench.datasets.segmentation import SegmentationDataset
-from sdbench.errors import InputError
+from sdbench.base.draws import generator_for
+from sdbench.base.errors import InputError
+from sdbench.base.progress import progress
+from sdbench.data.segmentation import SegmentationDataset
 from sdbench.measure import MOST_GROUPS, Measurement, key_of, versions
 from sdbench.networks.vos.rtnet import RTNet
-from sdbench.pairs.vos import (
+from sdbench.passes import Passes, Sample, device_named, layer_names, one_right_answer, weights_digest
+from sdbench.statistics.moments import FACTORS
+from sdbench.studies.davis import (
     PAIRED_QUIRKS,
     PUBLISHED_BATCH,
     QUIRKS,
@@ -29,18 +31,9 @@ from sdbench.pairs.vos import (
     SequenceView,
     plan_sequences,
 )
-from sdbench.passes import (
-    Passes,
-    Sample,
-    device_named,
-    generator_for,
-    layer_names,
-    one_right_answer,
-    progress,
-    weights_digest,
-)
-from sdbench.statistics.moments import FACTORS
 from sdbench.unfinished import Unfinished
+from sdbench.video.frames import Frames
+from sdbench.video.jitter import draw_jitters
 from sdbench.zoo import load, model
 from sdbench.zoo.vos_preparation import VosPreparation, vos_preparation_for
 
@@ -74,7 +67,7 @@ def measure_vos(
     Args:
         network: a name of the zoo, or a module that takes {"image", "flow"}.
         dataset: the sequences, in at least two styles, with optical flow.
-        protocol: "published" or "corrected": see `sdbench.pairs.vos.plan_sequences`.
+        protocol: "published" or "corrected": see `sdbench.studies.davis.plan_sequences`.
         seed: the first of the seeds.
         seeds: how many: values are means over them.
         frames: use at most so many frames of each sequence, evenly spaced; all by default.

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import sys
 import time
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,10 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
-from sdbench.errors import InputError, unknown_name
+from sdbench.base.errors import InputError, unknown_name
 from sdbench.networks.reading import VideoNetwork, units
 from sdbench.statistics.moments import moments
 from sdbench.unfinished import Unfinished
@@ -184,11 +181,6 @@ def device_named(name: str) -> torch.device:
     return device
 
 
-def generator_for(seed: int, purpose: str) -> np.random.Generator:
-    """The source of the draws for one purpose; another purpose draws independently from the same seed."""
-    return np.random.Generator(np.random.PCG64([seed, zlib.crc32(purpose.encode())]))
-
-
 @contextlib.contextmanager
 def one_right_answer() -> Iterator[None]:
     """Full float32 and deterministic convolutions on CUDA, whatever the defaults are."""
@@ -199,15 +191,6 @@ def one_right_answer() -> Iterator[None]:
             yield
     finally:
         torch.set_float32_matmul_precision(precision)
-
-
-@contextlib.contextmanager
-def progress(doing: str, total: int, done: int, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal; gives a function that is called with the number of samples that are done."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, transient=True, disable=quiet or not sys.stderr.isatty()) as bar:
-        task = bar.add_task(doing, total=total, completed=done)
-        yield lambda now: bar.update(task, completed=now)
 
 
 def weights_digest(module: nn.Module) -> str:

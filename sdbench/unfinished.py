@@ -11,7 +11,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from sdbench.assets.files import atomic_path
+from sdbench.base.files import atomic_path
 from sdbench.statistics.moments import Moments, merge
 
 _SAVE_EVERY = 30.0  # seconds

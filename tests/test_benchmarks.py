@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from sdbench.assets import AssetStore
-from sdbench.at_hand import why_not
-from sdbench.suite import Suite
-from sdbench.verdict import Verdict
-from tests.test_expected import EXPECTED, read_all
+from sdbench.cases.verdicts import Verdict
+from sdbench.suite.at_hand import why_not
+from sdbench.suite.running import Suite
+from tests.cases.test_records import EXPECTED, read_all
 
 ROOT = Path(__file__).parents[1]
 
@@ -118,8 +118,8 @@ def test_a_recorded_value_that_moved_ends_the_run_with_an_error(tmp_path: Path, 
 
 def test_a_network_is_measured_once_for_all_its_cases(monkeypatch: pytest.MonkeyPatch, store: AssetStore) -> None:
     calls = []
-    monkeypatch.setattr("sdbench.suite.measure", lambda *given, **options: calls.append(given) or "measured")
-    monkeypatch.setattr("sdbench.suite.packaged_videos", lambda preparation, store: "clips")
+    monkeypatch.setattr("sdbench.suite.running.measure", lambda *given, **options: calls.append(given) or "measured")
+    monkeypatch.setattr("sdbench.suite.running.packaged_videos", lambda preparation, store: "clips")
     suite = Suite(store)
     for _ in range(3):
         suite.measurement("i3d_inception", "kinetics400", "packaged")

@@ -24,8 +24,8 @@ from pathlib import Path, PurePosixPath
 from pydantic import BaseModel, ConfigDict, ValidationError
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from sdbench.assets.files import remove_tree, write_text
-from sdbench.errors import AssetError
+from sdbench.base.errors import AssetError
+from sdbench.base.files import remove_tree, write_text
 
 _BLOCK = 1 << 20
 _RATIO_COUNTS_FROM = 64 << 20  # bytes; a small archive cannot do harm, and text packs well

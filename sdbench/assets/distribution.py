@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from sdbench.assets.manifest import DistributionMember
-from sdbench.errors import AssetError
+from sdbench.base.errors import AssetError
 
 _OUT_OF_REACH = (
     "NewConnectionError",

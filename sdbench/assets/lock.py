@@ -13,9 +13,9 @@ from typing import Literal
 from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from sdbench.assets.files import write_text
 from sdbench.assets.manifest import Sha256
-from sdbench.errors import AssetError
+from sdbench.base.errors import AssetError
+from sdbench.base.files import write_text
 
 LOCK_VARIABLE = "SDBENCH_LOCK"
 

@@ -16,10 +16,10 @@ from filelock import FileLock, Timeout
 
 from sdbench.assets.archives import is_unpacked, unpack_sealed
 from sdbench.assets.distribution import download
-from sdbench.assets.files import atomic_path, extract_member, is_web_page, remove_tree, sha256_of
 from sdbench.assets.lock import LockFile, Seen, lock_path, today
 from sdbench.assets.manifest import Asset, DistributionMember, LocalFile, Manifest, Url, packaged_manifest
-from sdbench.errors import AssetError, InputError
+from sdbench.base.errors import AssetError, InputError
+from sdbench.base.files import atomic_path, extract_member, is_web_page, remove_tree, sha256_of
 
 CACHE_VARIABLE = "SDBENCH_CACHE"
 OFFLINE_VARIABLE = "SDBENCH_OFFLINE"

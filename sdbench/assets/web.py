@@ -14,8 +14,8 @@ import pooch
 import requests
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from sdbench.assets.files import is_web_page, write_text
-from sdbench.errors import AssetError
+from sdbench.base.errors import AssetError
+from sdbench.base.files import is_web_page, write_text
 
 PAUSES = (1.0, 2.0, 4.0, 8.0)
 """Seconds before each new try; a try that brought something starts again at the first."""

@@ -12,23 +12,16 @@ import torch
 from torch import Tensor
 
 from sdbench.assets.store import AssetStore
+from sdbench.base.draws import generator_for
+from sdbench.base.errors import InputError, unknown_name
+from sdbench.base.progress import progress
 from sdbench.calibration.drawing import HEADINGS, KINDS, draw_appearances, draw_motions
 from sdbench.calibration.scenes import draw_looks, draw_moves
 from sdbench.calibration.tasks import scene_inputs, unseen_textures, video_inputs
 from sdbench.calibration.trained import FOLDER, SEEDS, Kind, kind_named, load_trained
 from sdbench.calibration.training import one_thread
-from sdbench.errors import InputError, unknown_name
 from sdbench.measure import Measurement, key_of, versions
-from sdbench.passes import (
-    Passes,
-    Sample,
-    device_named,
-    generator_for,
-    layer_names,
-    one_right_answer,
-    progress,
-    weights_digest,
-)
+from sdbench.passes import Passes, Sample, device_named, layer_names, one_right_answer, weights_digest
 from sdbench.statistics import FACTORS, Moments
 from sdbench.unfinished import Unfinished
 

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from sdbench.errors import InputError
+from sdbench.base.errors import InputError
 from sdbench.networks.reading import VideoNetwork
 from sdbench.statistics import SHARE_NAMES
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sdbench.errors import InputError
+from sdbench.base.errors import InputError
 from sdbench.statistics.estimate import CLASS_NAMES, SHARE_NAMES, summarise
 from sdbench.statistics.moments import FACTORS, FloatArray, Moments
 

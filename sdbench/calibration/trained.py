@@ -19,9 +19,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from sdbench.assets.files import atomic_path
+from sdbench.base.errors import AssetError, InputError, unknown_name
+from sdbench.base.files import atomic_path
 from sdbench.calibration.scenes import SIDE
-from sdbench.errors import AssetError, InputError, unknown_name
 from sdbench.networks import VideoNetwork, build
 
 SEEDS = 5

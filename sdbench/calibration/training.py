@@ -31,8 +31,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from sdbench.assets.files import atomic_path
 from sdbench.assets.store import AssetStore
+from sdbench.base.errors import InputError, SdbenchError, unknown_name
+from sdbench.base.files import atomic_path
 from sdbench.calibration.scenes import SIDE as SCENE_SIDE
 from sdbench.calibration.tasks import FRAMES, SIDE, draw_batch, training_textures, unseen_textures
 from sdbench.calibration.trained import (
@@ -46,7 +47,6 @@ from sdbench.calibration.trained import (
     rounded,
     store,
 )
-from sdbench.errors import InputError, SdbenchError, unknown_name
 from sdbench.networks import VideoNetwork
 from sdbench.report.environment import git_revision
 

@@ -8,10 +8,10 @@ import sys
 from collections.abc import Sequence
 
 from sdbench import __version__
+from sdbench.base.errors import SdbenchError
 from sdbench.cli import fetching, listing, making, measuring
 from sdbench.cli.arguments import expected_folder
 from sdbench.cli.measuring import measurement_table
-from sdbench.errors import SdbenchError
 from sdbench.history.command import add_parser as add_history
 
 __all__ = ["expected_folder", "main", "measurement_table"]

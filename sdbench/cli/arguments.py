@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sdbench.errors import InputError
+from sdbench.base.errors import InputError
 
 
 def names(text: str) -> tuple[str, ...]:

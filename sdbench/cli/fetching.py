@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sdbench.errors import AssetError, InputError
+from sdbench.base.errors import AssetError, InputError
 
 
 def add_commands(commands: Any) -> None:

@@ -66,7 +66,7 @@ def _list_layers() -> str:
 
 
 def _list_styles() -> str:
-    from sdbench.clips.style import DEFAULT_STYLES, STYLES
+    from sdbench.video.paint import DEFAULT_STYLES, STYLES
 
     return f"{', '.join(STYLES)}\nby default: {', '.join(DEFAULT_STYLES)}"
 
@@ -92,8 +92,8 @@ def _list_assets() -> str:
 
 
 def _list_cases() -> str:
-    from sdbench.at_hand import why_not
-    from sdbench.expected import read_all
+    from sdbench.cases.records import read_all
+    from sdbench.suite.at_hand import why_not
 
     data = Path(os.environ["SDBENCH_DATA"]) if "SDBENCH_DATA" in os.environ else None
     rows = [(record.id, "no" if why_not(record, data) else "yes") for record in read_all(expected_folder())]

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from sdbench.base.errors import InputError
 from sdbench.cli.arguments import names
-from sdbench.errors import InputError
 
 
 def add_commands(commands: Any) -> None:
@@ -43,11 +43,11 @@ def add_commands(commands: Any) -> None:
 
 def _stylize(options: argparse.Namespace) -> None:
     from sdbench.assets import AssetStore
-    from sdbench.clips.style import DEFAULT_STYLES
-    from sdbench.datasets.layouts import layout_named
-    from sdbench.datasets.stylize import Job, estimate_disk, find_sources, stylize
-    from sdbench.hardware import available_cores
-    from sdbench.passes import progress
+    from sdbench.base.machine import available_cores
+    from sdbench.base.progress import progress
+    from sdbench.data.layouts import layout_named
+    from sdbench.data.make.stylised import Job, estimate_disk, find_sources, stylize
+    from sdbench.video.paint import DEFAULT_STYLES
 
     layout = layout_named(options.layout)
     sources = find_sources(options.source, layout, options.split)
@@ -75,10 +75,10 @@ def _stylize(options: argparse.Namespace) -> None:
 
 
 def _flow(options: argparse.Namespace) -> None:
-    from sdbench.clips.flow import flow_method, flow_sentence
-    from sdbench.datasets.flow import FlowJob, estimate_flow, frames_of, make_flow
-    from sdbench.hardware import available_cores
-    from sdbench.passes import progress
+    from sdbench.base.machine import available_cores
+    from sdbench.base.progress import progress
+    from sdbench.data.make.flow import FlowJob, estimate_flow, frames_of, make_flow
+    from sdbench.video.flow import flow_method, flow_sentence
 
     root, sequences = frames_of(options.folder, options.split)
     job = FlowJob(root, sequences, flow_method(options.method, options.preset))

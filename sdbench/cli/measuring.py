@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
+from sdbench.base.errors import InputError
 from sdbench.cli.arguments import names
-from sdbench.errors import InputError
 
 if TYPE_CHECKING:
     from sdbench.assets import AssetStore
@@ -87,7 +87,7 @@ def add_commands(commands: Any) -> None:
 
 
 def _add_protocol(parser: argparse.ArgumentParser) -> None:
-    from sdbench.clips.style import DEFAULT_STYLES
+    from sdbench.video.paint import DEFAULT_STYLES
 
     parser.add_argument("--pairs", type=int, help="pairs of each factor (default: one of each a clip)")
     parser.add_argument(
@@ -98,12 +98,12 @@ def _add_protocol(parser: argparse.ArgumentParser) -> None:
 
 def _measure(options: argparse.Namespace) -> None:
     from sdbench.assets import AssetStore
-    from sdbench.assets.files import write_text
-    from sdbench.datasets import READERS, folder_of_videos
+    from sdbench.base.files import write_text
+    from sdbench.data import READERS, folder_of_videos
     from sdbench.measure import check_layers, measure
     from sdbench.measure_action import measure_action
     from sdbench.report.markdown import measurement_sentence
-    from sdbench.suite import layer_values
+    from sdbench.suite.running import layer_values
     from sdbench.zoo import load, model
     from sdbench.zoo.action_preparation import preparation_for
     from sdbench.zoo.published import VOS
@@ -149,7 +149,7 @@ def _common(options: argparse.Namespace, *more: str) -> dict[str, Any]:
 
 
 def _measure_davis(options: argparse.Namespace, known: Model, store: AssetStore) -> Measurement:
-    from sdbench.datasets import davis
+    from sdbench.data import davis
     from sdbench.measure_vos import measure_vos
     from sdbench.zoo import load
     from sdbench.zoo.published import VOS
@@ -188,16 +188,16 @@ def _percents(text: str) -> tuple[float, ...]:
 
 
 def _ablate(options: argparse.Namespace) -> None:
-    from sdbench.ablation import PERCENTS, ablate
+    from sdbench.answers.ablation import PERCENTS, ablate
+    from sdbench.answers.masks import Masks
+    from sdbench.answers.moca import Boxes
+    from sdbench.answers.segmenting import Task, published_input
     from sdbench.assets import AssetStore
-    from sdbench.assets.files import write_text
-    from sdbench.datasets import davis
-    from sdbench.datasets.moca import MocaDataset
+    from sdbench.base.files import write_text
+    from sdbench.data import davis
+    from sdbench.data.moca import MocaDataset
     from sdbench.measure import check_layers
-    from sdbench.moca import Boxes
     from sdbench.report.ablation_picture import ablation_picture
-    from sdbench.segmentation import Masks
-    from sdbench.segmenting import Task, published_input
     from sdbench.zoo import load, model
 
     known = model(options.network, options.trained_on)
@@ -267,7 +267,7 @@ def measurement_table(found: Measurement) -> str:
 
 
 def _record(options: argparse.Namespace) -> None:
-    from sdbench.recording import record_values
+    from sdbench.suite.recording import record_values
 
     record_values(
         options.network, options.dataset, options.output, options.seeds, Path(__file__).parents[2], options.trained_on
@@ -276,9 +276,9 @@ def _record(options: argparse.Namespace) -> None:
 
 
 def _centre_bias(options: argparse.Namespace) -> None:
-    from sdbench.assets.files import write_text
-    from sdbench.datasets.centre_bias import centre_bias
-    from sdbench.datasets.davis import davis
+    from sdbench.base.files import write_text
+    from sdbench.data.centre_bias import centre_bias
+    from sdbench.data.davis import davis
 
     found = centre_bias(davis(options.folder, split=options.split, flow=False))
     print(found)

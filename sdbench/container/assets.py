@@ -14,10 +14,10 @@ import requests
 from docker.types import Mount
 
 from sdbench.assets.store import AssetStore
+from sdbench.base.errors import AssetError
 from sdbench.container.engine import explained, run_briefly
 from sdbench.container.image import Image
 from sdbench.container.run import Job, settings
-from sdbench.errors import AssetError
 
 _PLAN = "/plan"
 

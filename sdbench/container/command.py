@@ -15,12 +15,12 @@ import docker
 
 from sdbench.assets.lock import LOCK_VARIABLE
 from sdbench.assets.store import AssetStore
+from sdbench.base.errors import InputError, SdbenchError
 from sdbench.container.assets import bring_assets
 from sdbench.container.engine import EngineError, check_gpu, connect
 from sdbench.container.image import Image, default_base, image_for
 from sdbench.container.run import DATA, GIB, REPORT, Job, Stopped, run
 from sdbench.container.source import DOCKERFILE, source_state
-from sdbench.errors import InputError, SdbenchError
 
 ROOT = Path(__file__).parents[2]
 

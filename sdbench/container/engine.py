@@ -11,7 +11,7 @@ import docker
 import requests
 from docker.types import DeviceRequest
 
-from sdbench.errors import SdbenchError
+from sdbench.base.errors import SdbenchError
 
 HOST_WORKS = "--where host runs without a container"
 

@@ -13,9 +13,9 @@ import docker
 import requests
 
 from sdbench import __version__
+from sdbench.base.errors import SdbenchError
 from sdbench.container.engine import HOST_WORKS, EngineError, explained, is_disk_full, said_by
 from sdbench.container.source import DOCKERFILE, Source
-from sdbench.errors import SdbenchError
 from sdbench.report.environment import git_revision
 
 SOURCE_LABEL = "sdbench.source"

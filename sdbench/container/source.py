@@ -14,7 +14,7 @@ from typing import IO
 
 from docker.utils import exclude_paths
 
-from sdbench.errors import InputError
+from sdbench.base.errors import InputError
 
 DOCKERFILE = "docker/Dockerfile"
 

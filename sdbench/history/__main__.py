@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from sdbench.errors import SdbenchError
+from sdbench.base.errors import SdbenchError
 from sdbench.history.command import add_parts, run
 
 

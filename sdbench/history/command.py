@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sdbench.errors import InputError, unknown_name
+from sdbench.base.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
     from sdbench.history.file import Content
@@ -148,7 +148,7 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from sdbench.assets.files import write_text
+    from sdbench.base.files import write_text
     from sdbench.history.compare import Reference, compare
     from sdbench.history.text import comparison_text, issue_text
 

@@ -14,9 +14,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from sdbench.cases.verdicts import Verdict
 from sdbench.history.record import CaseRecord, Run, Timing
 from sdbench.history.thresholds import Thresholds
-from sdbench.verdict import Verdict
 
 _FLOAT_ERROR = 1e-9
 """Relative: numbers that differ by less are the same."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from filelock import FileLock
 from pydantic import ValidationError
 
-from sdbench.errors import InputError
+from sdbench.base.errors import InputError
 from sdbench.history.record import Acceptance, Line, Run
 
 

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from sdbench.errors import InputError
-from sdbench.verdict import Verdict
+from sdbench.base.errors import InputError
+from sdbench.cases.verdicts import Verdict
 
 Identity = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
 
@@ -24,7 +24,7 @@ class _Record(BaseModel):
 
 
 class CaseRecord(_Record):
-    """The outcome of one case, with the fields of `sdbench.verdict.Case`; a number that was none is None."""
+    """The outcome of one case, with the fields of `sdbench.cases.verdicts.Case`; a number that was none is None."""
 
     verdict: Verdict
     measured: dict[str, float | None] | None

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
+from sdbench.cases.verdicts import Verdict
 from sdbench.history.compare import Comparison, Finding
 from sdbench.history.record import Run, Timing
 from sdbench.history.standing import Standing
-from sdbench.verdict import Verdict
 
 _MOST_NAMED = 20
 """So many findings stand in an issue; the rest is counted."""

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from sdbench.errors import InputError
+from sdbench.base.errors import InputError
 
 
 class Threshold(BaseModel):

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from sdbench.errors import InputError, unknown_name
+from sdbench.base.errors import InputError, unknown_name
 
 Units = Sequence[int] | npt.NDArray[np.integer[Any]] | npt.NDArray[np.bool_]
 """Some units of a layer: their numbers, from 0, or an array (C,) that is true where a unit is meant."""

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from sdbench.errors import InputError, unknown_name
+from sdbench.base.errors import InputError, unknown_name
 from sdbench.networks.action.i3d_inception import I3DInception
 from sdbench.networks.action.mvit import mvit_b_16x4
 from sdbench.networks.action.resnet3d import c2d, fast_r50, i3d, i3d_nln, slow_r50

@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from sdbench.assets.files import atomic_path
+from sdbench.base.files import atomic_path
 from sdbench.report.pictures import COLOURS
 
 _COLOURS = {"dynamic": COLOURS["dynamic"], "static": COLOURS["static"], "random": COLOURS["dead"]}

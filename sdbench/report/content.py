@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sdbench.cases.verdicts import Case
 from sdbench.report.table import Totals
-from sdbench.verdict import Case
 
 
 @dataclass(frozen=True)

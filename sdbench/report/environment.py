@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from sdbench.hardware import available_cores, gpus, machine_identity, memory_gib, processor_name
+from sdbench.base.machine import available_cores, gpus, machine_identity, memory_gib, processor_name
 
 REVISION_VARIABLE = "SDBENCH_REVISION"
 CONTAINER_VARIABLE = "SDBENCH_CONTAINER"

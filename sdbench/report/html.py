@@ -9,10 +9,10 @@ from pathlib import Path
 
 import jinja2
 
+from sdbench.cases.verdicts import Verdict
 from sdbench.report.content import Report
 from sdbench.report.markdown import measurement_sentence
 from sdbench.report.table import LEGEND, expected_lines, measured_lines, reasons, summary_lines, tolerance_lines
-from sdbench.verdict import Verdict
 
 _ORDER = (
     Verdict.CHANGED,

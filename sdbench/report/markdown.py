@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from sdbench.cases.verdicts import Verdict
 from sdbench.report.content import Report
 from sdbench.report.table import LEGEND, case_table, reasons, summary_lines
-from sdbench.verdict import Verdict
 
 
 def render_markdown(report: Report, pictures: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib
 from matplotlib.figure import Figure
 
-from sdbench.assets.files import atomic_path
+from sdbench.base.files import atomic_path
 from sdbench.report.pictures import COLOURS
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from sdbench.assets.files import atomic_path
+from sdbench.base.files import atomic_path
 from sdbench.statistics.estimate import CLASS_NAMES, SHARE_NAMES
 
 matplotlib.use("agg")

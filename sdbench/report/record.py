@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sdbench.assets.files import write_text
+from sdbench.base.files import write_text
 from sdbench.report.content import Report
 from sdbench.report.html import render_html
 from sdbench.report.markdown import render_markdown

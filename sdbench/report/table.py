@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tabulate import tabulate
 
-from sdbench.verdict import Case, Verdict
+from sdbench.cases.verdicts import Case, Verdict
 
 _SHORT = {"dynamic": "D", "static": "S", "joint": "J", "residual": "R", "dead": "dead"}
 _FINE = 0.02

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sdbench.errors import InputError
+from sdbench.base.errors import InputError
 from sdbench.statistics.moments import FACTORS, FloatArray, Moments, moments
 
 SHARE_NAMES = ("dynamic", "static", "residual")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sdbench.errors import InputError
+from sdbench.base.errors import InputError
 
 FACTORS = ("dynamic", "static")
 """The factor that the two members of a pair share; the position is the number used in arrays of factors."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import sqrt
 from statistics import fmean, pstdev
 
-from sdbench.errors import unknown_name
+from sdbench.base.errors import unknown_name
 from sdbench.statistics.estimate import CLASS_NAMES, Estimate
 from sdbench.statistics.uncertainty import Interval, Intervals
 

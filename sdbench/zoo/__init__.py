@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sdbench.assets.store import AssetStore
-from sdbench.errors import AssetError
+from sdbench.base.errors import AssetError
 from sdbench.networks.reading import VideoNetwork
 from sdbench.zoo.archives import own_weights, published_weights
 from sdbench.zoo.checkpoints import load_state, read_checkpoint

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from sdbench.clips.frames import Frames
-from sdbench.clips.transform import evenly_spaced, transform
-from sdbench.errors import InputError, unknown_name
+from sdbench.base.errors import InputError, unknown_name
+from sdbench.video.frames import Frames
+from sdbench.video.transform import evenly_spaced, transform
 
 _WINDOW = 64
 """Consecutive frames that the published code cuts for every network but X3D, MViT and TimeSformer."""
@@ -58,7 +58,7 @@ class ActionPreparation:
         return {name: evenly_spaced(count, self.window) for name, count in self.inputs.items()}
 
     def __call__(self, frames: Frames) -> Tensor:
-        """Frames (T, H, W, 3) uint8 as (3, T, crop, crop) float32: see `sdbench.clips.transform.transform`."""
+        """Frames (T, H, W, 3) uint8 as (3, T, crop, crop) float32: see `sdbench.video.transform.transform`."""
         return transform(frames, self.short_side, self.crop)
 
 

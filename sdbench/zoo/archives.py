@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sdbench.assets.archives import list_members, unpack
 from sdbench.assets.store import AssetStore
-from sdbench.errors import AssetError, InputError
+from sdbench.base.errors import AssetError, InputError
 from sdbench.networks.reading import VideoNetwork
 from sdbench.zoo.checkpoints import (
     StateDict,

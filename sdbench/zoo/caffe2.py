@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sdbench.errors import AssetError
+from sdbench.base.errors import AssetError
 
 _CONVOLUTION = {"w": "weight", "b": "bias"}
 _NORM = {"s": "weight", "b": "bias", "rm": "running_mean", "riv": "running_var"}

@@ -23,8 +23,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from sdbench.assets.files import atomic_path, is_web_page, sha256_of
-from sdbench.errors import AssetError
+from sdbench.base.errors import AssetError
+from sdbench.base.files import atomic_path, is_web_page, sha256_of
 from sdbench.networks.action.tokens import resize_positions
 from sdbench.networks.registry import build
 from sdbench.zoo.caffe2 import from_caffe2

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from sdbench.errors import InputError
+from sdbench.base.errors import InputError
 from sdbench.networks.registry import build
 from sdbench.zoo.vos_preparation import vos_preparation_for
 

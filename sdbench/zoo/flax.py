@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from sdbench.errors import AssetError
+from sdbench.base.errors import AssetError
 from sdbench.zoo.pickled import leaves
 
 _ENDINGS = {"kernel": "weight", "mean": "running_mean", "var": "running_var", "bias": "bias"}

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sdbench.errors import AssetError
+from sdbench.base.errors import AssetError
 
 
 def _latin1(text: str, encoding: str) -> bytes:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from sdbench.clips.frames import crop_positions, resize_frames
+from sdbench.video.frames import crop_positions, resize_frames
 
 Frames = npt.NDArray[np.uint8]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from sdbench.errors import InputError, unknown_name
+from sdbench.base.errors import InputError, unknown_name
 from sdbench.networks.reading import VideoNetwork
 from sdbench.networks.registry import build
 from sdbench.zoo.preparation import Preparation

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 
 from torch import Tensor
 
-from sdbench.errors import AssetError
+from sdbench.base.errors import AssetError
 
 _STAGE = re.compile(
     r"(?:model\.)?blocks\.(?P<block>[0-5])\.(?:multipathway_blocks\.(?P<pathway>[01])\.)?(?P<inside>.+)"

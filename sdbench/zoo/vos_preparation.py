@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from sdbench.clips.frames import Frames
-from sdbench.datasets.segmentation import Mask
-from sdbench.errors import InputError
+from sdbench.base.errors import InputError
+from sdbench.data.segmentation import Mask
+from sdbench.video.frames import Frames
 
 SIZE = (480, 854)
 """Height and width that every frame of DAVIS is brought to, as published."""

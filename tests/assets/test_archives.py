@@ -11,8 +11,8 @@ import pytest
 
 from sdbench.assets import Asset, AssetStore, Manifest, Url
 from sdbench.assets.archives import Limits, list_members, unpack
-from sdbench.assets.files import sha256_of
-from sdbench.errors import AssetError
+from sdbench.base.errors import AssetError
+from sdbench.base.files import sha256_of
 
 FILES = {"top/a.txt": b"one", "top/deep/b.bin": bytes(range(256)) * 8, "top/empty": b""}
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from sdbench.assets import Asset, AssetStore, DistributionMember, LocalFile, Manifest, packaged_manifest
-from sdbench.assets.files import atomic_path, extract_member, sha256_of
-from sdbench.errors import AssetError, InputError
+from sdbench.base.errors import AssetError, InputError
+from sdbench.base.files import atomic_path, extract_member, sha256_of
 from sdbench.zoo import models
 
 CONTENT = b"weights " * 100

@@ -17,8 +17,8 @@ import torch
 
 from sdbench.assets import Asset, AssetStore, Manifest, Url
 from sdbench.assets.lock import today
+from sdbench.base.errors import AssetError, InputError
 from sdbench.cli import main
-from sdbench.errors import AssetError, InputError
 from sdbench.networks import build
 from sdbench.zoo import load
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from sdbench.assets.store import AssetStore
+from sdbench.base.errors import InputError
 from sdbench.calibration.networks import (
     ColourNetwork,
     JoinedNetwork,
@@ -16,10 +17,9 @@ from sdbench.calibration.networks import (
     expected_shares,
     motion_statistics,
 )
-from sdbench.clips.render import FIELD_MOTIONS, Motion, Path, draw_appearance, render
-from sdbench.datasets.rendered import RenderedVideos
-from sdbench.errors import InputError
 from sdbench.measure_rendered import as_video, measure_rendered
+from sdbench.studies.rendered import RenderedVideos
+from sdbench.video.render import FIELD_MOTIONS, Motion, Path, draw_appearance, render
 
 SHAPE = {"size": (32, 32), "frames": 8, "textures": ("noise", "blobs", "checks"), "motions": FIELD_MOTIONS}
 PROPORTIONS = np.tile([0.1, 0.3, 0.7, 0.9, 0.8, 0.65, 0.2, 0.75], 4)

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from sdbench.base.errors import InputError
 from sdbench.calibration.coverage import LAYERS, coverage, mixed
 from sdbench.calibration.simulation import Population, study, truth
-from sdbench.errors import InputError
 from sdbench.statistics import FACTORS, SHARE_NAMES, estimate_from_moments, intervals, merge
 from sdbench.statistics.counting import count_classes
 

@@ -14,7 +14,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from sdbench.answers.zeroing import lost_without
 from sdbench.assets import AssetStore
+from sdbench.base.draws import generator_for
+from sdbench.base.errors import AssetError, InputError
 from sdbench.calibration import training
 from sdbench.calibration.measuring import measure_trained
 from sdbench.calibration.tasks import draw_batch, unseen_textures
@@ -30,12 +33,10 @@ from sdbench.calibration.trained import (
     store,
 )
 from sdbench.calibration.training import finished, keep, shortfall, train
-from sdbench.calibration.zeroing import lost_without
-from sdbench.errors import AssetError, InputError
-from sdbench.expected import Claim, Comparison, Quantity
-from sdbench.passes import generator_for, weights_digest
-from sdbench.suite import Suite
-from sdbench.verdict import Verdict
+from sdbench.cases.records import Claim, Comparison, Quantity
+from sdbench.cases.verdicts import Verdict
+from sdbench.passes import weights_digest
+from sdbench.suite.running import Suite
 
 ROOT = Path(__file__).parents[2]
 

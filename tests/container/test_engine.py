@@ -16,6 +16,7 @@ import pytest
 import requests
 
 from sdbench.assets import AssetStore
+from sdbench.base.errors import AssetError
 from sdbench.container import command
 from sdbench.container.assets import bring_assets
 from sdbench.container.command import main
@@ -23,7 +24,6 @@ from sdbench.container.engine import EngineError, check_gpu, connect, user_of
 from sdbench.container.image import BASE_LABEL, Image, image_for
 from sdbench.container.run import GIB, Job, Stopped, run, settings
 from sdbench.container.source import Source, source_state
-from sdbench.errors import AssetError
 from tests.container.fake import FakeEngine
 
 ROOT = Path(__file__).parents[2]

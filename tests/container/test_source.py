@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from sdbench.base.errors import InputError
 from sdbench.container.image import default_base
 from sdbench.container.source import DOCKERFILE, source_state
-from sdbench.errors import InputError
 
 ROOT = Path(__file__).parents[2]
 ARGUMENTS = {"BASE": "base:1"}

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from sdbench.errors import InputError
+from sdbench.base.errors import InputError
+from sdbench.cases.verdicts import Verdict
 from sdbench.history.compare import Comparison, Reference, compare, rank
 from sdbench.history.record import Run, run_of_report
 from sdbench.history.standing import standings
 from sdbench.history.text import comparison_text, issue_text
 from sdbench.history.thresholds import Threshold, Thresholds, read_thresholds
-from sdbench.verdict import Verdict
 from tests.history.conftest import CLAIM, LOOP, RECORDED, VALUE, case
 
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sdbench.errors import InputError
+from sdbench.base.errors import InputError
 from sdbench.history.file import HistoryFile
 from sdbench.history.record import Acceptance, Run, now, run_of_report
 

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import torch
 
-from sdbench.errors import InputError
+from sdbench.base.errors import InputError
 from sdbench.networks import VideoNetwork, build, units
 from sdbench.networks.action.tokens import resize_positions
 from sdbench.zoo.pytorchvideo import from_pytorchvideo
-from tests.filled import fill_state_dict, fill_tensor, make_input
+from tests.made.filled import fill_state_dict, fill_tensor, make_input
 
 CONFORMANCE = Path(__file__).parents[1] / "conformance"
 AGREEMENT = 1e-3

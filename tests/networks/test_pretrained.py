@@ -10,7 +10,7 @@ import torch
 
 from sdbench import load, units
 from sdbench.assets import AssetStore
-from sdbench.errors import InputError
+from sdbench.base.errors import InputError
 from tests.conftest import CONFORMANCE
 
 pytestmark = pytest.mark.assets

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sdbench import build, units
-from sdbench.errors import InputError
+from sdbench.base.errors import InputError
 from sdbench.networks import VideoNetwork, network_names
 from sdbench.networks.reading import average_to_units
 

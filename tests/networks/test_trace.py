@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from sdbench.errors import InputError
+from sdbench.base.errors import InputError
 from sdbench.networks import VideoNetwork, build, network_names
 from sdbench.networks.reading import answer_without, channel_axis, zero_units
 from sdbench.networks.vos.matnet import CROSS_CONNECTIONS, FUSIONS

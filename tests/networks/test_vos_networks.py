@@ -12,9 +12,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from sdbench.errors import InputError
+from sdbench.base.errors import InputError
 from sdbench.networks import VideoNetwork, build, units
-from tests.filled import fill_state_dict, make_input
+from tests.made.filled import fill_state_dict, make_input
 
 CONFORMANCE = Path(__file__).parents[1] / "conformance"
 AGREEMENT = 1e-3

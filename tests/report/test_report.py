@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from sdbench.cases.verdicts import Case, Verdict
 from sdbench.report import Report, Totals, case_table, describe_environment, summary_lines, write_report
 from sdbench.report.table import reasons
-from sdbench.verdict import Case, Verdict
 
 VALUE = Case(
     id="action/layerwise/net/data/stage5",
@@ -124,5 +124,6 @@ def test_the_environment_names_what_a_number_depends_on(tmp_path: Path) -> None:
 
 
 def test_reports_statistics_and_verdicts_need_no_torch() -> None:
-    code = "import sys, sdbench, sdbench.report, sdbench.verdict, sdbench.expected; sys.exit('torch' in sys.modules)"
+    rooms = "sdbench, sdbench.report, sdbench.cases.verdicts, sdbench.cases.records"
+    code = f"import sys, {rooms}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sdbench
-from sdbench.errors import InputError
+from sdbench.base.errors import InputError
 from sdbench.statistics import CLASS_NAMES, FACTORS, beside, estimate, estimate_from_moments, merge, moments
 from tests.conftest import CONFORMANCE
 

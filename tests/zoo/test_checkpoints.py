@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import sdbench
-from sdbench.errors import AssetError, InputError
+from sdbench.base.errors import AssetError, InputError
 from sdbench.zoo.checkpoints import load_state, read_checkpoint, read_converted, read_safetensors, read_torch
 from sdbench.zoo.flax import from_flax_i3d
 from sdbench.zoo.pickled import read_pickled_arrays

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from sdbench.errors import InputError
+from sdbench.base.errors import InputError
 from sdbench.networks import build
 from sdbench.zoo.complexity import complexity, complexity_of
 from tests.networks.test_vos_networks import CONFORMANCE

@@ -16,11 +16,11 @@ import pytest
 import torch
 
 import sdbench
-from sdbench.errors import AssetError, InputError
+from sdbench.base.errors import AssetError, InputError
 from sdbench.networks import build, units
 from sdbench.zoo import model, read_checkpoint
 from sdbench.zoo.caffe2 import caffe2_name
-from tests.filled import fill_state_dict, make_input
+from tests.made.filled import fill_state_dict, make_input
 from tests.networks.test_action_networks import AGREEMENT, CASES, CONFORMANCE, described, filled, our_layer
 
 CAFFE2 = json.loads((CONFORMANCE / "caffe2_names.json").read_text(encoding="utf-8"))

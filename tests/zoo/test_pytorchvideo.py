@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sdbench.errors import AssetError
+from sdbench.base.errors import AssetError
 from sdbench.networks.registry import build, network_names
 from sdbench.zoo.pytorchvideo import from_pytorchvideo, is_pytorchvideo
 

@@ -15,13 +15,13 @@ import torch
 
 import sdbench
 from sdbench.assets import AssetStore
-from sdbench.errors import AssetError, InputError
+from sdbench.base.errors import AssetError, InputError
 from sdbench.networks import VideoNetwork, build
 from sdbench.networks.vos.matnet import CROSS_CONNECTIONS, FUSIONS
 from sdbench.zoo import Model, model, models, read_checkpoint
 from sdbench.zoo.archives import find_in, newest_parts
 from sdbench.zoo.checkpoints import read_safetensors
-from tests.filled import fill_state_dict
+from tests.made.filled import fill_state_dict
 
 State = dict[str, torch.Tensor]
 WIDTH = {"fusionseg": 4, "matnet": 4, "rtnet": 16}

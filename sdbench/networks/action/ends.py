@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from sdbench.errors import InputError
+from sdbench.base.errors import InputError
 
 
 def check_clip(clip: Tensor, name: str = "video") -> Tensor:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sdbench.errors import InputError
+from sdbench.base.errors import InputError
 from sdbench.networks.action.ends import Classifier, check_clip
 from sdbench.networks.action.residual import (
     STAGES,

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sdbench.errors import InputError
+from sdbench.base.errors import InputError
 from sdbench.networks.action.ends import Classifier, check_clip
 from sdbench.networks.action.residual import STAGES, Stage, Stem
 from sdbench.networks.action.resnet3d import (

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from sdbench.errors import InputError
+from sdbench.base.errors import InputError
 from sdbench.networks.action.ends import check_clip
 from sdbench.networks.action.tokens import PatchEmbedding, Perceptron, SelfAttention, layer_norm, resize_positions
 from sdbench.networks.reading import VideoNetwork

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sdbench.errors import InputError
+from sdbench.base.errors import InputError
 from sdbench.networks.reading import VideoNetwork
 
 FRAME_SIZE = (27, 48)

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sdbench.errors import InputError, unknown_name
+from sdbench.base.errors import InputError, unknown_name
 from sdbench.networks.reading import VideoNetwork
 from sdbench.networks.vos.resnet import (
     RESNET101,

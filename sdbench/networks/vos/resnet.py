@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sdbench.errors import InputError
+from sdbench.base.errors import InputError
 
 
 @dataclass(frozen=True)

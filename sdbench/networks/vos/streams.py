@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sdbench.errors import InputError
+from sdbench.base.errors import InputError
 
 
 def check_streams(image: Tensor, flow: Tensor, axes: str = "B", flow_channels: int = 3) -> None:

@@ -1,0 +1,1 @@
+"""What a network gets right, with and without some of its units."""

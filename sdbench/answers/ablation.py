@@ -1,0 +1,269 @@
+"""What a network loses when the dynamic, the static or random units of a layer are set to zero.
+
+As in the study of fusions and cross connections that belongs to Kowal et al., CVPR 2022: the top k % of a layer's units
+by their score of a factor are zeroed while the network runs, and mean IoU is taken again. Random units are drawn from
+the (k + 5) % of units that are least biased to the layer's stronger factor, so that a large k does not sweep up the
+very units that matter.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from torch import nn
+
+from sdbench.answers.masks import FloatArray, frame_scores, percentiles, resampled_means, segmenter_for
+from sdbench.answers.segmenting import Task
+from sdbench.base.draws import generator_for
+from sdbench.base.errors import InputError, unknown_name
+from sdbench.networks.reading import Units, VideoNetwork, check_part_of_answer
+from sdbench.statistics import Estimate, Interval
+from sdbench.statistics.moments import FACTORS
+from sdbench.zoo.vos_preparation import VosPreparation
+
+SELECTIONS = (*FACTORS, "random")
+"""How the units that are set to zero are chosen."""
+
+PERCENTS = (5.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0)
+"""Percentages of a layer's units; the study printed 30 or 40 to 70, of MATNet's fusion layers on MoCA."""
+
+_SPARE = 5.0  # percent of the units that random ones are drawn from beyond those that are drawn
+
+Indices = npt.NDArray[np.int64]
+
+
+def ranked(scores: npt.ArrayLike, highest_first: bool = True) -> Indices:
+    """The units of a layer by their score; of equals the first comes first, dead units (NaN) come last either way.
+
+    Args:
+        scores: (C,) from `Estimate.unit_scores`.
+        highest_first: rather than the lowest.
+    """
+    values = np.asarray(scores, dtype=np.float64)
+    return np.argsort(-values if highest_first else values, kind="stable")
+
+
+def count_of(percent: float, units: int) -> int:
+    """How many units a percentage of them is: rounded, at least one.
+
+    Raises:
+        InputError: the percentage is not above 0 and at most 100.
+    """
+    if not 0 < percent <= 100:
+        raise InputError(f"a percentage of units must be above 0 and at most 100; got {percent:g}")
+    return max(1, round(percent * units / 100))
+
+
+def top_units(estimate: Estimate, factor: str, percent: float) -> Indices:
+    """The units with the highest score of a factor, ascending.
+
+    Args:
+        estimate: of the layer.
+        factor: "dynamic" or "static".
+        percent: how many percent of the layer's units.
+
+    Raises:
+        InputError: the factor is unknown, or the percentage is not above 0 and at most 100.
+    """
+    if factor not in FACTORS:
+        raise unknown_name("factor", factor, FACTORS)
+    order = ranked(estimate.unit_scores[factor])
+    return np.sort(order[: count_of(percent, len(order))])
+
+
+def random_units(estimate: Estimate, stronger: str, percent: float, generator: np.random.Generator) -> Indices:
+    """Units drawn from those least biased to the layer's stronger factor, ascending.
+
+    Args:
+        estimate: of the layer.
+        stronger: "dynamic" or "static".
+        percent: how many percent of the layer's units; they are drawn from 5 percent more.
+        generator: draws them.
+
+    Raises:
+        InputError: the factor is unknown, or the percentage is not above 0 and at most 100.
+    """
+    if stronger not in FACTORS:
+        raise unknown_name("factor", stronger, FACTORS)
+    order = ranked(estimate.unit_scores[stronger], highest_first=False)
+    pool = order[: count_of(min(percent + _SPARE, 100.0), len(order))]
+    return np.sort(generator.choice(pool, size=count_of(percent, len(order)), replace=False))
+
+
+def stronger_factor(estimate: Estimate) -> str:
+    """The factor with the larger share of the layer; "dynamic" where they are equal."""
+    return max(FACTORS, key=lambda factor: estimate.shares[factor])
+
+
+@dataclass(frozen=True)
+class Ablated:
+    """A layer without some of its units.
+
+    Attributes:
+        selection: how they were chosen, one of `SELECTIONS`.
+        percent: how many percent of the layer's units.
+        units: their numbers, ascending.
+        miou: mean IoU without them, in percent.
+        interval: its 95 % interval by resampling sequences; None below 8 sequences.
+        change: relative change of mean IoU in percent of the whole network's; None where that is 0.
+        change_interval: its 95 % interval, from the same resampled sequences; None below 8 sequences or where a
+            resampled mean of the whole network is 0.
+    """
+
+    selection: str
+    percent: float
+    units: tuple[int, ...]
+    miou: float
+    interval: Interval | None
+    change: float | None
+    change_interval: Interval | None
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """What a layer's units are worth.
+
+    Attributes:
+        layer: the layer.
+        stronger: the factor that random units are least biased to.
+        miou: mean IoU of the whole network, in percent.
+        interval: its 95 % interval by resampling sequences; None below 8 sequences.
+        points: one for each selection and percentage.
+        sequences, frames: how many there were.
+        seconds: how long it took.
+    """
+
+    layer: str
+    stronger: str
+    miou: float
+    interval: Interval | None
+    points: tuple[Ablated, ...]
+    sequences: int
+    frames: int
+    seconds: float
+
+    def record(self) -> dict[str, Any]:
+        """All of it as plain values, for JSON; no value is NaN."""
+        return asdict(self)
+
+
+def ablate(
+    module: nn.Module,
+    task: Task,
+    preparation: VosPreparation,
+    layer: str,
+    estimate: Estimate,
+    *,
+    percents: Sequence[float] = PERCENTS,
+    selections: Sequence[str] = SELECTIONS,
+    stronger: str | None = None,
+    flip: bool = False,
+    frames: int | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    name: str = "the network",
+    quiet: bool = False,
+) -> Ablation:
+    """Mean IoU against the percentage of units of a layer that are set to zero.
+
+    Every frame is read once; it goes through the network once whole and once for each selection and percentage.
+
+    Args:
+        module: a network that takes {"image", "flow"}; for what it answers see `sdbench.answers.segmenting.Segmenter`.
+        task: `Masks` of a data set or `Boxes` of MoCA.
+        preparation: what the network is fed: `sdbench.answers.segmenting.published_input`.
+        layer: whose units are set to zero; for a module that is not of the suite the name of a submodule.
+        estimate: of that layer.
+        percents: how many percent of its units, each above 0 and at most 100.
+        selections: which units, of `SELECTIONS`.
+        stronger: the factor that random units are least biased to; by default the one with the larger share.
+        flip: average with the answer to the mirror image.
+        frames: at most so many of each sequence, evenly spread; all that count by default.
+        seed: of random units, of the second frames of RTNet's samples and of the resampling.
+        device: "cpu", "cuda" or any other device of torch.
+        name: how to call the network on the progress bar and in errors.
+        quiet: no progress bar.
+
+    Raises:
+        InputError: the layer is unknown, a dead end, the network's answer, or has another number of units than the
+            estimate; a percentage or selection is not one of those that can be; or see `frame_scores`.
+    """
+    started = time.perf_counter()
+    _check(module, layer, percents, selections, stronger)
+    stronger = stronger or stronger_factor(estimate)
+    chosen = [
+        (selection, percent, _choose(estimate, selection, percent, stronger, seed))
+        for selection in selections
+        for percent in percents
+    ]
+    count = len(estimate.unit_scores[stronger])
+    conditions: list[Mapping[str, Units]] = [{}]
+    conditions += [{layer: np.isin(np.arange(count), units)} for _, _, units in chosen]
+    segmenter = segmenter_for(module, preparation, flip, device, name)
+    draws = generator_for(seed, "segmentation")
+    scores = frame_scores(segmenter, task, preparation, conditions, draws, frames=frames, quiet=quiet)
+    means = 100 * np.stack([part.mean(axis=0) for part in scores.values()])
+    drawn = resampled_means(means, generator_for(seed, "resampling"))
+    columns = means.mean(axis=0)
+    points = [
+        Ablated(
+            selection,
+            float(percent),
+            tuple(units.tolist()),
+            float(columns[i]),
+            None if drawn is None else percentiles(drawn[:, i]),
+            _relative(float(columns[i]), float(columns[0])),
+            None if drawn is None else _relative_interval(drawn[:, i], drawn[:, 0]),
+        )
+        for i, (selection, percent, units) in enumerate(chosen, start=1)
+    ]
+    return Ablation(
+        layer=layer,
+        stronger=stronger,
+        miou=float(columns[0]),
+        interval=None if drawn is None else percentiles(drawn[:, 0]),
+        points=tuple(points),
+        sequences=len(scores),
+        frames=sum(len(part) for part in scores.values()),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _check(
+    module: nn.Module, layer: str, percents: Sequence[float], selections: Sequence[str], stronger: str | None
+) -> None:
+    if isinstance(module, VideoNetwork):
+        check_part_of_answer(module, layer)
+        if layer == module.layers[-1]:
+            raise InputError(f"{layer} is the network's answer: it has no units to take away; choose another layer")
+    if not percents or not selections:
+        raise InputError("nothing to take away: give at least one percentage and one selection")
+    for percent in percents:
+        count_of(percent, 1)
+    for selection in selections:
+        if selection not in SELECTIONS:
+            raise unknown_name("selection of units", selection, SELECTIONS)
+    if stronger is not None and stronger not in FACTORS:
+        raise unknown_name("factor", stronger, FACTORS)
+
+
+def _choose(estimate: Estimate, selection: str, percent: float, stronger: str, seed: int) -> Indices:
+    if selection != "random":
+        return top_units(estimate, selection, percent)
+    # A generator for each percentage: a draw does not depend on what else is asked for.
+    return random_units(estimate, stronger, percent, generator_for(seed, f"{percent:g} % random units"))
+
+
+def _relative(value: float, whole: float) -> float | None:
+    return 100 * (value - whole) / whole if whole else None
+
+
+def _relative_interval(values: FloatArray, wholes: FloatArray) -> Interval | None:
+    if not wholes.all():
+        return None
+    return percentiles(100 * (values - wholes) / wholes)

@@ -1,0 +1,1 @@
+"""Errors, draws, progress, files that are whole or not there, and the machine."""

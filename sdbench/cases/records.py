@@ -1,0 +1,223 @@
+"""The files in `expected/`: what was published, claimed or recorded, and how far a measurement may lie from it.
+
+A file is JSON. Every field is checked, an unknown one is refused, and a value without a source cannot be written down.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from scipy import stats
+
+from sdbench.base.errors import InputError
+
+Text = Annotated[str, Field(min_length=3)]
+Name = Annotated[str, Field(min_length=1)]
+Percent = Annotated[float, Field(allow_inf_nan=False)]
+Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+/-]+$")]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Source(_Record):
+    """Where a value comes from.
+
+    `reading` says how it was got: printed as a number, digitised from a picture, or recorded by running this suite; a
+    recorded value names the command, the commit, the machine and the day.
+    """
+
+    reading: Literal["printed", "digitised", "recorded"]
+    where: Text
+    date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = None
+    command: str | None = None
+    commit: str | None = None
+    machine: str | None = None
+
+    @model_validator(mode="after")
+    def _recorded_is_traceable(self) -> Source:
+        if self.reading == "recorded":
+            lacking = [name for name in ("date", "command", "commit", "machine") if not getattr(self, name)]
+            if lacking:
+                raise ValueError(f"a recorded value must name its {', '.join(lacking)}")
+        return self
+
+
+class ExpectedValue(_Record):
+    """One published or recorded result: a few numbers that are measured together.
+
+    Attributes:
+        id: unique, the name of the pytest case.
+        quantity: one of `sdbench.statistics.quantities.QUANTITIES`, or another that a case knows how to measure.
+        network, trained_on, dataset, layer: what is measured.
+        options: what else decides the number.
+        values: name -> expected number, in percent.
+        source: where they come from.
+        uncertainty: how well they could be read, in percentage points.
+        tolerance: name -> how far a measurement may lie from the value, in percentage points, beside `uncertainty`.
+        tolerance_reason: why that far and no farther.
+        needs: what it takes to measure this beside sdbench itself, and how to get it; one sentence each.
+    """
+
+    id: Identifier
+    task: Text
+    quantity: Text
+    network: Name
+    trained_on: Name
+    dataset: Name
+    layer: Name | None = None
+    options: dict[str, int | float | bool | str] = {}
+    values: dict[str, Percent]
+    source: Source
+    uncertainty: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    tolerance: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]]
+    tolerance_reason: Annotated[str, Field(min_length=20)]
+    needs: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _complete(self) -> ExpectedValue:
+        if not self.values:
+            raise ValueError("values must hold at least one number")
+        if self.values.keys() != self.tolerance.keys():
+            raise ValueError(f"tolerance must name {', '.join(self.values)}; it names {', '.join(self.tolerance)}")
+        return self
+
+    @property
+    def is_published(self) -> bool:
+        """Whether the value was published, not recorded here."""
+        return self.source.reading != "recorded"
+
+
+class Unpublished(_Record):
+    """A result of the paper's study whose number was never published: measured and reported, held against nothing.
+
+    Attributes:
+        options: what else decides the number, as of an `ExpectedValue`.
+        note: what a reader of the measured number should know.
+    """
+
+    id: Identifier
+    task: Text
+    quantity: Text
+    network: Name
+    trained_on: Name
+    dataset: Name
+    layer: Name | None = None
+    options: dict[str, int | float | bool | str] = {}
+    note: Text | None = None
+    needs: tuple[str, ...] = ()
+
+
+class Quantity(_Record):
+    """One measured number that a claim speaks of: `name` is "shares.dynamic", "units.residual", ..."""
+
+    network: Name
+    trained_on: Name
+    dataset: Name
+    layer: Name
+    name: Annotated[str, Field(pattern=r"^(shares|units)\.[a-z]+$")]
+
+
+class Comparison(_Record):
+    """`greater` is measured to be greater than `lesser`."""
+
+    greater: Quantity
+    lesser: Quantity
+
+
+class Claim(_Record):
+    """A statement in words and the inequalities that it comes down to; it holds if all of them do.
+
+    With `each_seed` they must hold for every one of several networks that were trained alike, each with its 95 %
+    interval apart from the other's; else for the means.
+    """
+
+    id: Identifier
+    task: Text
+    statement: Text
+    source: Text
+    published: bool
+    comparisons: Annotated[tuple[Comparison, ...], Field(min_length=1)]
+    each_seed: bool = False
+    needs: tuple[str, ...] = ()
+
+
+Record = ExpectedValue | Unpublished | Claim
+
+
+class ExpectedFile(_Record):
+    """One file of `expected/`."""
+
+    schema_version: Literal[1] = Field(alias="schema")
+    about: Text
+    values: tuple[ExpectedValue, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    unpublished: tuple[Unpublished, ...] = ()
+
+
+def read_expected(path: Path) -> ExpectedFile:
+    """Read and check one file.
+
+    Raises:
+        InputError: it is missing, is no JSON, has an unknown field or lacks one; all faults are named.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"expected values cannot be read from {path}: {error.strerror}") from None
+    try:
+        return ExpectedFile.model_validate_json(text)
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(str(part) for part in fault['loc']) or 'the file'}: {fault['msg']}" for fault in error.errors()
+        )
+        raise InputError(f"{path} is not a file of expected values: {faults}") from None
+
+
+def _records(file: ExpectedFile) -> tuple[Record, ...]:
+    return (*file.values, *file.unpublished, *file.claims)
+
+
+def read_all(folder: Path) -> list[Record]:
+    """All records below `folder`, by file name: values, claims, and results whose number was never published.
+
+    Raises:
+        InputError: a file cannot be used, there is none, or an id is given twice.
+    """
+    records: list[Record] = []
+    seen: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*.json")):
+        file = read_expected(path)
+        for record in _records(file):
+            if record.id in seen:
+                raise InputError(f"{record.id} stands in {seen[record.id]} and in {path}; an id must be unique")
+            seen[record.id] = path
+            records.append(record)
+    if not seen:
+        raise InputError(f"no expected values below {folder}; expected .json files there")
+    return records
+
+
+def spread_tolerance(samples: Sequence[float], floor: float, confidence: float = 0.999) -> float:
+    """How far one further seed's value may lie from the mean of `samples`: half a two-sided prediction interval.
+
+    Args:
+        samples: the values that different seeds gave, at least three.
+        floor: the smallest tolerance that makes sense, in percentage points.
+        confidence: how surely a further seed lands inside.
+
+    Raises:
+        InputError: there are fewer than three samples.
+    """
+    count = len(samples)
+    if count < 3:
+        raise InputError(f"a spread needs at least 3 seeds; got {count}")
+    mean = math.fsum(samples) / count
+    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in samples) / (count - 1))
+    reach = float(stats.t.ppf((1 + confidence) / 2, count - 1)) * deviation * math.sqrt(1 + 1 / count)
+    return max(reach, floor)

@@ -1,0 +1,250 @@
+"""An expected value and a measurement become a verdict.
+
+A published value is met by an equivalence test: being close is something to be shown, not assumed. Only an interval
+that lies inside the tolerance band says *reproduced*; one outside it says *deviates*; one across its edge, or no
+interval at all, decides nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from sdbench.base.errors import InputError
+from sdbench.cases.records import Claim, ExpectedValue, Record, Unpublished
+from sdbench.statistics.quantities import Reading
+from sdbench.statistics.uncertainty import Interval
+
+NEEDS = ". It takes "
+"""Stands in a reason between why a case did not run and what would change that."""
+
+
+class Verdict(str, Enum):
+    """What became of a case."""
+
+    REPRODUCED = "reproduced"
+    DEVIATES = "deviates"
+    INCONCLUSIVE = "inconclusive"
+    HOLDS = "holds"
+    FAILS = "fails"
+    UNCHANGED = "unchanged"
+    CHANGED = "changed"
+    NOT_RUN = "not run"
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether the run must end with an error."""
+        return self in (Verdict.DEVIATES, Verdict.FAILS, Verdict.CHANGED)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nothing was decided; an error only where the user asks for strictness."""
+        return self in (Verdict.INCONCLUSIVE, Verdict.NOT_RUN)
+
+
+@dataclass(frozen=True)
+class Case:
+    """The outcome of one case.
+
+    Attributes:
+        id: of the expected value or claim.
+        kind: "published value", "recorded value", "published claim" or "claim".
+        verdict: the outcome.
+        measured: name -> measured number; None where nothing was measured.
+        expected: name -> expected number; for a claim the inequality in words.
+        tolerance: name -> half-width of the band around the expected number, reading uncertainty included.
+        interval: name -> (low, high); None where there is none.
+        reason: one sentence: what decided, or why it did not run and what would change that.
+        seconds: how long the case took.
+    """
+
+    id: str
+    kind: str
+    verdict: Verdict
+    measured: dict[str, float] | None
+    expected: dict[str, float | str]
+    tolerance: dict[str, float] | None
+    interval: dict[str, tuple[float, float]] | None
+    reason: str
+    seconds: float = 0.0
+
+
+def judge_value(expected: ExpectedValue, reading: Reading, pairs: int, counted: str = "pairs of each factor") -> Case:
+    """Hold measured values against expected ones.
+
+    Args:
+        expected: what was published or recorded.
+        reading: what was measured, with intervals where there are any.
+        pairs: number of pairs of each factor (or of what is `counted`) behind it.
+        counted: what `pairs` counts, in words.
+
+    Raises:
+        InputError: the measurement lacks one of the expected names, or is not a number.
+    """
+    for name in expected.values:
+        if name not in reading.values or not math.isfinite(reading.values[name]):
+            raise InputError(
+                f"{expected.id} expects {name}; measured: {', '.join(f'{k} {v}' for k, v in reading.values.items())}"
+            )
+    if expected.is_published:
+        verdict, reason = _judge_published(expected, reading, pairs, counted)
+    else:
+        verdict, reason = _judge_recorded(expected, reading)
+    chosen = reading.intervals
+    return Case(
+        id=expected.id,
+        kind="published value" if expected.is_published else "recorded value",
+        verdict=verdict,
+        measured={name: reading.values[name] for name in expected.values},
+        expected=dict(expected.values),
+        tolerance=_band(expected),
+        interval={name: (chosen[name].low, chosen[name].high) for name in expected.values} if chosen else None,
+        reason=reason,
+    )
+
+
+def _band(expected: ExpectedValue) -> dict[str, float]:
+    return {name: width + expected.uncertainty for name, width in expected.tolerance.items()}
+
+
+def _judge_recorded(expected: ExpectedValue, reading: Reading) -> tuple[Verdict, str]:
+    band = _band(expected)
+    moved = [
+        f"{name} moved by {reading.values[name] - value:+.2f} (at most {band[name]:.2f})"
+        for name, value in expected.values.items()
+        if abs(reading.values[name] - value) > band[name]
+    ]
+    if moved:
+        return Verdict.CHANGED, f"{'; '.join(moved)}: {expected.tolerance_reason}"
+    furthest = max(expected.values, key=lambda name: abs(reading.values[name] - expected.values[name]) / band[name])
+    moved_by = reading.values[furthest] - expected.values[furthest]
+    return Verdict.UNCHANGED, f"furthest: {furthest} by {moved_by:+.2f} of {band[furthest]:.2f} points"
+
+
+def _judge_published(expected: ExpectedValue, reading: Reading, pairs: int, counted: str) -> tuple[Verdict, str]:
+    if reading.intervals is None:
+        return Verdict.INCONCLUSIVE, "measured without an interval (too few videos or shots), so nothing can be decided"
+    band = _band(expected)
+    outside, across = [], []
+    for name, value in expected.values.items():
+        low, high = value - band[name], value + band[name]
+        interval = reading.intervals[name]
+        if interval.high < low or interval.low > high:
+            outside.append(f"{name} {reading.values[name]:.1f} in [{interval.low:.1f}, {interval.high:.1f}]")
+        elif interval.low < low or interval.high > high:
+            across.append(name)
+    if outside:
+        return Verdict.DEVIATES, f"outside the band: {'; '.join(outside)}"
+    if across:
+        needed = [
+            pairs_to_decide(reading.values[n], reading.intervals[n], expected.values[n], band[n], pairs) for n in across
+        ]
+        return (
+            Verdict.INCONCLUSIVE,
+            f"the interval of {', '.join(across)} crosses the band's edge: {_enough(needed, counted)}",
+        )
+    return Verdict.REPRODUCED, "every interval lies inside its band"
+
+
+def pairs_to_decide(measured: float, interval: Interval, expected: float, band: float, pairs: int) -> int | None:
+    """How many pairs of each factor would narrow the interval until it no longer crosses the band's edge.
+
+    A half-width falls with the square root of the number of pairs. None where the measured value lies on the edge
+    itself.
+    """
+    distance = min(abs(measured - (expected - band)), abs(measured - (expected + band)))
+    if distance < 1e-9:
+        return None
+    return max(pairs + 1, math.ceil(pairs * (interval.half_width / distance) ** 2))
+
+
+def _enough(needed: Sequence[int | None], counted: str) -> str:
+    known = [count for count in needed if count is not None]
+    if len(known) < len(needed):
+        return "the value lies on the edge, more pairs may not decide it"
+    return f"about {max(known)} {counted}, from as many more videos, would decide"
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A measured inequality of a claim.
+
+    Attributes:
+        words: what is compared.
+        greater: should exceed `lesser`.
+        lesser: should not reach `greater`.
+        margin: interval of their difference, where there is one.
+        gap: how far the two intervals are apart, negative where they overlap; None where that is not asked.
+    """
+
+    words: str
+    greater: float
+    lesser: float
+    margin: Interval | None = None
+    gap: float | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether it is as it should be."""
+        return self.greater > self.lesser and (self.gap is None or self.gap > 0)
+
+    def __str__(self) -> str:
+        """What does not hold, in words."""
+        if self.greater > self.lesser:
+            return f"{self.words}: the intervals of {self.greater:.1f} and {self.lesser:.1f} overlap"
+        return f"{self.words}: {self.greater:.1f} is not above {self.lesser:.1f}"
+
+
+def judge_claim(claim: Claim, compared: Sequence[Compared]) -> Case:
+    """Whether every inequality of a claim holds for the measured values."""
+    if not compared or len(compared) % len(claim.comparisons):
+        raise InputError(f"{claim.id} makes {len(claim.comparisons)} comparisons; {len(compared)} were measured")
+    broken = [c for c in compared if not c.holds]
+    narrowest = min(compared, key=lambda c: c.greater - c.lesser)
+    if broken:
+        verdict, reason = Verdict.FAILS, "; ".join(str(c) for c in broken)
+    else:
+        verdict = Verdict.HOLDS
+        reason = f"narrowest: {narrowest.words} by {narrowest.greater - narrowest.lesser:.1f} points"
+    margins = {c.words: (c.margin.low, c.margin.high) for c in compared if c.margin}
+    return Case(
+        id=claim.id,
+        kind="published claim" if claim.published else "claim",
+        verdict=verdict,
+        measured={c.words: c.greater - c.lesser for c in compared},
+        expected={c.words: "> 0" for c in compared},
+        tolerance=None,
+        interval=margins or None,
+        reason=reason,
+    )
+
+
+def measured_only(record: Unpublished, reading: Reading) -> Case:
+    """A measured result for which no number was published: nothing is decided, and the report says so."""
+    return Case(
+        id=record.id,
+        kind="result without a published value",
+        verdict=Verdict.INCONCLUSIVE,
+        measured=dict(reading.values),
+        expected={},
+        tolerance=None,
+        interval={name: (i.low, i.high) for name, i in reading.intervals.items()} if reading.intervals else None,
+        reason="no value was published: what was measured is recorded in this report"
+        + (f"; {record.note}" if record.note else ""),
+    )
+
+
+def not_run(record: Record, reason: str) -> Case:
+    """A case that could not be measured here; `reason` says why, and what would get what it needs."""
+    if isinstance(record, Claim):
+        kind = "published claim" if record.published else "claim"
+        expected: Mapping[str, float | str] = {"claim": record.statement}
+        band = None
+    elif isinstance(record, Unpublished):
+        kind, expected, band = "result without a published value", {}, None
+    else:
+        kind = "published value" if record.is_published else "recorded value"
+        expected, band = record.values, _band(record)
+    return Case(record.id, kind, Verdict.NOT_RUN, None, dict(expected), band, None, reason)

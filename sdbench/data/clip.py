@@ -1,0 +1,65 @@
+"""What a clip is, and what a data set must offer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from sdbench.video.frames import Frames
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Consecutive frames of one shot of one video.
+
+    Attributes:
+        video: name of the video, unique in its data set.
+        shot: number of the shot in the video, from 0.
+        start: number of the first frame, from 0.
+        length: number of frames.
+        height, width: size of the frames as the data set delivers them.
+    """
+
+    video: str
+    shot: int
+    start: int
+    length: int
+    height: int
+    width: int
+
+    def __str__(self) -> str:
+        return f"{self.video}, frames {self.start} to {self.start + self.length - 1}"
+
+
+class Dataset(Protocol):
+    """Clips of videos, listed first and read when needed."""
+
+    @property
+    def name(self) -> str:
+        """Short name for reports."""
+        ...
+
+    @property
+    def clips(self) -> tuple[Clip, ...]:
+        """All clips, in the order in which they are read fastest."""
+        ...
+
+    @property
+    def skipped(self) -> tuple[str, ...]:
+        """What was left out, and why; one sentence each."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """Hash of all that decides what the clips hold; equal identities mean equal clips."""
+        ...
+
+    @property
+    def assets(self) -> tuple[str, ...]:
+        """Names of the assets that the clips came from."""
+        ...
+
+    def read(self, clips: Iterable[Clip]) -> Iterator[Frames]:
+        """Yield the frames (T, H, W, 3) uint8 of each of `clips`, which are given in the data set's order."""
+        ...

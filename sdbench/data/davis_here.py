@@ -1,0 +1,90 @@
+"""DAVIS 2016 and Stylized DAVIS where they lie here: in the user's folder of data sets, or fetched into the cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sdbench.assets.store import AssetStore
+from sdbench.base.errors import InputError
+from sdbench.base.machine import available_cores
+from sdbench.base.progress import progress
+from sdbench.data.davis import DavisDataset, davis
+from sdbench.data.make.flow import FlowJob, frames_of, make_flow
+from sdbench.video.flow import dis_method, flow_folder
+
+DAVIS = "davis2016"
+PAINTED = "stylized_davis"
+
+
+def lacking_davis(data: Path | None, store: AssetStore) -> list[str]:
+    """What keeps `davis_at_hand` from working, one sentence each; nothing is fetched or made."""
+    lacking = []
+    for name in (DAVIS, PAINTED):
+        own = _own(data, name)
+        if own is None and not _is_fetched(name, store):
+            place = f" or put it into {data / name}" if data else ", or name the folder that holds it with --data"
+            lacking.append(f"data set {name} is not here: sdbench fetch {name}{place}")
+        elif own is not None and name == DAVIS and not _has_flow(own):
+            lacking.append(f"{own} has no flow pictures: sdbench flow {own}")
+    return lacking
+
+
+def davis_at_hand(data: Path | None, store: AssetStore, backward_flow: bool = False) -> DavisDataset:
+    """The validation set of DAVIS 2016 in all styles, with forward flow and, where it is asked for, backward flow.
+
+    Each of the two data sets is taken from the folder of that name below `data`, or else from the cache. For a DAVIS in
+    the cache, flow pictures are made there at the first call.
+
+    Raises:
+        InputError: something is missing or cannot be used; all of it is named.
+        AssetError: an archive cannot be had.
+    """
+    own = _own(data, DAVIS)
+    painted = _own(data, PAINTED) or store.unpacked(PAINTED)
+    if own is not None:
+        found = davis(own, painted, backward_flow=backward_flow)
+        fetched = []
+    else:
+        folder = store.unpacked(DAVIS)
+        found = davis(folder, painted, flows=_flows(folder, store), backward_flow=backward_flow)
+        fetched = [DAVIS]
+    if _own(data, PAINTED) is None:
+        fetched.append(PAINTED)
+    found.name = PAINTED
+    found.assets = tuple(fetched)
+    return found
+
+
+def _own(data: Path | None, name: str) -> Path | None:
+    return data / name if data is not None and (data / name).is_dir() else None
+
+
+def _is_fetched(name: str, store: AssetStore) -> bool:
+    return store.is_present(name) or (store.folder / "unpacked" / name).is_dir()
+
+
+def _has_flow(folder: Path) -> bool:
+    try:
+        root, _ = frames_of(folder)
+    except InputError:
+        return True  # `davis` says what is wrong with it
+    return (root / flow_folder(False)).is_dir()
+
+
+def _flows(folder: Path, store: AssetStore) -> Path:
+    """Flow pictures of the fetched DAVIS, in a folder of their own: that of the archive stays as it is."""
+    _, sequences = frames_of(folder)
+    target = store.folder / "flow" / DAVIS
+    target.mkdir(parents=True, exist_ok=True)
+    job = FlowJob(target, sequences, dis_method())
+    total = sum(2 * (len(frames) - 1) for frames in sequences.values())
+    done = 0
+    with progress("drawing flow", total, done, store.quiet) as advance:
+
+        def count() -> None:
+            nonlocal done
+            done += 1
+            advance(done)
+
+        make_flow(job, available_cores(), count)
+    return target

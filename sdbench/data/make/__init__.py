@@ -1,0 +1,1 @@
+"""Data that a data set lacks: painted copies, pictures of optical flow."""

@@ -1,0 +1,392 @@
+"""Making a stylised data set: four painted copies of every video, laid out as the paper's data sets are published.
+
+A frame is written whole or not at all and a finished video leaves a mark, so that the same command goes on where an
+interrupted one stopped. What the copies were made with is written beside them and held against every later run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import multiprocessing
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from sdbench.base.errors import InputError, SdbenchError
+from sdbench.base.files import atomic_path, remove_tree, sha256_of, write_text
+from sdbench.data.davis_check import AS_FILMED, names_in
+from sdbench.data.layouts import DESCRIPTION, FINISHED_MARKS, STYLE_FOLDERS, Layout
+from sdbench.data.make.flow import frames_of
+from sdbench.video.decode import (
+    PICTURE_SUFFIXES,
+    VIDEO_SUFFIXES,
+    frames_at_rate,
+    natural_key,
+    ordered_pictures,
+    outline,
+    picture_files,
+)
+from sdbench.video.frames import Frames, resize_frame, scaled_size
+from sdbench.video.paint import Painter, check_styles
+
+QUALITY = 95
+"""Of the JPEG files."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that decides what the copies hold.
+
+    Attributes:
+        target: the folder that holds the style folders.
+        layout: names of folders and frames.
+        styles: the style that each of the style folders is painted in: four, or two and more where the layout calls
+            the folders after them.
+        short_side: frames with a longer shorter side are made smaller to this, in pixels.
+        model: the ONNX file of the style network.
+    """
+
+    target: Path
+    layout: Layout
+    styles: tuple[str, ...]
+    short_side: int
+    model: Path
+
+    def __post_init__(self) -> None:
+        if len(check_styles(self.styles)) != len(STYLE_FOLDERS) and not self.layout.mirrors:
+            raise InputError(f"the layout has {len(STYLE_FOLDERS)} style folders; got {len(self.styles)} styles")
+        if self.short_side < 4:
+            raise InputError(f"the short side must be at least 4 pixels; got {self.short_side}")
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """The folder of each style."""
+        return tuple(self.target / folder for folder in self.layout.style_folders(self.styles))
+
+    def described(self) -> dict[str, Any]:
+        """Plain values, to be written beside the copies."""
+        return {
+            "layout": self.layout.name,
+            "styles": dict(zip(self.layout.style_folders(self.styles), self.styles, strict=True)),
+            "short_side": self.short_side,
+            "jpeg_quality": QUALITY,
+            "style_network_sha256": sha256_of(self.model),
+        }
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a job will take before it starts.
+
+    Attributes:
+        frames: how many frames, all styles together, as far as headers tell.
+        bytes: how much disk they take, judged by one painted frame of the first video.
+        free: how much disk is free.
+    """
+
+    frames: int
+    bytes: int
+    free: int
+
+    def __str__(self) -> str:
+        return (
+            f"about {self.frames} frames, {self.bytes / 1e9:.2f} GB, all styles together; "
+            f"{self.free / 1e9:.2f} GB are free"
+        )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of the videos.
+
+    Attributes:
+        made: how many were painted in this run, wholly or what was missing of them.
+        kept: how many an earlier run had finished.
+        failed: one sentence for each video that could not be read; nothing of it is marked as finished.
+        annotations: annotation files of the layout that were copied from the source.
+        lacking: those that were not there; they must be put into the target.
+    """
+
+    made: int
+    kept: int
+    failed: tuple[str, ...]
+    annotations: tuple[str, ...]
+    lacking: tuple[str, ...]
+
+
+def find_sources(folder: Path, layout: Layout, split: str = "val") -> dict[str, Path]:
+    """Name of each video's folder in the layout -> its file, or its folder of frames.
+
+    Args:
+        folder: holds videos or folders of frames; for the layout of DAVIS, DAVIS itself.
+        layout: what is to be made.
+        split: which sequences of DAVIS.
+
+    Raises:
+        InputError: there is no such folder, nothing in it is a video, or two videos would get the same name.
+    """
+    if layout.mirrors:
+        return {name: frames[0].parent for name, frames in frames_of(folder, split)[1].items()}
+    if not folder.is_dir():
+        raise InputError(f"no folder at {folder}; expected one with videos or with folders of frames")
+    found: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*"), key=lambda path: natural_key(path.as_posix())):
+        if path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES:
+            name = path.stem
+        elif path.is_dir() and picture_files(path):
+            name = path.name
+        else:
+            continue
+        name = layout.video_folder(name)
+        if name in found:
+            raise InputError(f"{found[name]} and {path} would both become {name}; rename one or leave it out")
+        found[name] = path
+    if not found:
+        raise InputError(
+            f"{folder} holds no video: expected files ending in {', '.join(sorted(VIDEO_SUFFIXES))}, "
+            f"or folders of pictures ({', '.join(sorted(PICTURE_SUFFIXES))})"
+        )
+    return found
+
+
+def estimate_disk(job: Job, sources: Mapping[str, Path]) -> Estimate:
+    """How much the copies of the videos that are not finished will take.
+
+    Raises:
+        InputError: there is not enough free disk.
+    """
+    frames, pixels, sampled = 0, 0, 0.0
+    for name, source in sources.items():
+        if _mark(job, name).exists():
+            continue
+        with contextlib.suppress(InputError):  # what cannot be read is said when its turn comes
+            about = outline(source)
+            count = float(about.frames)
+            if job.layout.frames_per_second and about.rate:
+                count *= float(job.layout.frames_per_second / about.rate)
+            height, width = _size(job, about.height, about.width)
+            frames += round(count)
+            pixels += round(count) * height * width
+            if not sampled:
+                painted = _Work(job, Painter(job.model, threads=1)).sample(source)
+                sampled = len(painted) / (height * width)
+    job.target.mkdir(parents=True, exist_ok=True)
+    styles = len(job.styles)
+    result = Estimate(styles * frames, round(styles * pixels * sampled), shutil.disk_usage(job.target).free)
+    if result.bytes > result.free:
+        raise InputError(f"not enough disk at {job.target}: {result}; make room or lower the short side")
+    return result
+
+
+def stylize(
+    job: Job,
+    sources: Mapping[str, Path],
+    processes: int,
+    advance: Callable[[str], None],
+) -> Outcome:
+    """Make the copies, or what is missing of them.
+
+    Args:
+        job: what the copies are.
+        sources: as `find_sources` gives them.
+        processes: how many videos are painted at once, each in a process of its own (one: in this process).
+        advance: called with the name of each video that is done.
+
+    Raises:
+        InputError: the target holds copies that were made otherwise.
+        SdbenchError: a process ended unexpectedly.
+    """
+    if processes < 1:
+        raise InputError(f"at least one process is needed; got {processes}")
+    _claim(job)
+    waiting = {name: source for name, source in sources.items() if not _mark(job, name).exists()}
+    kept = [name for name in sources if name not in waiting]
+    for name in kept:
+        advance(name)
+    failed = []
+    painted = _in_processes(job, waiting, processes) if processes > 1 else _here(job, waiting)
+    for name, fault in painted:
+        if fault:
+            failed.append(fault)
+        advance(name)
+    return Outcome(len(waiting) - len(failed), len(kept), tuple(failed), *_copy_annotations(job, sources))
+
+
+def _here(job: Job, sources: Mapping[str, Path]) -> Iterator[tuple[str, str]]:
+    work = _Work(job, Painter(job.model, threads=1))
+    for name, source in sources.items():
+        yield name, work.paint_video(name, source)
+
+
+def _in_processes(job: Job, sources: Mapping[str, Path], processes: int) -> Iterator[tuple[str, str]]:
+    # Fresh processes: a copy of this one could inherit locks of the threads that torch and onnxruntime keep.
+    context = multiprocessing.get_context("spawn")
+    stopping = context.Event()
+    with ProcessPoolExecutor(processes, context, _start_worker, (job, stopping)) as pool:
+        waiting = iter(sources.items())
+        running: dict[Future[str], str] = {}
+        try:
+            while True:
+                while len(running) < 2 * processes and (following := next(waiting, None)):
+                    with _children_ignore_ctrl_c():
+                        running[pool.submit(_paint_in_worker, *following)] = following[0]
+                if not running:
+                    return
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    yield running.pop(future), future.result()
+        except BrokenProcessPool:
+            raise SdbenchError(
+                "a painting process ended unexpectedly (out of memory?); run again to go on, with fewer processes"
+            ) from None
+        finally:
+            stopping.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _children_ignore_ctrl_c() -> Iterator[None]:
+    """A process that is started here ignores Ctrl-C from its first instruction, before it can say so itself."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may change this, and only it hears Ctrl-C
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class _Stopped(Exception):  # noqa: N818 - not an error: the run was asked to end
+    """The parent process was interrupted."""
+
+
+_worker: _Work | None = None
+
+
+def _start_worker(job: Job, stopping: Any) -> None:
+    global _worker  # noqa: PLW0603 - a process pool hands its workers nothing but globals
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and says when to stop
+    _worker = _Work(job, Painter(job.model, threads=1), stopping.is_set)
+
+
+def _paint_in_worker(name: str, source: Path) -> str:
+    assert _worker is not None
+    try:
+        return _worker.paint_video(name, source)
+    except _Stopped:
+        return f"{source}: stopped"
+
+
+@dataclass
+class _Work:
+    """Paints videos one after the other."""
+
+    job: Job
+    painter: Painter
+    stopping: Callable[[], bool] = lambda: False
+
+    def paint_video(self, name: str, source: Path) -> str:
+        """Paint what is missing of a video; returns why it could not be, or nothing."""
+        layout, position = self.job.layout, 0
+        try:
+            kept = [f"{path.stem}.jpg" for path in ordered_pictures(source)] if layout.mirrors else []
+            for position, frame in enumerate(frames_at_rate(source, layout.frames_per_second), start=1):
+                file = kept[position - 1] if layout.mirrors else layout.frame_name(position - 1)
+                self._paint_frame(f"{name}/{file}", frame)
+        except InputError as error:
+            # What was painted of it would look like a shorter video.
+            for folder in self.job.folders:
+                remove_tree(folder / name)
+            return str(error)
+        write_text(_mark(self.job, name), f"{position}\n")
+        return ""
+
+    def _paint_frame(self, name: str, frame: Frames) -> None:
+        small = None
+        for folder, style in zip(self.job.folders, self.job.styles, strict=True):
+            path = folder / name
+            if path.exists():
+                continue
+            if self.stopping():
+                raise _Stopped
+            if small is None:
+                small = resize_frame(frame, _size(self.job, *frame.shape[:2]))
+            encoded = self._encoded(small, style)
+            with atomic_path(path) as temporary:
+                temporary.write_bytes(encoded)
+
+    def _encoded(self, frame: Frames, style: str) -> bytes:
+        height, width = frame.shape[:2]
+        # Mirrored at the edge as the style network itself does, then cut off again: nothing is resampled, and what is
+        # painted stays where masks and flow say that it is.
+        whole = np.pad(frame, ((0, -height % 4), (0, -width % 4), (0, 0)), mode="reflect")
+        painted = self.painter.paint_frame(whole, style)[:height, :width]
+        file = io.BytesIO()
+        Image.fromarray(painted).save(file, "JPEG", quality=QUALITY)
+        return file.getvalue()
+
+    def sample(self, source: Path) -> bytes:
+        """The first frame of a video, painted and encoded."""
+        frame = next(frames_at_rate(source, None))
+        return self._encoded(resize_frame(frame, _size(self.job, *frame.shape[:2])), self.job.styles[0])
+
+
+def _size(job: Job, height: int, width: int) -> tuple[int, int]:
+    """Never larger than the source, but for the multiple of 4 that the style network needs."""
+    multiple = 1 if job.layout.mirrors else 4
+    return scaled_size(height, width, min(job.short_side, height, width), multiple)
+
+
+def _mark(job: Job, name: str) -> Path:
+    return job.target / FINISHED_MARKS / name
+
+
+def _claim(job: Job) -> None:
+    """Write what the copies are made with, or check that those which are there were made alike."""
+    (job.target / FINISHED_MARKS).mkdir(parents=True, exist_ok=True)
+    path = job.target / DESCRIPTION
+    wanted = job.described()
+    if not path.exists():
+        others = names_in(job.target / job.layout.folder) - AS_FILMED if job.layout.mirrors else ()
+        if others or any(folder.exists() for folder in job.folders):
+            raise InputError(f"{job.target} holds style folders that were not made here; choose an empty folder")
+        write_text(path, json.dumps(wanted, indent=1) + "\n")
+        return
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise InputError(f"{path} is damaged; choose another folder, or delete it with the copies beside it") from None
+    if found != wanted:
+        differing = [key for key in wanted if not isinstance(found, dict) or found.get(key) != wanted[key]]
+        raise InputError(
+            f"{job.target} holds copies made with another {', '.join(differing) or 'description'}: see {path}; "
+            "choose another folder, or the same options"
+        )
+
+
+def _copy_annotations(job: Job, sources: Mapping[str, Path]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Copy the annotation files that lie in a folder above the sources; which were copied or there, and which lack."""
+    places: Sequence[Path] = list(
+        dict.fromkeys(parent for path in sources.values() for parent in list(path.parents)[:2])
+    )
+    have: list[str] = []
+    lacking: list[str] = []
+    for name in job.layout.annotations:
+        target = job.target / name
+        origin = next((place / name for place in places if (place / name).is_file()), None)
+        if not target.exists() and origin is not None:
+            with atomic_path(target) as temporary:
+                shutil.copyfile(origin, temporary)
+        (have if target.exists() else lacking).append(name)
+    return tuple(have), tuple(lacking)

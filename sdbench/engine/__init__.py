@@ -1,0 +1,1 @@
+"""The one place where a network and a study meet."""

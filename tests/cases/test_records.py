@@ -1,0 +1,121 @@
+"""The files of expected values: what is in them is complete, and what is not right is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sdbench.base.errors import InputError
+from sdbench.calibration.trained import KINDS as SMALL_NETWORKS
+from sdbench.cases.records import Claim, ExpectedValue, read_all, read_expected, spread_tolerance
+
+EXPECTED = Path(__file__).parents[2] / "expected"
+GOOD: dict[str, Any] = {
+    "schema": 1,
+    "about": "a toy",
+    "values": [
+        {
+            "id": "toy/value",
+            "task": "action recognition",
+            "quantity": "shares",
+            "network": "i3d_inception",
+            "trained_on": "kinetics400",
+            "dataset": "packaged",
+            "layer": "Mixed_5c",
+            "values": {"dynamic": 20.0},
+            "source": {"reading": "printed", "where": "Table 1"},
+            "uncertainty": 0.05,
+            "tolerance": {"dynamic": 2.0},
+            "tolerance_reason": "half of the gap that decides the claim",
+        }
+    ],
+    "claims": [],
+}
+
+
+def write(folder: Path, change: Callable[[dict[str, Any]], object] = lambda _: None) -> Path:
+    content = json.loads(json.dumps(GOOD))
+    change(content)
+    path = folder / "toy.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_a_good_file_is_read(tmp_path: Path) -> None:
+    (value,) = read_expected(write(tmp_path)).values
+    assert value.is_published
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda c: c.update(extra=1), "extra: Extra inputs are not permitted"),
+        (lambda c: c["values"][0].update(note="hm"), "values.0.note: Extra inputs"),
+        (lambda c: c["values"][0].pop("source"), "values.0.source: Field required"),
+        (lambda c: c["values"][0]["source"].pop("where"), "values.0.source.where: Field required"),
+        (lambda c: c["values"][0]["source"].update(reading="remembered"), "printed"),
+        (lambda c: c["values"][0]["source"].update(reading="recorded"), "must name its date, command, commit, machine"),
+        (lambda c: c["values"][0].pop("tolerance_reason"), "tolerance_reason: Field required"),
+        (lambda c: c["values"][0].update(tolerance={"dynamic": 0}), "greater than 0"),
+        (lambda c: c["values"][0].update(tolerance={"static": 1}), "tolerance must name dynamic"),
+        (lambda c: c["values"][0].update(values={}), "at least one number"),
+        (lambda c: c.update(schema=2), "schema: Input should be 1"),
+    ],
+)
+def test_a_file_with_a_fault_is_refused_with_the_fault(tmp_path: Path, change: Callable, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        read_expected(write(tmp_path, change))
+
+
+def test_missing_files_damaged_files_and_ids_given_twice(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no expected values below"):
+        read_all(tmp_path)
+    with pytest.raises(InputError, match="cannot be read from"):
+        read_expected(tmp_path / "toy.json")
+    path = write(tmp_path)
+    (tmp_path / "again.json").write_text(path.read_text())
+    with pytest.raises(InputError, match=r"toy/value stands in .* an id must be unique"):
+        read_all(tmp_path)
+    path.write_text("{")
+    with pytest.raises(InputError, match="is not a file of expected values"):
+        read_expected(path)
+
+
+def test_everything_that_was_published_is_there() -> None:
+    records = read_all(EXPECTED)
+    claims = [record for record in records if isinstance(record, Claim)]
+    published = [record for record in records if isinstance(record, ExpectedValue) and record.is_published]
+    assert len(published) == 40 + 4, "of the paper, and of the public zoo of X3D"
+    assert sum(claim.published for claim in claims) == 7
+    kinds = {value.id.split("/")[1] for value in published}
+    assert kinds == {"layerwise", "unitwise", "shuffle", "moca", "complexity"}
+    for value in published:
+        assert value.needs or value.quantity == "complexity", f"{value.id} does not say what it takes"
+        if value.quantity == "published_percent":
+            assert sum(value.values.values()) == pytest.approx(100, abs=0.2)
+
+
+def test_every_recorded_value_can_be_traced() -> None:
+    recorded = [v for v in read_all(EXPECTED) if isinstance(v, ExpectedValue) and not v.is_published]
+    assert {value.network for value in recorded} >= {"i3d_inception", "transnetv2", "x3d_xs", *SMALL_NETWORKS}
+    assert len({value.source.commit for value in recorded}) >= 1
+    for value in recorded:
+        small = value.network.removeprefix("calibration_")
+        folders = (
+            ("calibration/vos", "calibration") if value.network in SMALL_NETWORKS else ("pipeline", "pipeline/vos")
+        )
+        starts = (f"packaged/{value.network}/{value.layer}/", *(f"{folder}/{small}/" for folder in folders))
+        assert value.id.startswith(starts)
+        assert max(value.tolerance.values()) < 25, f"{value.id} could not fail"
+
+
+def test_the_tolerance_of_a_spread() -> None:
+    assert spread_tolerance([1.0, 1.0, 1.0], floor=0.05) == 0.05
+    # t(0.9995, 2) = 31.599 times the standard deviation 1 times sqrt(4 / 3)
+    assert spread_tolerance([1.0, 2.0, 3.0], floor=0.05) == pytest.approx(31.599 * (4 / 3) ** 0.5, rel=1e-4)
+    with pytest.raises(InputError, match="at least 3 seeds; got 2"):
+        spread_tolerance([1.0, 2.0], floor=0.05)

@@ -1,0 +1,137 @@
+"""Verdicts at and around every edge."""
+
+from __future__ import annotations
+
+import pytest
+
+from sdbench.base.errors import InputError
+from sdbench.cases.records import Claim, Comparison, ExpectedValue, Quantity, Source
+from sdbench.cases.verdicts import Compared, Verdict, judge_claim, judge_value, not_run, pairs_to_decide
+from sdbench.statistics import Interval
+from sdbench.statistics.quantities import Reading
+
+PRINTED = Source(reading="printed", where="Table 1")
+RECORDED = Source(
+    reading="recorded", where="here", date="2026-01-01", command="sdbench record", commit="abc", machine="a computer"
+)
+
+
+def expected(source: Source = PRINTED, **values: float) -> ExpectedValue:
+    values = values or {"dynamic": 20.0, "static": 40.0}
+    return ExpectedValue(
+        id="toy/value",
+        task="action recognition",
+        quantity="shares",
+        network="net",
+        trained_on="data",
+        dataset="clips",
+        values=values,
+        source=source,
+        uncertainty=0.5,
+        tolerance=dict.fromkeys(values, 1.5),
+        tolerance_reason="two points in all, for the test",
+    )
+
+
+def reading(dynamic: tuple[float, float], static: tuple[float, float] = (39.5, 40.5)) -> Reading:
+    intervals = {"dynamic": Interval(*dynamic), "static": Interval(*static)}
+    return Reading({name: (i.low + i.high) / 2 for name, i in intervals.items()}, intervals)
+
+
+@pytest.mark.parametrize(
+    ("dynamic", "verdict"),
+    [
+        ((19.0, 21.0), Verdict.REPRODUCED),
+        ((18.0, 22.0), Verdict.REPRODUCED),
+        ((17.9, 21.0), Verdict.INCONCLUSIVE),
+        ((21.0, 22.1), Verdict.INCONCLUSIVE),
+        ((10.0, 30.0), Verdict.INCONCLUSIVE),
+        ((22.1, 23.0), Verdict.DEVIATES),
+        ((15.0, 17.9), Verdict.DEVIATES),
+    ],
+)
+def test_a_published_value_is_reproduced_only_by_an_interval_inside_the_band(dynamic, verdict: Verdict) -> None:
+    case = judge_value(expected(), reading(dynamic), pairs=100)
+    assert case.verdict is verdict
+    assert case.tolerance == {"dynamic": 2.0, "static": 2.0}, "the uncertainty of reading is part of the band"
+    assert case.interval["dynamic"] == dynamic
+
+
+def test_one_name_that_deviates_outweighs_the_others() -> None:
+    case = judge_value(expected(), reading((17.0, 21.0), (50.0, 51.0)), pairs=100)
+    assert case.verdict is Verdict.DEVIATES
+    assert "static" in case.reason
+
+
+def test_without_an_interval_nothing_is_decided() -> None:
+    case = judge_value(expected(), Reading({"dynamic": 20.0, "static": 40.0}, None), pairs=100)
+    assert case.verdict is Verdict.INCONCLUSIVE
+    assert "without an interval" in case.reason
+
+
+def test_an_open_case_says_how_many_pairs_would_decide() -> None:
+    # half-width 2, distance to the nearer edge 1: four times as many pairs
+    assert pairs_to_decide(21.0, Interval(19.0, 23.0), 20.0, 2.0, pairs=100) == 400
+    assert pairs_to_decide(22.0, Interval(20.0, 24.0), 20.0, 2.0, pairs=100) is None
+    case = judge_value(expected(), reading((19.0, 23.0)), pairs=100)
+    assert "about 400 pairs of each factor" in case.reason
+    assert "on the edge" in judge_value(expected(), reading((20.0, 24.0)), pairs=100).reason
+
+
+@pytest.mark.parametrize(("dynamic", "verdict"), [(21.9, Verdict.UNCHANGED), (22.1, Verdict.CHANGED)])
+def test_a_recorded_value_changes_beyond_its_band(dynamic: float, verdict: Verdict) -> None:
+    case = judge_value(expected(RECORDED), Reading({"dynamic": dynamic, "static": 40.0}, None), pairs=9)
+    assert case.verdict is verdict
+    assert f"{dynamic - 20:+.2f}" in case.reason
+
+
+def test_a_measurement_that_lacks_a_name_or_is_nan_is_refused() -> None:
+    for values in ({"dynamic": 20.0}, {"dynamic": 20.0, "static": float("nan")}):
+        with pytest.raises(InputError, match="toy/value expects static"):
+            judge_value(expected(), Reading(values, None), pairs=9)
+
+
+def claim(count: int = 1) -> Claim:
+    one = Quantity(network="net", trained_on="data", dataset="clips", layer="a", name="shares.static")
+    return Claim(
+        id="toy/claim",
+        task="action recognition",
+        statement="more static than dynamic",
+        source="in words",
+        published=True,
+        comparisons=(Comparison(greater=one, lesser=one),) * count,
+    )
+
+
+def test_a_claim_holds_if_every_inequality_does() -> None:
+    good, equal = Compared("a > b", 3.0, 2.0, Interval(0.5, 1.5)), Compared("c > d", 2.0, 2.0)
+    held = judge_claim(claim(), [good])
+    assert held.verdict is Verdict.HOLDS
+    assert held.measured == {"a > b": 1.0}
+    assert held.interval == {"a > b": (0.5, 1.5)}
+    broken = judge_claim(claim(2), [good, equal])
+    assert broken.verdict is Verdict.FAILS
+    assert "c > d: 2.0 is not above 2.0" in broken.reason
+    with pytest.raises(InputError, match="makes 2 comparisons; 1 were measured"):
+        judge_claim(claim(2), [good])
+
+
+def test_a_claim_for_each_training_needs_intervals_apart() -> None:
+    apart, overlapping = Compared("first", 3.0, 2.0, gap=0.2), Compared("second", 3.0, 2.5, gap=-0.1)
+    assert judge_claim(claim(), [apart, apart]).verdict is Verdict.HOLDS
+    broken = judge_claim(claim(), [apart, overlapping])
+    assert broken.verdict is Verdict.FAILS
+    assert broken.reason == "second: the intervals of 3.0 and 2.5 overlap"
+
+
+def test_what_did_not_run_shows_no_measurement() -> None:
+    for record in (expected(), claim()):
+        case = not_run(record, "the weights are elsewhere")
+        assert case.verdict is Verdict.NOT_RUN
+        assert case.measured is None
+        assert case.interval is None
+
+
+def test_which_verdicts_end_a_run_with_an_error() -> None:
+    assert {verdict for verdict in Verdict if verdict.is_bad} == {Verdict.DEVIATES, Verdict.FAILS, Verdict.CHANGED}
+    assert {verdict for verdict in Verdict if verdict.is_open} == {Verdict.INCONCLUSIVE, Verdict.NOT_RUN}

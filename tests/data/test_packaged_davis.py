@@ -1,0 +1,80 @@
+"""Packaged clips in DAVIS's folders: made once, kept, and made again when they are not whole."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import sdbench.data.packaged_davis
+from sdbench.assets import AssetStore
+from sdbench.data.clip import Clip
+from sdbench.data.packaged_davis import made_up_mask, packaged_davis
+from sdbench.data.videos import VideoDataset
+
+
+def test_one_clip_of_each_shot_then_second_ones_of_the_longest() -> None:
+    counts = {("a", 0): 3, ("a", 1): 1, ("b", 0): 5}
+    clips = [Clip(video, shot, 16 * i, 16, 112, 200) for (video, shot), n in counts.items() for i in range(n)]
+    chosen = sdbench.data.packaged_davis._chosen(clips)
+    assert [(clip.video, clip.shot, clip.start) for clip in chosen] == [
+        ("a", 0, 0),
+        ("a", 0, 32),
+        ("a", 1, 0),
+        ("b", 0, 0),
+        ("b", 0, 64),
+    ]
+
+
+def test_a_made_up_mask_is_where_the_flow_is_unlike_the_rest() -> None:
+    flow = np.random.default_rng(0).normal((3, -1), 0.01, (10, 20, 2))
+    flow[2:6, 4:14] = (0, 0)
+    mask = made_up_mask(flow.astype(np.float32))
+    assert mask.sum() == 40
+    assert mask[2:6, 4:14].all()
+    assert not made_up_mask(np.ones((4, 4, 2), np.float32)).any(), "nothing moves apart"
+
+
+@pytest.mark.assets
+def test_it_is_made_once_and_verified(store: AssetStore, tmp_path: Path, monkeypatch) -> None:
+    own = AssetStore(tmp_path, quiet=True)
+    for name in ("styles26", "transnetv2", "clip_bikes", "clip_carphone_pristine", "clip_bigbuckbunny"):
+        own.add(name, store.path(name))
+    if (store.folder / "shots").is_dir():
+        shutil.copytree(store.folder / "shots", own.folder / "shots")
+    whole = sdbench.data.packaged_davis.packaged_videos
+
+    def carphone(*given) -> VideoDataset:
+        found = whole(*given)
+        found.clips = tuple(clip for clip in found.clips if clip.video == "carphone")
+        return found
+
+    monkeypatch.setattr(sdbench.data.packaged_davis, "packaged_videos", carphone)
+    monkeypatch.setattr(sdbench.data.packaged_davis, "SEQUENCES", 1)
+    monkeypatch.setattr(sdbench.data.packaged_davis, "available_cores", lambda: 1)
+    found = packaged_davis(own)
+    assert [sequence.name for sequence in found.sequences] == list(found.sources)
+    assert set(found.sources.values()) == {"carphone/shot0"}
+    assert len(found.sequences) == 1
+    assert len(found.styles) == 4
+    assert [note.split(" ")[0] for note in found.notes] == ["optical", "styles:", "sequences", "masks"]
+    first = found.sequences[0]
+    assert len(first.frames) == 16
+    assert found.image(first, 3).shape == found.image(first, 3, "style5").shape == (112, 136, 3)
+    assert found.mask(first, 15).mean() == pytest.approx(0.2, abs=0.01)
+    assert found.flow(first, 15, backward=True).std() > 0
+    before = {path: path.read_bytes() for path in found.root.rglob("*") if path.is_file()}
+
+    def never(*given):
+        raise AssertionError("it is there")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sdbench.data.packaged_davis, "stylize", never)
+        again = packaged_davis(own)
+    assert (again.identity, again.sequences) == (found.identity, found.sequences)
+    path = found.root / "JPEGImages" / "style5" / first.name / "00003.jpg"
+    path.write_bytes(path.read_bytes()[:-7])
+    assert packaged_davis(own).identity == found.identity
+    assert {path: path.read_bytes() for path in found.root.rglob("*") if path.is_file()} == before

@@ -1,0 +1,79 @@
+"""The whole action pipeline without downloads: one network of each family, filled weights, the published layouts."""
+
+from __future__ import annotations
+
+import gc
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sdbench import build, estimate, units
+from sdbench.assets import AssetStore
+from sdbench.base.draws import generator_for
+from sdbench.measure_action import measure_action
+from sdbench.networks.filled import fill_state_dict
+from sdbench.studies.stylised import plan_pairs
+from sdbench.zoo.action_preparation import preparation_for
+from tests.made.stylised import make, names, read
+
+FAMILIES = {
+    "slow_r50_4x16": ("stage1", "stage5"),
+    "slowfast_r50_4x16": ("slow.stage4.fused", "fast.stage5"),
+    "x3d_xs": ("stage2", "stage5"),
+    "mvit_b_16x4": ("block0", "block15"),
+    "timesformer_8x32": ("block0", "block11"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*pairs are fewer than.*:UserWarning")
+@pytest.mark.parametrize("network", FAMILIES)
+def test_the_pipeline_agrees_with_plain_code(network: str, tmp_path: Path) -> None:
+    """Every layer's shares equal those of units computed view by view and given to the estimator at once."""
+    videos = dict.fromkeys(names(8, "diving48"), 24)
+    dataset = read(make(tmp_path / "data", "diving48", videos, height=64, width=72), "diving48")
+    preparation = replace(preparation_for(network), short_side=64, crop=64)
+    module = build(network)
+    fill_state_dict(module, 0)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        found = measure_action(
+            module,
+            dataset,
+            protocol="published",
+            seed=1,
+            layers=FAMILIES[network],
+            preparation=preparation,
+            name=network,
+            store=AssetStore(tmp_path / "cache", quiet=True),
+        )
+        rows: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {layer: [] for layer in FAMILIES[network]}
+        factors = []
+        plans = plan_pairs(
+            "published", dataset.videos, dataset.styles, preparation, generator_for(1, "pairs"), pairs=None
+        )
+        for plan in plans:
+            answers = []
+            for view in plan.views:
+                inputs = {
+                    name: preparation(dataset.read(plan.video, view.style, positions))[None]
+                    for name, positions in view.frames
+                }
+                answers.append({k: v[0].double().numpy() for k, v in units(module, inputs, FAMILIES[network]).items()})
+            ((first, second, factor),) = plan.pairs
+            factors.append(factor)
+            for layer in FAMILIES[network]:
+                rows[layer].append((answers[first][layer], answers[second][layer]))
+    finally:
+        torch.set_num_threads(threads)
+        del module
+        gc.collect()
+    assert found.passes == sum(len(plan.views) for plan in plans)
+    for layer, pairs in rows.items():
+        plain = estimate(*(np.stack(column) for column in zip(*pairs, strict=True)), factors)
+        measured = found.layer(layer).estimate
+        assert measured.shares == pytest.approx(plain.shares, abs=1e-3), "float32 sums of batches of other sizes"
+        assert np.isfinite(list(measured.shares.values())).all()

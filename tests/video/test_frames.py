@@ -1,0 +1,63 @@
+"""Sizes, crops, and clips that carry no information."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sdbench.base.errors import InputError
+from sdbench.video.frames import check_clip, crop_positions, resize_frames, scaled_size
+from sdbench.zoo.preparation import Preparation
+from tests.conftest import moving_squares
+
+
+@pytest.mark.parametrize(
+    ("size", "scaled"),
+    [((272, 640), (112, 264)), ((720, 1280), (112, 200)), ((144, 176), (112, 136)), ((640, 272), (264, 112))],
+)
+def test_the_short_side_gets_its_length_and_both_are_multiples_of_four(size: tuple, scaled: tuple) -> None:
+    assert scaled_size(*size, 112) == scaled
+
+
+def test_wide_and_tall_videos_give_three_crops_others_one() -> None:
+    assert crop_positions(112, 264, (112, 112)) == ((0, 0), (0, 76), (0, 152))
+    assert crop_positions(264, 112, (112, 112)) == ((0, 0), (76, 0), (152, 0))
+    assert crop_positions(112, 136, (112, 112)) == ((0, 12),)
+    with pytest.raises(InputError, match="frames of 100 x 300 pixels cannot give crops of 112 x 112"):
+        crop_positions(100, 300, (112, 112))
+
+
+def test_preparation_crops_and_normalises() -> None:
+    clip = moving_squares(4, 112, 264)
+    prepare = Preparation(frames=4, short_side=112, size=(112, 112), fit="crop", layout="signed")
+    assert prepare.crops(112, 264) == 3
+    sample = prepare(clip, 2)
+    assert sample.shape == (3, 4, 112, 112)
+    np.testing.assert_allclose(sample[:, 1].numpy(), clip[1, :, 152:].transpose(2, 0, 1) / 127.5 - 1, atol=1e-6)
+    stretched = Preparation(frames=4, short_side=112, size=(27, 48), fit="stretch", layout="bytes")
+    assert stretched.crops(112, 264) == 1
+    np.testing.assert_array_equal(stretched(clip).numpy(), resize_frames(clip, (27, 48)))
+
+
+@pytest.mark.parametrize("grey", [0, 128, 255])
+def test_blank_clips_are_refused_by_name(grey: int) -> None:
+    blank = np.full((8, 16, 16, 3), grey, np.uint8)
+    with pytest.raises(InputError, match="the clip carries no information"):
+        check_clip(blank, "the clip")
+    nearly = blank.astype(int)
+    nearly[:, ::2] += 1 if grey < 255 else -1
+    with pytest.raises(InputError, match="carries no information"):
+        check_clip(nearly.astype(np.uint8), "the clip")
+
+
+def test_a_clip_with_a_few_black_frames_is_usable() -> None:
+    clip = moving_squares(9)
+    clip[:3] = 0
+    check_clip(clip, "the clip")
+
+
+def test_nan_is_named_with_its_frame() -> None:
+    clip = moving_squares(5).astype(np.float32)
+    clip[3, 2, 2, 1] = np.nan
+    with pytest.raises(InputError, match="the clip has a value that is NaN or infinite in frame 3"):
+        check_clip(clip, "the clip")

@@ -1,0 +1,90 @@
+"""Painting with the packaged styles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sdbench.assets import AssetStore
+from sdbench.base.errors import AssetError, InputError
+from sdbench.video.paint import DEFAULT_STYLES, STYLES, Painter, check_styles
+from tests.conftest import moving_squares
+
+CLIP = moving_squares(4, 32, 40)
+
+
+def test_styles_are_checked_by_name() -> None:
+    assert check_styles(DEFAULT_STYLES) == DEFAULT_STYLES
+    with pytest.raises(InputError, match="unknown style 'stile5'; did you mean style5"):
+        check_styles(["stile5", "style1"])
+    with pytest.raises(InputError, match="each style may be named once"):
+        check_styles(["style5", "style5"])
+    with pytest.raises(InputError, match="needs two styles; got 1"):
+        check_styles(["style5"])
+
+
+def test_a_damaged_style_network_is_named(tmp_path: Path) -> None:
+    (tmp_path / "x.onnx").write_bytes(b"no network")
+    with pytest.raises(AssetError, match="cannot be read as an ONNX network"):
+        Painter(tmp_path / "x.onnx")
+
+
+@pytest.mark.assets
+class TestPainter:
+    @pytest.fixture
+    def model(self, store: AssetStore) -> Path:
+        return store.path("styles26")
+
+    def test_every_style_paints_another_picture_of_the_same_scene(self, model: Path) -> None:
+        painter = Painter(model)
+        painted = [painter.paint(CLIP, style) for style in DEFAULT_STYLES]
+        for picture in painted:
+            assert picture.shape == CLIP.shape
+            assert picture.dtype == np.uint8
+            assert 40 < picture.mean() < 230, "fed with 0..1 the network answers neither black nor white"
+        assert all(np.abs(painted[0].astype(int) - other).mean() > 10 for other in painted[1:])
+
+    def test_the_number_of_threads_does_not_matter(self, model: Path) -> None:
+        one, two = (Painter(model, threads=threads).paint(CLIP, "style5") for threads in (1, 2))
+        np.testing.assert_array_equal(one, two)
+
+    def test_what_was_painted_is_kept_by_content(self, model: Path, tmp_path: Path) -> None:
+        first = Painter(model, tmp_path)
+        painted = first.paint(CLIP, "style5")
+        assert first.painted == len(CLIP)
+        second = Painter(model, tmp_path)
+        np.testing.assert_array_equal(second.paint(CLIP, "style5"), painted)
+        assert second.painted == 0
+        second.paint(CLIP[::-1], "style5")
+        second.paint(CLIP, "style10")
+        assert second.painted == 2 * len(CLIP), "other frames or another style are painted"
+
+    @pytest.mark.parametrize("keep", [0, 60, 1000])
+    def test_a_half_written_clip_is_painted_again(self, model: Path, tmp_path: Path, keep: int) -> None:
+        painted = Painter(model, tmp_path).paint(CLIP, "style5")
+        (kept,) = tmp_path.rglob("*.npy")
+        kept.write_bytes(kept.read_bytes()[:keep])
+        again = Painter(model, tmp_path)
+        np.testing.assert_array_equal(again.paint(CLIP, "style5"), painted)
+        assert again.painted == len(CLIP)
+
+    def test_a_failed_painting_is_refused_by_name(self, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        painter = Painter(model)
+        monkeypatch.setattr(painter, "_paint_frame", lambda frame, weights: np.zeros_like(frame))
+        with pytest.raises(InputError, match=r"clip 7, painted in style5, carries no information"):
+            painter.paint(CLIP, "style5", "clip 7")
+
+    def test_sizes_and_types_that_do_not_fit_are_named(self, model: Path) -> None:
+        painter = Painter(model)
+        with pytest.raises(InputError, match="needs multiples of 4"):
+            painter.paint(moving_squares(2, 30, 40), "style5")
+        with pytest.raises(InputError, match="must be uint8 frames"):
+            painter.paint(CLIP.astype(np.float32), "style5")
+        with pytest.raises(InputError, match="unknown style"):
+            painter.paint(CLIP, "style26")
+
+
+def test_there_are_26_styles() -> None:
+    assert len(STYLES) == 26
