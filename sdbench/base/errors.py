@@ -18,6 +18,10 @@ class AssetError(SdbenchError):
     """An asset that is missing, damaged or out of reach."""
 
 
+class DiskError(SdbenchError):
+    """A disk that is full, or refuses to be read or written; nothing that was kept is lost."""
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
     """Say that `name` is not a known `kind` and which known names are nearest to it."""
     names = sorted(known)

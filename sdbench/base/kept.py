@@ -1,0 +1,184 @@
+"""What is kept on disk so that it need not be made twice: one key rule and one idea of whole, for all of it.
+
+A key is the hash of everything that decides what is kept. A file holds named arrays and the hash of their content; it
+is written atomically, and whole if its content has that hash. A folder of files is whole if its seal, written last,
+names every file with its hash. What is damaged is named and set aside, never deleted and never used; a disk that
+cannot be read or written stops the run with a sentence.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from filelock import FileLock
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from sdbench.base.errors import DiskError
+from sdbench.base.files import atomic_path, sha256_of, write_text
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+_DAMAGE = (SafetensorError, ValueError, KeyError, TypeError)
+_SEAL = "seal.json"
+_ASIDE = ".damaged"
+
+
+def key_of(*decisive: object) -> str:
+    """64 hexadecimal digits that stand for all of `decisive`: whatever has the same key is the same.
+
+    Args:
+        decisive: plain values and frozen records whose `repr` says all that matters of them.
+    """
+    return hashlib.sha256(repr(decisive).encode()).hexdigest()
+
+
+def read_arrays(place: Path) -> dict[str, npt.NDArray[Any]] | None:
+    """The arrays kept at `place`; None where there are none, or where they are damaged: then they are set aside.
+
+    Raises:
+        DiskError: the file cannot be read.
+    """
+    try:
+        with safe_open(place, framework="numpy") as file:
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+            if file.metadata()["content"] != _digest(arrays):
+                raise ValueError("its content is not what was written")
+            return arrays
+    except FileNotFoundError:
+        return None
+    except _DAMAGE as error:
+        _set_aside(place, str(error))
+        return None
+    except OSError as error:
+        raise disk_error(place, "read", error) from None
+
+
+def keep_arrays(place: Path, arrays: Arrays) -> None:
+    """Write arrays to `place`: whole, or not at all.
+
+    Raises:
+        DiskError: the disk is full, or the folder cannot be written to.
+    """
+    plain = {name: np.ascontiguousarray(values) for name, values in arrays.items()}
+    with _written(place), atomic_path(place) as temporary:
+        save_file(plain, temporary, metadata={"content": _digest(plain)})
+
+
+def kept_arrays(folder: Path, key: str, make: Callable[[], Arrays]) -> Arrays:
+    """The arrays of this key, made and kept where they are not there.
+
+    Args:
+        folder: where arrays of this kind lie.
+        key: of everything that decides them: see `key_of`.
+        make: makes them.
+
+    Raises:
+        DiskError: the disk cannot be read or written.
+    """
+    place = folder / f"{key}.safetensors"
+    found: Arrays | None = read_arrays(place)
+    if found is None:
+        found = make()
+        keep_arrays(place, found)
+    return found
+
+
+def kept_folder(parent: Path, key: str, make: Callable[[Path], None]) -> Path:
+    """The folder of this key, filled and sealed where that is not done; one process at a time fills it.
+
+    Args:
+        parent: where folders of this kind lie.
+        key: of everything that decides the files: see `key_of`.
+        make: fills the folder. What an interrupted call left is still there: every file of it must be whole or absent.
+
+    Raises:
+        DiskError: the disk cannot be read or written.
+    """
+    folder = parent / key[:16]
+    with _written(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):
+        if not _is_sealed(folder):
+            make(folder)
+            with _written(folder):
+                write_text(folder / _SEAL, json.dumps(_hashes(folder), indent=0) + "\n")
+    return folder
+
+
+def disk_error(place: Path, doing: str, error: OSError) -> DiskError:
+    """The sentence for a disk that refuses.
+
+    Args:
+        place: the file.
+        doing: "read" or "written".
+        error: what the system says.
+    """
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskError(f"no room for {place}; make room and run the same command again: what is finished is kept")
+    return DiskError(
+        f"{place} cannot be {doing} ({error.strerror or error}); see that the disk is there and allows it, then run "
+        "the same command again: what is finished is kept"
+    )
+
+
+def _digest(arrays: Arrays) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        values = arrays[name]
+        digest.update(f"{name} {values.dtype.str} {values.shape}".encode())
+        digest.update(values.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def _written(place: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise disk_error(place, "written", error) from None
+
+
+def _set_aside(place: Path, why: str) -> None:
+    aside = place.with_name(place.name + _ASIDE)
+    with contextlib.suppress(FileNotFoundError):  # another process may have set it aside, or written it anew
+        place.replace(aside)
+    print(f"sdbench: {place} is damaged ({why}); it is set aside as {aside.name} and made again", file=sys.stderr)
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    return {name: sha256_of(path) for name, path in sorted(found.items()) if name != _SEAL}
+
+
+def _is_sealed(folder: Path) -> bool:
+    """Whether all files are there as they were made; a folder that was sealed and no longer is whole is set aside."""
+    seal = folder / _SEAL
+    try:
+        sealed = json.loads(seal.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return False  # interrupted: every file that is there is whole, and the rest is made
+    except ValueError as error:
+        sealed = f"its seal is damaged: {error}"
+    except OSError as error:
+        raise disk_error(seal, "read", error) from None
+    if sealed == _hashes(folder):
+        return True
+    number = next(n for n in range(1, 10**6) if not folder.with_name(f"{folder.name}{_ASIDE}{n}").exists())
+    aside = folder.with_name(f"{folder.name}{_ASIDE}{number}")
+    folder.replace(aside)
+    folder.mkdir()
+    print(
+        f"sdbench: {folder} is no longer as it was made; it is set aside as {aside.name} and made again",
+        file=sys.stderr,
+    )
+    return False
