@@ -18,7 +18,7 @@ from sdbench.base.progress import progress
 from sdbench.data.stylised import StylisedDataset, StylisedVideo
 from sdbench.measure import MOST_GROUPS, Measurement, key_of, versions
 from sdbench.passes import Passes, Sample, device_named, layer_names, one_right_answer, weights_digest
-from sdbench.statistics.moments import FACTORS
+from sdbench.statistics.sums import FACTORS
 from sdbench.studies.stylised import FEWEST_PAIRS, QUIRKS, VideoPlan, plan_pairs
 from sdbench.unfinished import Unfinished
 from sdbench.zoo import load, model

@@ -21,7 +21,7 @@ from sdbench.data.segmentation import SegmentationDataset
 from sdbench.measure import MOST_GROUPS, Measurement, key_of, versions
 from sdbench.networks.vos.rtnet import RTNet
 from sdbench.passes import Passes, Sample, device_named, layer_names, one_right_answer, weights_digest
-from sdbench.statistics.moments import FACTORS
+from sdbench.statistics.sums import FACTORS
 from sdbench.studies.davis import (
     PAIRED_QUIRKS,
     PUBLISHED_BATCH,

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from sdbench.base.errors import InputError, unknown_name
 from sdbench.networks.reading import VideoNetwork, units
-from sdbench.statistics.moments import moments
+from sdbench.statistics.sums import moments
 from sdbench.unfinished import Unfinished
 from sdbench.zoo import model
 

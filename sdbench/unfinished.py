@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from sdbench.base.files import atomic_path
-from sdbench.statistics.moments import Moments, merge
+from sdbench.statistics.sums import Moments, merge
 
 _SAVE_EVERY = 30.0  # seconds
 _NAMES = tuple(field.name for field in fields(Moments))

@@ -23,7 +23,7 @@ from sdbench.base.draws import generator_for
 from sdbench.base.errors import InputError, unknown_name
 from sdbench.networks.reading import Units, VideoNetwork, check_part_of_answer
 from sdbench.statistics import Estimate, Interval
-from sdbench.statistics.moments import FACTORS
+from sdbench.statistics.sums import FACTORS
 from sdbench.zoo.vos_preparation import VosPreparation
 
 SELECTIONS = (*FACTORS, "random")

@@ -9,7 +9,7 @@ import numpy as np
 
 from sdbench.calibration.simulation import PARTS, Population, study, truth
 from sdbench.statistics import CLASS_NAMES, FACTORS, SHARE_NAMES, estimate_from_moments, intervals, merge
-from sdbench.statistics.moments import FloatArray
+from sdbench.statistics.sums import FloatArray
 
 QUANTITIES = (*(f"share.{name}" for name in SHARE_NAMES), *(f"units.{name}" for name in CLASS_NAMES if name != "dead"))
 """What intervals are held against the truth: "share.static", "units.joint", ..."""

@@ -24,8 +24,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sdbench.base.errors import InputError
-from sdbench.statistics.estimate import CLASS_NAMES, SHARE_NAMES, summarise
-from sdbench.statistics.moments import FACTORS, FloatArray, Moments
+from sdbench.statistics.estimating import CLASS_NAMES, SHARE_NAMES, summarise
+from sdbench.statistics.sums import FACTORS, FloatArray, Moments
 
 PARTS = ("dynamic", "static", "joint", "residual")
 

@@ -2,7 +2,7 @@
 
 record      one run, as it is kept
 file        the append-only file of runs
-compare     a run against the last good one
+comparing   a run against the last good one
 thresholds  how much slower a timed loop may become
 standing    which runs are good
 text        the outcome in words

@@ -149,7 +149,7 @@ def _show(options: argparse.Namespace) -> int:
 
 def _compare(options: argparse.Namespace) -> int:
     from sdbench.base.files import write_text
-    from sdbench.history.compare import Reference, compare
+    from sdbench.history.comparing import Reference, compare
     from sdbench.history.text import comparison_text, issue_text
 
     content = _some(options.history)

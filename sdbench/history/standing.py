@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from sdbench.history.compare import Comparison, Reference, compare
+from sdbench.history.comparing import Comparison, Reference, compare
 from sdbench.history.record import Run
 from sdbench.history.thresholds import Thresholds
 

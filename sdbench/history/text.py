@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from tabulate import tabulate
 
 from sdbench.cases.verdicts import Verdict
-from sdbench.history.compare import Comparison, Finding
+from sdbench.history.comparing import Comparison, Finding
 from sdbench.history.record import Run, Timing
 from sdbench.history.standing import Standing
 

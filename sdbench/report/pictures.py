@@ -11,7 +11,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from sdbench.base.files import atomic_path
-from sdbench.statistics.estimate import CLASS_NAMES, SHARE_NAMES
+from sdbench.statistics.estimating import CLASS_NAMES, SHARE_NAMES
 
 matplotlib.use("agg")
 

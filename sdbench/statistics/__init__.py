@@ -1,7 +1,7 @@
 """Moments, estimate and uncertainty: numpy in, plain numbers out; no files, no video, no torch."""
 
-from sdbench.statistics.estimate import CLASS_NAMES, SHARE_NAMES, Estimate, estimate, estimate_from_moments
-from sdbench.statistics.moments import FACTORS, Moments, beside, merge, moments
+from sdbench.statistics.estimating import CLASS_NAMES, SHARE_NAMES, Estimate, estimate, estimate_from_moments
+from sdbench.statistics.sums import FACTORS, Moments, beside, merge, moments
 from sdbench.statistics.uncertainty import FEWEST_GROUPS, Interval, Intervals, intervals
 
 __all__ = [

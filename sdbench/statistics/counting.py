@@ -19,7 +19,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtr
 
-from sdbench.statistics.moments import FloatArray
+from sdbench.statistics.sums import FloatArray
 
 _ADDED = (0.25, 1.0, 2.0)
 """How much noise is added, in variances of a unit's own."""

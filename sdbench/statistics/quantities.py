@@ -8,7 +8,7 @@ from math import sqrt
 from statistics import fmean, pstdev
 
 from sdbench.base.errors import unknown_name
-from sdbench.statistics.estimate import CLASS_NAMES, Estimate
+from sdbench.statistics.estimating import CLASS_NAMES, Estimate
 from sdbench.statistics.uncertainty import Interval, Intervals
 
 

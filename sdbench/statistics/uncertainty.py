@@ -23,8 +23,8 @@ import numpy as np
 from scipy import stats
 
 from sdbench.statistics.counting import count_classes
-from sdbench.statistics.estimate import CLASS_NAMES, SHARE_NAMES, Summary, summarise
-from sdbench.statistics.moments import FloatArray, Moments, about, common_origin
+from sdbench.statistics.estimating import CLASS_NAMES, SHARE_NAMES, Summary, summarise
+from sdbench.statistics.sums import FloatArray, Moments, about, common_origin
 
 FEWEST_GROUPS = 8
 """Below this number of videos (or shots) a variance between them is a guess, and no interval is given."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from sdbench.base.errors import InputError
 from sdbench.data.clip import Clip
-from sdbench.statistics.moments import FACTORS
+from sdbench.statistics.sums import FACTORS
 
 DYNAMIC, STATIC = FACTORS.index("dynamic"), FACTORS.index("static")
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from sdbench.base.errors import InputError, unknown_name
 from sdbench.data.segmentation import VideoSequence
-from sdbench.statistics.moments import FACTORS
+from sdbench.statistics.sums import FACTORS
 from sdbench.studies.clips import DYNAMIC, STATIC
 from sdbench.studies.stylised import balanced_deck
 

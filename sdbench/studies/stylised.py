@@ -14,7 +14,7 @@ import numpy as np
 
 from sdbench.base.errors import InputError, unknown_name
 from sdbench.data.stylised import StylisedVideo
-from sdbench.statistics.moments import FACTORS
+from sdbench.statistics.sums import FACTORS
 from sdbench.studies.clips import DYNAMIC, STATIC
 from sdbench.video.transform import window
 from sdbench.zoo.action_preparation import ActionPreparation

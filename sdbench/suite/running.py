@@ -37,8 +37,8 @@ from sdbench.networks import build
 from sdbench.networks.filled import fill_state_dict
 from sdbench.networks.reading import VideoNetwork
 from sdbench.statistics import Interval
-from sdbench.statistics.moments import FACTORS
 from sdbench.statistics.quantities import Reading
+from sdbench.statistics.sums import FACTORS
 from sdbench.studies.davis import DRAWS
 from sdbench.suite.at_hand import (
     ABLATION,

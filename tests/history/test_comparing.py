@@ -10,7 +10,7 @@ import pytest
 
 from sdbench.base.errors import InputError
 from sdbench.cases.verdicts import Verdict
-from sdbench.history.compare import Comparison, Reference, compare, rank
+from sdbench.history.comparing import Comparison, Reference, compare, rank
 from sdbench.history.record import Run, run_of_report
 from sdbench.history.standing import standings
 from sdbench.history.text import comparison_text, issue_text

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sdbench.base.errors import InputError
-from sdbench.statistics.moments import FACTORS, FloatArray, Moments, moments
+from sdbench.statistics.sums import FACTORS, FloatArray, Moments, moments
 
 SHARE_NAMES = ("dynamic", "static", "residual")
 CLASS_NAMES = ("dynamic", "static", "joint", "residual", "dead")
