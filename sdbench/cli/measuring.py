@@ -277,8 +277,8 @@ def _record(options: argparse.Namespace) -> None:
 
 def _centre_bias(options: argparse.Namespace) -> None:
     from sdbench.base.files import write_text
-    from sdbench.data.centre_bias import centre_bias
-    from sdbench.data.davis import davis
+    from sdbench.data.centre import centre_bias
+    from sdbench.data.davis2016 import davis
 
     found = centre_bias(davis(options.folder, split=options.split, flow=False))
     print(found)

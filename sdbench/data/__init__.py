@@ -2,9 +2,9 @@
 
 from sdbench.data.activitynet import stylised_activitynet
 from sdbench.data.arrays import ArrayDataset
-from sdbench.data.centre_bias import CentreBias, centre_bias
+from sdbench.data.centre import CentreBias, centre_bias
 from sdbench.data.clip import Clip, Dataset
-from sdbench.data.davis import DavisDataset, davis
+from sdbench.data.davis2016 import DavisDataset, davis
 from sdbench.data.diving48 import stylised_diving48
 from sdbench.data.kinetics import LabelledFolder, LabelledVideo
 from sdbench.data.ssv2 import stylised_ssv2

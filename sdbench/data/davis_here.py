@@ -8,7 +8,7 @@ from sdbench.assets.store import AssetStore
 from sdbench.base.errors import InputError
 from sdbench.base.machine import available_cores
 from sdbench.base.progress import progress
-from sdbench.data.davis import DavisDataset, davis
+from sdbench.data.davis2016 import DavisDataset, davis
 from sdbench.data.make.flow import FlowJob, frames_of, make_flow
 from sdbench.video.flow import dis_method, flow_folder
 

@@ -26,10 +26,10 @@ from sdbench.cases.records import Claim, Comparison, ExpectedValue, Quantity, Re
 from sdbench.cases.verdicts import NEEDS, Case, Compared, judge_claim, judge_value, measured_only, not_run
 from sdbench.data import StylisedDataset, packaged_videos
 from sdbench.data.davis_here import PAINTED, davis_at_hand
+from sdbench.data.davis_packaged import packaged_davis
 from sdbench.data.kinetics import labelled_folder
 from sdbench.data.moca import MocaDataset
-from sdbench.data.packaged_davis import packaged_davis
-from sdbench.data.packaged_stylised import packaged_stylised
+from sdbench.data.stylised_packaged import packaged_stylised
 from sdbench.measure import LayerMeasurement, Measurement, measure
 from sdbench.measure_action import measure_action
 from sdbench.measure_vos import measure_vos

@@ -18,7 +18,7 @@ from sdbench.assets import AssetStore
 from sdbench.base.draws import generator_for
 from sdbench.base.errors import InputError
 from sdbench.data.davis_here import davis_at_hand
-from sdbench.data.packaged_davis import packaged_davis
+from sdbench.data.davis_packaged import packaged_davis
 from sdbench.data.segmentation import SegmentationDataset
 from sdbench.measure import Measurement
 from sdbench.measure_vos import measure_vos

@@ -202,7 +202,7 @@ def test_a_network_is_measured_and_ablated_from_the_command_line(
 
 
 def test_packaged_sequences_need_nothing(store: AssetStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sdbench.data.packaged_davis import packaged_davis
+    from sdbench.data.davis_packaged import packaged_davis
 
     videos: SegmentationDataset = packaged_davis(store)
     assert why_not(RECORDS["vos/complexity/fusionseg"]) is None

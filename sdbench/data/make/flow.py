@@ -18,7 +18,7 @@ from PIL import Image
 
 from sdbench.base.errors import InputError, some
 from sdbench.base.files import atomic_path, write_text
-from sdbench.data.davis import read_list
+from sdbench.data.davis2016 import read_list
 from sdbench.data.davis_check import FRAMES, LISTS, PICTURES, find_root, names_in
 from sdbench.video.decode import ordered_pictures, read_picture
 from sdbench.video.flow import DESCRIPTION, FlowMethod, draw_flow, flow_description, flow_folder, flow_sentence

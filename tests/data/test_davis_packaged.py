@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import sdbench.data.packaged_davis
+import sdbench.data.davis_packaged
 from sdbench.assets import AssetStore
 from sdbench.data.clip import Clip
-from sdbench.data.packaged_davis import made_up_mask, packaged_davis
+from sdbench.data.davis_packaged import made_up_mask, packaged_davis
 from sdbench.data.videos import VideoDataset
 
 
 def test_one_clip_of_each_shot_then_second_ones_of_the_longest() -> None:
     counts = {("a", 0): 3, ("a", 1): 1, ("b", 0): 5}
     clips = [Clip(video, shot, 16 * i, 16, 112, 200) for (video, shot), n in counts.items() for i in range(n)]
-    chosen = sdbench.data.packaged_davis._chosen(clips)
+    chosen = sdbench.data.davis_packaged._chosen(clips)
     assert [(clip.video, clip.shot, clip.start) for clip in chosen] == [
         ("a", 0, 0),
         ("a", 0, 32),
@@ -44,16 +44,16 @@ def test_it_is_made_once_and_verified(store: AssetStore, tmp_path: Path, monkeyp
         own.add(name, store.path(name))
     if (store.folder / "shots").is_dir():
         shutil.copytree(store.folder / "shots", own.folder / "shots")
-    whole = sdbench.data.packaged_davis.packaged_videos
+    whole = sdbench.data.davis_packaged.packaged_videos
 
     def carphone(*given) -> VideoDataset:
         found = whole(*given)
         found.clips = tuple(clip for clip in found.clips if clip.video == "carphone")
         return found
 
-    monkeypatch.setattr(sdbench.data.packaged_davis, "packaged_videos", carphone)
-    monkeypatch.setattr(sdbench.data.packaged_davis, "SEQUENCES", 1)
-    monkeypatch.setattr(sdbench.data.packaged_davis, "available_cores", lambda: 1)
+    monkeypatch.setattr(sdbench.data.davis_packaged, "packaged_videos", carphone)
+    monkeypatch.setattr(sdbench.data.davis_packaged, "SEQUENCES", 1)
+    monkeypatch.setattr(sdbench.data.davis_packaged, "available_cores", lambda: 1)
     found = packaged_davis(own)
     assert [sequence.name for sequence in found.sequences] == list(found.sources)
     assert set(found.sources.values()) == {"carphone/shot0"}
@@ -71,7 +71,7 @@ def test_it_is_made_once_and_verified(store: AssetStore, tmp_path: Path, monkeyp
         raise AssertionError("it is there")
 
     with monkeypatch.context() as patch:
-        patch.setattr(sdbench.data.packaged_davis, "stylize", never)
+        patch.setattr(sdbench.data.davis_packaged, "stylize", never)
         again = packaged_davis(own)
     assert (again.identity, again.sequences) == (found.identity, found.sequences)
     path = found.root / "JPEGImages" / "style5" / first.name / "00003.jpg"

@@ -19,13 +19,13 @@ from sdbench.base.errors import InputError
 from sdbench.base.files import atomic_path, remove_tree, sha256_of, write_text
 from sdbench.base.machine import available_cores
 from sdbench.data.clip import Clip
-from sdbench.data.davis import DavisDataset, davis
+from sdbench.data.davis2016 import DavisDataset, davis
 from sdbench.data.davis_check import FRAMES, LISTS, MASKS
 from sdbench.data.layouts import layout_named
 from sdbench.data.make.flow import FlowJob, make_flow
 from sdbench.data.make.stylised import QUALITY, Job, stylize
-from sdbench.data.packaged_stylised import CLIPS
 from sdbench.data.segmentation import Mask
+from sdbench.data.stylised_packaged import CLIPS
 from sdbench.data.videos import PACKAGED, packaged_videos
 from sdbench.video.decode import read_picture
 from sdbench.video.flow import Flow, dis_method
