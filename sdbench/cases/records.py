@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -19,6 +20,9 @@ Text = Annotated[str, Field(min_length=3)]
 Name = Annotated[str, Field(min_length=1)]
 Percent = Annotated[float, Field(allow_inf_nan=False)]
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+/-]+$")]
+
+Kind = Literal["published", "unpublished", "recorded"]
+"""Whether others published a number or a claim, published none, or this suite recorded it."""
 
 
 class _Record(BaseModel):
@@ -57,7 +61,7 @@ class ExpectedValue(_Record):
         network, trained_on, dataset, layer: what is measured.
         options: what else decides the number.
         values: name -> expected number, in percent.
-        source: where they come from.
+        source: where the values come from.
         uncertainty: how well they could be read, in percentage points.
         tolerance: name -> how far a measurement may lie from the value, in percentage points, beside `uncertainty`.
         tolerance_reason: why that far and no farther.
@@ -88,9 +92,14 @@ class ExpectedValue(_Record):
         return self
 
     @property
+    def kind(self) -> Kind:
+        """Whether the value was published, or recorded by this suite."""
+        return "recorded" if self.source.reading == "recorded" else "published"
+
+    @property
     def is_published(self) -> bool:
         """Whether the value was published, not recorded here."""
-        return self.source.reading != "recorded"
+        return self.kind == "published"
 
 
 class Unpublished(_Record):
@@ -111,6 +120,11 @@ class Unpublished(_Record):
     options: dict[str, int | float | bool | str] = {}
     note: Text | None = None
     needs: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> Kind:
+        """No number was published, and none is recorded."""
+        return "unpublished"
 
 
 class Quantity(_Record):
@@ -146,8 +160,36 @@ class Claim(_Record):
     each_seed: bool = False
     needs: tuple[str, ...] = ()
 
+    @property
+    def kind(self) -> Kind:
+        """Whether the claim was published, or recorded by this suite."""
+        return "published" if self.published else "recorded"
+
 
 Record = ExpectedValue | Unpublished | Claim
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One measurement that a record asks for: of a network, trained on something, on a data set."""
+
+    network: str
+    trained_on: str
+    dataset: str
+
+
+def asked(record: Record) -> tuple[Asked, ...]:
+    """What a record asks to be measured: its own network and data set, or all that a claim compares.
+
+    Each stands once, in the order in which the record names it.
+    """
+    if isinstance(record, Claim):
+        sides: Sequence[ExpectedValue | Unpublished | Quantity] = [
+            side for comparison in record.comparisons for side in (comparison.greater, comparison.lesser)
+        ]
+    else:
+        sides = [record]
+    return tuple(dict.fromkeys(Asked(side.network, side.trained_on, side.dataset) for side in sides))
 
 
 class ExpectedFile(_Record):
@@ -173,10 +215,14 @@ def read_expected(path: Path) -> ExpectedFile:
     try:
         return ExpectedFile.model_validate_json(text)
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(str(part) for part in fault['loc']) or 'the file'}: {fault['msg']}" for fault in error.errors()
-        )
-        raise InputError(f"{path} is not a file of expected values: {faults}") from None
+        raise InputError(f"{path} is not a file of expected values: {faults(error)}") from None
+
+
+def faults(error: ValidationError) -> str:
+    """What is wrong with a file that was refused, in words: each field and its fault."""
+    return "; ".join(
+        f"{'.'.join(str(part) for part in fault['loc']) or 'the file'}: {fault['msg']}" for fault in error.errors()
+    )
 
 
 def _records(file: ExpectedFile) -> tuple[Record, ...]:

@@ -3,12 +3,16 @@
 A published value is met by an equivalence test: being close is something to be shown, not assumed. Only an interval
 that lies inside the tolerance band says *reproduced*; one outside it says *deviates*; one across its edge, or no
 interval at all, decides nothing.
+
+Where no number was published there is nothing to decide, and a measurement is *measured*. A case that could not be
+measured is *not run* where something it needs is not here, and an *error* where all is here and it broke: the first is
+somebody's choice, the second is a fault, and no case is left out for either.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -20,27 +24,36 @@ from sdbench.statistics.uncertainty import Interval
 NEEDS = ". It takes "
 """Stands in a reason between why a case did not run and what would change that."""
 
+PAIRS = "pairs of each factor"
+"""What is counted behind shares and unit classes."""
+
 
 class Verdict(str, Enum):
-    """What became of a case."""
+    """What became of a case.
+
+    A published value is *reproduced*, *deviates*, or stays *inconclusive*; one that was never published is *measured*;
+    a claim *holds* or *fails*; a recorded value is *unchanged* or *changed*. Any may be *not run*, or an *error*.
+    """
 
     REPRODUCED = "reproduced"
     DEVIATES = "deviates"
     INCONCLUSIVE = "inconclusive"
+    MEASURED = "measured"
     HOLDS = "holds"
     FAILS = "fails"
     UNCHANGED = "unchanged"
     CHANGED = "changed"
     NOT_RUN = "not run"
+    ERROR = "error"
 
     @property
     def is_bad(self) -> bool:
         """Whether the run must end with an error."""
-        return self in (Verdict.DEVIATES, Verdict.FAILS, Verdict.CHANGED)
+        return self in (Verdict.DEVIATES, Verdict.FAILS, Verdict.CHANGED, Verdict.ERROR)
 
     @property
     def is_open(self) -> bool:
-        """Whether nothing was decided; an error only where the user asks for strictness."""
+        """Whether what was to be decided was not; an error only where the user asks for strictness."""
         return self in (Verdict.INCONCLUSIVE, Verdict.NOT_RUN)
 
 
@@ -49,14 +62,14 @@ class Case:
     """The outcome of one case.
 
     Attributes:
-        id: of the expected value or claim.
-        kind: "published value", "recorded value", "published claim" or "claim".
+        id: of the record.
+        kind: the record's kind, and whether it is a value or a claim: "published value", "recorded claim", ...
         verdict: the outcome.
         measured: name -> measured number; None where nothing was measured.
-        expected: name -> expected number; for a claim the inequality in words.
+        expected: name -> expected number; for a claim the inequality in words; empty where no number was published.
         tolerance: name -> half-width of the band around the expected number, reading uncertainty included.
         interval: name -> (low, high); None where there is none.
-        reason: one sentence: what decided, or why it did not run and what would change that.
+        reason: one sentence: what decided, why it did not run and what would change that, or what broke.
         seconds: how long the case took.
     """
 
@@ -71,14 +84,14 @@ class Case:
     seconds: float = 0.0
 
 
-def judge_value(expected: ExpectedValue, reading: Reading, pairs: int, counted: str = "pairs of each factor") -> Case:
+def judge_value(expected: ExpectedValue, reading: Reading, count: int, counted: str = PAIRS) -> Case:
     """Hold measured values against expected ones.
 
     Args:
         expected: what was published or recorded.
         reading: what was measured, with intervals where there are any.
-        pairs: number of pairs of each factor (or of what is `counted`) behind it.
-        counted: what `pairs` counts, in words.
+        count: how many of what is `counted` stand behind it.
+        counted: what more of would narrow the intervals, in words.
 
     Raises:
         InputError: the measurement lacks one of the expected names, or is not a number.
@@ -89,13 +102,13 @@ def judge_value(expected: ExpectedValue, reading: Reading, pairs: int, counted: 
                 f"{expected.id} expects {name}; measured: {', '.join(f'{k} {v}' for k, v in reading.values.items())}"
             )
     if expected.is_published:
-        verdict, reason = _judge_published(expected, reading, pairs, counted)
+        verdict, reason = _judge_published(expected, reading, count, counted)
     else:
         verdict, reason = _judge_recorded(expected, reading)
     chosen = reading.intervals
     return Case(
         id=expected.id,
-        kind="published value" if expected.is_published else "recorded value",
+        kind=_kind(expected),
         verdict=verdict,
         measured={name: reading.values[name] for name in expected.values},
         expected=dict(expected.values),
@@ -103,6 +116,10 @@ def judge_value(expected: ExpectedValue, reading: Reading, pairs: int, counted: 
         interval={name: (chosen[name].low, chosen[name].high) for name in expected.values} if chosen else None,
         reason=reason,
     )
+
+
+def _kind(record: Record) -> str:
+    return f"{record.kind} {'claim' if isinstance(record, Claim) else 'value'}"
 
 
 def _band(expected: ExpectedValue) -> dict[str, float]:
@@ -123,7 +140,7 @@ def _judge_recorded(expected: ExpectedValue, reading: Reading) -> tuple[Verdict,
     return Verdict.UNCHANGED, f"furthest: {furthest} by {moved_by:+.2f} of {band[furthest]:.2f} points"
 
 
-def _judge_published(expected: ExpectedValue, reading: Reading, pairs: int, counted: str) -> tuple[Verdict, str]:
+def _judge_published(expected: ExpectedValue, reading: Reading, count: int, counted: str) -> tuple[Verdict, str]:
     if reading.intervals is None:
         return Verdict.INCONCLUSIVE, "measured without an interval (too few videos or shots), so nothing can be decided"
     band = _band(expected)
@@ -139,7 +156,8 @@ def _judge_published(expected: ExpectedValue, reading: Reading, pairs: int, coun
         return Verdict.DEVIATES, f"outside the band: {'; '.join(outside)}"
     if across:
         needed = [
-            pairs_to_decide(reading.values[n], reading.intervals[n], expected.values[n], band[n], pairs) for n in across
+            enough_to_decide(reading.values[name], reading.intervals[name], expected.values[name], band[name], count)
+            for name in across
         ]
         return (
             Verdict.INCONCLUSIVE,
@@ -148,23 +166,24 @@ def _judge_published(expected: ExpectedValue, reading: Reading, pairs: int, coun
     return Verdict.REPRODUCED, "every interval lies inside its band"
 
 
-def pairs_to_decide(measured: float, interval: Interval, expected: float, band: float, pairs: int) -> int | None:
-    """How many pairs of each factor would narrow the interval until it no longer crosses the band's edge.
+def enough_to_decide(measured: float, interval: Interval, expected: float, band: float, count: int) -> int | None:
+    """How many pairs of each factor (or videos, ...) would narrow the interval until it no longer crosses the edge.
 
-    A half-width falls with the square root of the number of pairs. None where the measured value lies on the edge
-    itself.
+    A half-width falls with the square root of their number, which is `count` now. None where the measured value lies on
+    the edge itself.
     """
     distance = min(abs(measured - (expected - band)), abs(measured - (expected + band)))
     if distance < 1e-9:
         return None
-    return max(pairs + 1, math.ceil(pairs * (interval.half_width / distance) ** 2))
+    return max(count + 1, math.ceil(count * (interval.half_width / distance) ** 2))
 
 
 def _enough(needed: Sequence[int | None], counted: str) -> str:
     known = [count for count in needed if count is not None]
     if len(known) < len(needed):
-        return "the value lies on the edge, more pairs may not decide it"
-    return f"about {max(known)} {counted}, from as many more videos, would decide"
+        return f"the value lies on the edge, more {counted} may not decide it"
+    # More pairs of the same videos are no more evidence.
+    return f"about {max(known)} {counted}{', from as many more videos,' if counted == PAIRS else ''} would decide"
 
 
 @dataclass(frozen=True)
@@ -211,7 +230,7 @@ def judge_claim(claim: Claim, compared: Sequence[Compared]) -> Case:
     margins = {c.words: (c.margin.low, c.margin.high) for c in compared if c.margin}
     return Case(
         id=claim.id,
-        kind="published claim" if claim.published else "claim",
+        kind=_kind(claim),
         verdict=verdict,
         measured={c.words: c.greater - c.lesser for c in compared},
         expected={c.words: "> 0" for c in compared},
@@ -222,11 +241,11 @@ def judge_claim(claim: Claim, compared: Sequence[Compared]) -> Case:
 
 
 def measured_only(record: Unpublished, reading: Reading) -> Case:
-    """A measured result for which no number was published: nothing is decided, and the report says so."""
+    """A measured result for which no number was published: there is nothing to decide, and the report says so."""
     return Case(
         id=record.id,
-        kind="result without a published value",
-        verdict=Verdict.INCONCLUSIVE,
+        kind=_kind(record),
+        verdict=Verdict.MEASURED,
         measured=dict(reading.values),
         expected={},
         tolerance=None,
@@ -238,13 +257,23 @@ def measured_only(record: Unpublished, reading: Reading) -> Case:
 
 def not_run(record: Record, reason: str) -> Case:
     """A case that could not be measured here; `reason` says why, and what would get what it needs."""
+    return _unmeasured(record, Verdict.NOT_RUN, reason)
+
+
+def failed(record: Record, reason: str) -> Case:
+    """A case that broke although what it needs is here; `reason` says how, in one sentence.
+
+    Weights that do not fit, a damaged archive, a data set that cannot be read, an exception of any kind.
+    """
+    return _unmeasured(record, Verdict.ERROR, reason)
+
+
+def _unmeasured(record: Record, verdict: Verdict, reason: str) -> Case:
+    expected: dict[str, float | str]
     if isinstance(record, Claim):
-        kind = "published claim" if record.published else "claim"
-        expected: Mapping[str, float | str] = {"claim": record.statement}
-        band = None
+        expected, band = {"claim": record.statement}, None
     elif isinstance(record, Unpublished):
-        kind, expected, band = "result without a published value", {}, None
+        expected, band = {}, None
     else:
-        kind = "published value" if record.is_published else "recorded value"
-        expected, band = record.values, _band(record)
-    return Case(record.id, kind, Verdict.NOT_RUN, None, dict(expected), band, None, reason)
+        expected, band = dict(record.values), _band(record)
+    return Case(record.id, _kind(record), verdict, None, expected, band, None, reason)

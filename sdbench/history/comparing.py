@@ -110,10 +110,9 @@ def compare(run: Run, reference: Reference, thresholds: Thresholds) -> Compariso
 
 
 def rank(verdict: Verdict) -> int:
-    """How bad a verdict is: 0 decided well, 1 open, 2 not run, 3 bad."""
-    if verdict.is_bad:
-        return 3
-    return {Verdict.NOT_RUN: 2, Verdict.INCONCLUSIVE: 1}.get(verdict, 0)
+    """How bad a verdict is: 0 decided well, 1 neither well nor badly, 2 not run, 3 bad, 4 an error."""
+    ranks = {Verdict.INCONCLUSIVE: 1, Verdict.MEASURED: 1, Verdict.NOT_RUN: 2, Verdict.ERROR: 4}
+    return ranks.get(verdict, 3 if verdict.is_bad else 0)
 
 
 def _compare_cases(found: Comparison, run: Run, reference: Reference) -> None:

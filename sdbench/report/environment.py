@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -42,7 +43,7 @@ def describe_environment(root: Path, command: Sequence[str]) -> dict[str, Any]:
     container = os.environ.get(CONTAINER_VARIABLE)
     return {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "command": " ".join(_quoted(part) for part in command),
+        "command": shlex.join(_bare(part) for part in command),
         "revision": git_revision(root),
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -80,8 +81,6 @@ def _output(command: list[str]) -> str:
     return run.stdout.strip()
 
 
-def _quoted(part: str) -> str:
-    home = Path(sys.argv[0])
-    if part == sys.argv[0] and home.is_absolute():
-        return home.name
-    return f"'{part}'" if " " in part else part
+def _bare(part: str) -> str:
+    """A part of a command without the folder of the program that runs: that is this machine's."""
+    return Path(part).name if part == sys.argv[0] and Path(part).is_absolute() else part

@@ -7,7 +7,7 @@ from typing import Any
 
 from sdbench.cases.verdicts import Verdict
 from sdbench.report.content import Report
-from sdbench.report.table import LEGEND, case_table, reasons, summary_lines
+from sdbench.report.table import LEGEND, case_table, in_order, reasons, summary_lines
 
 
 def render_markdown(report: Report, pictures: Sequence[str]) -> str:
@@ -15,21 +15,26 @@ def render_markdown(report: Report, pictures: Sequence[str]) -> str:
     cases = report.cases
     parts = ["# sdbench report", "\n".join(f"**{line}**  " for line in summary_lines(cases, report.totals))]
     for verdicts, title in (
-        ((Verdict.DEVIATES, Verdict.FAILS, Verdict.CHANGED), "What went wrong"),
-        ((Verdict.INCONCLUSIVE,), "What could not be decided"),
+        ([verdict for verdict in Verdict if verdict.is_bad], "What went wrong"),
+        ([Verdict.INCONCLUSIVE], "What could not be decided"),
     ):
-        if found := reasons(cases, verdicts):
+        if found := reasons(in_order(cases), verdicts):
             parts += [f"## {title}", _listed(found)]
-    run = [case for case in cases if case.verdict is not Verdict.NOT_RUN]
-    if run:
-        parts += ["## Measured", case_table(run, "github"), LEGEND + "."]
+    apart = (Verdict.MEASURED, Verdict.NOT_RUN)
+    decided = [case for case in cases if case.verdict not in apart]
+    measured, idle = ([case for case in cases if case.verdict is verdict] for verdict in apart)
+    if decided:
+        parts += ["## Outcomes", case_table(decided, "github")]
+    if measured:
+        parts += ["## Measured, where no value was published", case_table(measured, "github")]
+    if decided or measured:
+        parts.append(LEGEND + ".")
     parts += [f"![Shares and units of each layer]({name})" for name in pictures]
     if report.measurements:
         parts += [
             "## Measurements",
             "\n".join(f"- {sentence}" for sentence in map(measurement_sentence, report.measurements)),
         ]
-    idle = [case for case in cases if case.verdict is Verdict.NOT_RUN]
     if idle:
         parts += ["## Not run", case_table(idle, "github"), _listed(reasons(cases, (Verdict.NOT_RUN,)))]
     parts += ["## Environment", _environment(report.environment)]

@@ -14,7 +14,25 @@ _SHORT = {"dynamic": "D", "static": "S", "joint": "J", "residual": "R", "dead": 
 _FINE = 0.02
 """Below this tolerance one decimal would hide what is compared."""
 
-LEGEND = "D dynamic, S static, J joint, R residual, dead: units that never change; all in percent"
+LEGEND = (
+    "D dynamic, S static, J joint, R residual, dead: units that never change; all in percent. "
+    "Verdicts: measured, where no value was published to hold it against; "
+    "error, where a case broke although what it needs is here"
+)
+
+_ORDER = (
+    Verdict.ERROR,
+    Verdict.CHANGED,
+    Verdict.DEVIATES,
+    Verdict.FAILS,
+    Verdict.INCONCLUSIVE,
+    Verdict.REPRODUCED,
+    Verdict.HOLDS,
+    Verdict.UNCHANGED,
+    Verdict.MEASURED,
+    Verdict.NOT_RUN,
+)
+"""What went wrong comes first, what was not run last."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +46,13 @@ class Totals:
 HEADERS = ("case", "measured", "expected", "tolerance", "verdict", "seconds")
 
 
+def in_order(cases: Sequence[Case]) -> list[Case]:
+    """The cases with what went wrong first and what was not run last; else in their order."""
+    return sorted(cases, key=lambda case: _ORDER.index(case.verdict))
+
+
 def case_table(cases: Sequence[Case], style: str = "simple") -> str:
-    """One row a case; `style` is a table format of tabulate, such as "simple" or "github"."""
+    """One row a case, in the order of `in_order`; `style` is a table format of tabulate: "simple", "github", ..."""
     newline = "<br>" if style in ("github", "pipe") else "\n"
     rows = [
         (
@@ -40,7 +63,7 @@ def case_table(cases: Sequence[Case], style: str = "simple") -> str:
             case.verdict.value,
             f"{case.seconds:.1f}" if case.measured is not None else "",
         )
-        for case in cases
+        for case in in_order(cases)
     ]
     return tabulate(rows, headers=HEADERS, tablefmt=style, disable_numparse=True)
 
@@ -50,8 +73,7 @@ def measured_lines(case: Case) -> list[str]:
     if case.measured is None:
         return ["-"]
     if case.kind.endswith("claim"):
-        worst = min(case.measured, key=lambda words: case.measured[words] if case.measured else 0.0)
-        return [f"margin {case.measured[worst]:+.1f}"]
+        return [f"margin {min(case.measured.values()):+.1f}"]
     digits = _digits(case)
     lines = _numbers(case.measured, digits)
     if case.interval and any(high > low for low, high in case.interval.values()):

@@ -5,8 +5,17 @@ from __future__ import annotations
 import pytest
 
 from sdbench.base.errors import InputError
-from sdbench.cases.records import Claim, Comparison, ExpectedValue, Quantity, Source
-from sdbench.cases.verdicts import Compared, Verdict, judge_claim, judge_value, not_run, pairs_to_decide
+from sdbench.cases.records import Claim, Comparison, ExpectedValue, Quantity, Source, Unpublished
+from sdbench.cases.verdicts import (
+    Compared,
+    Verdict,
+    enough_to_decide,
+    failed,
+    judge_claim,
+    judge_value,
+    measured_only,
+    not_run,
+)
 from sdbench.statistics import Interval
 from sdbench.statistics.quantities import Reading
 
@@ -51,36 +60,37 @@ def reading(dynamic: tuple[float, float], static: tuple[float, float] = (39.5, 4
     ],
 )
 def test_a_published_value_is_reproduced_only_by_an_interval_inside_the_band(dynamic, verdict: Verdict) -> None:
-    case = judge_value(expected(), reading(dynamic), pairs=100)
+    case = judge_value(expected(), reading(dynamic), count=100)
     assert case.verdict is verdict
     assert case.tolerance == {"dynamic": 2.0, "static": 2.0}, "the uncertainty of reading is part of the band"
     assert case.interval["dynamic"] == dynamic
 
 
 def test_one_name_that_deviates_outweighs_the_others() -> None:
-    case = judge_value(expected(), reading((17.0, 21.0), (50.0, 51.0)), pairs=100)
+    case = judge_value(expected(), reading((17.0, 21.0), (50.0, 51.0)), count=100)
     assert case.verdict is Verdict.DEVIATES
     assert "static" in case.reason
 
 
 def test_without_an_interval_nothing_is_decided() -> None:
-    case = judge_value(expected(), Reading({"dynamic": 20.0, "static": 40.0}, None), pairs=100)
+    case = judge_value(expected(), Reading({"dynamic": 20.0, "static": 40.0}, None), count=100)
     assert case.verdict is Verdict.INCONCLUSIVE
     assert "without an interval" in case.reason
 
 
 def test_an_open_case_says_how_many_pairs_would_decide() -> None:
     # half-width 2, distance to the nearer edge 1: four times as many pairs
-    assert pairs_to_decide(21.0, Interval(19.0, 23.0), 20.0, 2.0, pairs=100) == 400
-    assert pairs_to_decide(22.0, Interval(20.0, 24.0), 20.0, 2.0, pairs=100) is None
-    case = judge_value(expected(), reading((19.0, 23.0)), pairs=100)
-    assert "about 400 pairs of each factor" in case.reason
-    assert "on the edge" in judge_value(expected(), reading((20.0, 24.0)), pairs=100).reason
+    assert enough_to_decide(21.0, Interval(19.0, 23.0), 20.0, 2.0, count=100) == 400
+    assert enough_to_decide(22.0, Interval(20.0, 24.0), 20.0, 2.0, count=100) is None
+    case = judge_value(expected(), reading((19.0, 23.0)), count=100)
+    assert "about 400 pairs of each factor, from as many more videos, would decide" in case.reason
+    assert "about 400 trainings would decide" in judge_value(expected(), reading((19.0, 23.0)), 100, "trainings").reason
+    assert "on the edge" in judge_value(expected(), reading((20.0, 24.0)), count=100).reason
 
 
 @pytest.mark.parametrize(("dynamic", "verdict"), [(21.9, Verdict.UNCHANGED), (22.1, Verdict.CHANGED)])
 def test_a_recorded_value_changes_beyond_its_band(dynamic: float, verdict: Verdict) -> None:
-    case = judge_value(expected(RECORDED), Reading({"dynamic": dynamic, "static": 40.0}, None), pairs=9)
+    case = judge_value(expected(RECORDED), Reading({"dynamic": dynamic, "static": 40.0}, None), count=9)
     assert case.verdict is verdict
     assert f"{dynamic - 20:+.2f}" in case.reason
 
@@ -88,7 +98,7 @@ def test_a_recorded_value_changes_beyond_its_band(dynamic: float, verdict: Verdi
 def test_a_measurement_that_lacks_a_name_or_is_nan_is_refused() -> None:
     for values in ({"dynamic": 20.0}, {"dynamic": 20.0, "static": float("nan")}):
         with pytest.raises(InputError, match="toy/value expects static"):
-            judge_value(expected(), Reading(values, None), pairs=9)
+            judge_value(expected(), Reading(values, None), count=9)
 
 
 def claim(count: int = 1) -> Claim:
@@ -124,14 +134,43 @@ def test_a_claim_for_each_training_needs_intervals_apart() -> None:
     assert broken.reason == "second: the intervals of 3.0 and 2.5 overlap"
 
 
-def test_what_did_not_run_shows_no_measurement() -> None:
-    for record in (expected(), claim()):
-        case = not_run(record, "the weights are elsewhere")
-        assert case.verdict is Verdict.NOT_RUN
+def unpublished() -> Unpublished:
+    return Unpublished(
+        id="toy/unpublished",
+        task="action recognition",
+        quantity="shares",
+        network="net",
+        trained_on="data",
+        dataset="clips",
+        note="a figure without numbers",
+    )
+
+
+def test_a_result_without_a_published_value_is_measured() -> None:
+    case = measured_only(unpublished(), reading((19.0, 21.0)))
+    assert case.verdict is Verdict.MEASURED
+    assert case.measured == {"dynamic": 20.0, "static": 40.0}
+    assert case.interval == {"dynamic": (19.0, 21.0), "static": (39.5, 40.5)}
+    assert case.expected == {}
+    assert case.reason.endswith("; a figure without numbers")
+
+
+@pytest.mark.parametrize(("outcome", "verdict"), [(not_run, Verdict.NOT_RUN), (failed, Verdict.ERROR)])
+def test_what_was_not_measured_says_what_was_expected_and_why(outcome, verdict: Verdict) -> None:
+    found = {record.id: outcome(record, "the weights") for record in (expected(), unpublished(), claim())}
+    for case in found.values():
+        assert case.verdict is verdict
+        assert case.reason == "the weights"
         assert case.measured is None
         assert case.interval is None
+    assert found["toy/value"].expected == {"dynamic": 20.0, "static": 40.0}
+    assert found["toy/value"].tolerance == {"dynamic": 2.0, "static": 2.0}
+    assert found["toy/unpublished"].expected == {}
+    assert found["toy/claim"].expected == {"claim": "more static than dynamic"}
+    assert [case.kind for case in found.values()] == ["published value", "unpublished value", "published claim"]
 
 
 def test_which_verdicts_end_a_run_with_an_error() -> None:
-    assert {verdict for verdict in Verdict if verdict.is_bad} == {Verdict.DEVIATES, Verdict.FAILS, Verdict.CHANGED}
+    bad = {Verdict.DEVIATES, Verdict.FAILS, Verdict.CHANGED, Verdict.ERROR}
+    assert {verdict for verdict in Verdict if verdict.is_bad} == bad
     assert {verdict for verdict in Verdict if verdict.is_open} == {Verdict.INCONCLUSIVE, Verdict.NOT_RUN}

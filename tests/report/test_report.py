@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
+from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from sdbench.base.machine import available_cores
 from sdbench.cases.verdicts import Case, Verdict
 from sdbench.report import Report, Totals, case_table, describe_environment, summary_lines, write_report
 from sdbench.report.table import reasons
@@ -45,7 +49,27 @@ CLAIM = Case(
     interval=None,
     reason="narrowest: c > d by 1.0 points",
 )
-CASES = [VALUE, IDLE, CLAIM]
+ERROR = Case(
+    id="vos/layerwise/net/data/fusion5",
+    kind="published value",
+    verdict=Verdict.ERROR,
+    measured=None,
+    expected={"dynamic": 1.0},
+    tolerance={"dynamic": 5.0},
+    interval=None,
+    reason="weights do not fit: 3 entries are missing",
+)
+UNDECIDED = replace(VALUE, id="action/layerwise/net/data/stage4", verdict=Verdict.INCONCLUSIVE, reason="too few videos")
+MEASURED = replace(
+    VALUE,
+    id="action/layerwise/net/data/stage3",
+    kind="unpublished value",
+    verdict=Verdict.MEASURED,
+    expected={},
+    tolerance=None,
+    reason="no value was published",
+)
+CASES = [IDLE, MEASURED, CLAIM, UNDECIDED, VALUE, ERROR]
 LAYERS = {
     "net on clips": {
         name: {
@@ -69,19 +93,28 @@ def test_json_has_the_fixed_fields(folder: Path) -> None:
     assert content["environment"]["seed"] == 0
     for case in content["cases"]:
         assert {"id", "verdict", "measured", "expected", "tolerance", "interval", "reason", "seconds"} <= case.keys()
-    assert [case["verdict"] for case in content["cases"]] == ["deviates", "not run", "holds"]
-    assert content["cases"][0]["interval"]["dynamic"] == [19.0, 21.0]
-    assert content["cases"][1]["measured"] is None
+    verdicts = [case["verdict"] for case in content["cases"]]
+    assert verdicts == ["not run", "measured", "holds", "inconclusive", "deviates", "error"]
+    assert content["cases"][4]["interval"]["dynamic"] == [19.0, 21.0]
+    for position in (0, 5):
+        assert content["cases"][position]["measured"] is None
+    assert content["cases"][5]["reason"] == ERROR.reason
 
 
 def test_markdown_and_html_tell_the_same(folder: Path) -> None:
     markdown, html = ((folder / name).read_text() for name in ("report.md", "report.html"))
     for text in (markdown, html):
-        assert "1 of 40 published results and 0 of 7 published claims were measured." in text
+        assert "2 of 40 published results and 0 of 7 published claims were measured." in text
         for case in CASES:
             assert case.id in text
             assert case.verdict.value in text
-        assert "What went wrong" in text
+        wrong, rest = text.split("Outcomes")
+        assert "What went wrong" in wrong
+        assert ERROR.reason in wrong
+        outcomes, measured = rest.split("Measured, where no value was published")
+        assert outcomes.index(ERROR.id) < outcomes.index(VALUE.id) < outcomes.index(UNDECIDED.id)
+        assert MEASURED.id not in outcomes
+        assert MEASURED.id in measured.split("Not run")[0]
     assert "dynamic &lt;20.0&gt;" in html, "what comes from outside is escaped"
     assert "layers-net-on-clips.png" in markdown
     assert "data:image/png;base64," in html
@@ -104,23 +137,28 @@ def test_the_table_shows_values_intervals_and_gaps() -> None:
     assert "D [19.0, 21.0] S [39.0, 41.0]" in table
     assert "±2.05" in table
     assert "margin +1.0" in table
-    (idle,) = [line for line in table.splitlines() if "not run" in line]
-    assert " - " in idle
+    for verdict in ("not run", "error"):
+        (unmeasured,) = [line for line in table.splitlines() if verdict in line]
+        assert " - " in unmeasured
+    starts = [table.index(case.id) for case in (ERROR, VALUE, UNDECIDED, CLAIM, MEASURED, IDLE)]
+    assert starts == sorted(starts), "what went wrong comes first, what was not run last"
 
 
 def test_the_summary_counts_all_that_was_published() -> None:
     first, second = summary_lines(CASES, Totals(40, 7))
-    assert first == "1 of 40 published results and 0 of 7 published claims were measured."
-    assert second == "3 cases: 1 deviates, 1 holds, 1 not run."
+    assert first == "2 of 40 published results and 0 of 7 published claims were measured."
+    assert second == "6 cases: 1 deviates, 1 inconclusive, 1 measured, 1 holds, 1 not run, 1 error."
     assert reasons(CASES, [Verdict.NOT_RUN]) == [(IDLE.reason, [IDLE.id])]
 
 
 def test_the_environment_names_what_a_number_depends_on(tmp_path: Path) -> None:
-    found = describe_environment(tmp_path, ["pytest", "benchmarks", "-k", "a b"])
+    found = describe_environment(tmp_path, [sys.argv[0], "benchmarks", "-k", "a b", "--data", "it's here"])
     assert found["revision"] == "not a git checkout"
-    assert found["command"] == "pytest benchmarks -k 'a b'"
-    assert found["packages"]["torch"]
-    assert found["cores"] >= 1
+    name, *arguments = shlex.split(found["command"])
+    assert name == Path(sys.argv[0]).name, "without the folder that it lies in"
+    assert arguments == ["benchmarks", "-k", "a b", "--data", "it's here"]
+    assert found["packages"]["torch"] == version("torch")
+    assert found["cores"] == available_cores()
 
 
 def test_reports_statistics_and_verdicts_need_no_torch() -> None:
