@@ -1,59 +1,120 @@
 """How much of what each layer of a video network encodes is static, how much is dynamic, and does it match the paper?
 
+sdbench.measure(network, study)             all of it: clips, pairs, forward passes, statistics
+sdbench.Network(module, feed)               a network of your own
+sdbench.Feed(frames=16, size=224)           how frames become its input
+sdbench.Layer(name, axes="BTHWC")           a layer whose axes or answer are unusual
+sdbench.studies.clips(folder)               which pairs of clips it is shown; also stylised, davis, rendered
 sdbench.estimate(first, second, factor)     shares and unit classes from the unit vectors of pairs
 sdbench.build(name)                         an architecture with random weights
 sdbench.load(name)                          the same with published weights, fetched and verified
 sdbench.units(module, inputs)               unit values of all layers in one forward pass
-sdbench.measure(network, dataset)           all of it: clips, pairs, forward passes, statistics
-sdbench.measure_action(network, dataset)    the same on a stylised data set, with the paper's protocol
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sdbench.base.errors import AssetError, InputError, SdbenchError
+from sdbench.base.errors import AssetError, DiskError, InputError, SdbenchError
 from sdbench.statistics import Estimate, estimate
 
 if TYPE_CHECKING:
-    from sdbench.measure import Measurement, measure
-    from sdbench.measure_action import measure_action
-    from sdbench.networks import build, units
+    from sdbench import studies
+    from sdbench.assets import AssetStore
+    from sdbench.engine import Measurement, Study
+    from sdbench.networks import Layer, Network, build, units
+    from sdbench.video.feed import Feed
     from sdbench.zoo import load
 
 __version__ = "0.1.0"
 
 # What needs torch is imported when it is first used: statistics, verdicts and reports work without it.
 _LAZY = {
-    "Measurement": "sdbench.measure",
-    "measure": "sdbench.measure",
-    "measure_action": "sdbench.measure_action",
+    "Feed": "sdbench.video.feed",
+    "Layer": "sdbench.networks",
+    "Measurement": "sdbench.engine",
+    "Network": "sdbench.networks",
     "build": "sdbench.networks",
-    "units": "sdbench.networks",
     "load": "sdbench.zoo",
+    "units": "sdbench.networks",
 }
 
 __all__ = [
     "AssetError",
+    "DiskError",
     "Estimate",
+    "Feed",
     "InputError",
+    "Layer",
     "Measurement",
+    "Network",
     "SdbenchError",
     "build",
     "estimate",
     "load",
     "measure",
-    "measure_action",
+    "studies",
     "units",
 ]
 
 
+def measure(
+    network: str | Network,
+    study: Study | str | Path,
+    *,
+    layers: Sequence[str | Layer] | None = None,
+    seed: int = 0,
+    threshold: float = 0.5,
+    device: str = "cpu",
+    store: AssetStore | None = None,
+    workers: int | None = None,
+) -> Measurement:
+    """Measure how static and how dynamic the layers of a network are.
+
+    Args:
+        network: a name (`sdbench list networks`), or a module with what it is fed.
+        study: which pairs of clips it is shown (`sdbench.studies`), or a folder of videos.
+        layers: the layers to read; by default those of the network.
+        seed: of every random draw.
+        threshold: score above which a unit counts as encoding a factor.
+        device: "cpu", "cuda" or any other device of torch.
+        store: where assets lie, and the parts of unfinished measurements; by default the user's cache.
+        workers: processes that draw samples while the network is busy; by default one a core.
+
+    Returns:
+        The measurement: `layers`, `layer(name).estimate`, `layer(name).intervals`, `as_record()`. An interrupted one
+        goes on where it stopped when the same call is made again.
+
+    Raises:
+        InputError: a name is unknown, a sample cannot be used, there are too few pairs, or the device is not there.
+        AssetError: weights, videos or styles cannot be had.
+        DiskError: what is finished cannot be written.
+    """
+    from sdbench import engine  # noqa: PLC0415 - torch takes seconds to import
+    from sdbench.studies import study_of  # noqa: PLC0415
+
+    return engine.measure(
+        network,
+        study_of(study),
+        layers=layers,
+        seed=seed,
+        threshold=threshold,
+        device=device,
+        store=store,
+        workers=workers,
+    )
+
+
 def __getattr__(name: str) -> Any:
+    if name == "studies":
+        return import_module("sdbench.studies")
     if name in _LAZY:
         return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"module 'sdbench' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+    return sorted({*globals(), *_LAZY, "studies"})

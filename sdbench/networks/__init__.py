@@ -1,6 +1,7 @@
 """Architectures, one file each. They know nothing of weights, data or experiments."""
 
-from sdbench.networks.reading import VideoNetwork, units
+from sdbench.networks.network import Network
+from sdbench.networks.reading import Layer, VideoNetwork, units
 from sdbench.networks.registry import build, network_names
 
-__all__ = ["VideoNetwork", "build", "network_names", "units"]
+__all__ = ["Layer", "Network", "VideoNetwork", "build", "network_names", "units"]

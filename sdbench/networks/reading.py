@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,20 +20,100 @@ import torch
 from torch import Tensor, nn
 
 from sdbench.base.errors import InputError, unknown_name
+from sdbench.video.feed import Feed
 
 Units = Sequence[int] | npt.NDArray[np.integer[Any]] | npt.NDArray[np.bool_]
 """Some units of a layer: their numbers, from 0, or an array (C,) that is true where a unit is meant."""
+
+
+BY_FRAME = "(BT)"
+"""Begins the axes of an activation that has a row for each frame of each clip."""
+
+_USUAL = {2: "BC", 3: "BNC", 4: "BCHW", 5: "BCTHW"}
+"""Number of axes of an activation -> what they are, where nothing else is said."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer to read, where its name alone does not say how.
+
+    Attributes:
+        name: of the layer; of a module that is not of the suite, of a submodule.
+        axes: what the axes of its activation are, batch first: letters B, C (channels, which are the units), and T, H,
+            W, N (frames, height, width, tokens), which are averaged over; "(BT)" in place of B where there is a row for
+            each frame of each clip. By default "BC", "BNC", "BCHW" or "BCTHW", by their number.
+        item: which part of its answer is read, where that is no tensor: the place in a tuple, the key of a mapping, or
+            the name of an attribute.
+
+    Raises:
+        InputError: the axes have no batch first, not exactly one C, or an unknown letter.
+    """
+
+    name: str
+    axes: str | None = None
+    item: int | str | None = None
+
+    def __post_init__(self) -> None:
+        if self.axes is None:
+            return
+        rest = self.axes.removeprefix(BY_FRAME) if self.axes.startswith(BY_FRAME) else self.axes.removeprefix("B")
+        if rest == self.axes or rest.count("C") != 1 or not set(rest) <= set("CTHWN") or len(set(rest)) != len(rest):
+            raise InputError(
+                f"axes of layer {self.name!r} must begin with B or (BT) and then name each axis once: C, the channels, "
+                f"and of T, H, W, N those there are; got {self.axes!r}"
+            )
+
+    def activation(self, output: Any) -> Tensor:
+        """The tensor to read of what the layer answers.
+
+        Raises:
+            InputError: there is none, or no such item.
+        """
+        found = output
+        if self.item is not None:
+            try:
+                is_attribute = isinstance(self.item, str) and not isinstance(output, Mapping)
+                found = getattr(output, str(self.item)) if is_attribute else output[self.item]
+            except (AttributeError, IndexError, KeyError, TypeError):
+                raise InputError(
+                    f"layer {self.name!r} answers {_described(output)}, which has no item {self.item!r}"
+                ) from None
+        if not isinstance(found, Tensor):
+            raise InputError(
+                f"layer {self.name!r} answers {_described(found)}, not a tensor: choose another layer, or say "
+                f"which part of it to read: sdbench.Layer({self.name!r}, item=0)"
+            )
+        return found
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def _described(output: Any) -> str:
+    return f"{type(output).__name__} of {len(output)}" if isinstance(output, (tuple, list)) else type(output).__name__
+
+
+def as_layer(layer: str | Layer) -> Layer:
+    """The layer, where only its name is given."""
+    return layer if isinstance(layer, Layer) else Layer(layer)
+
+
+def layer_names(layers: Iterable[str | Layer]) -> tuple[str, ...]:
+    """The names of layers, in their order."""
+    return tuple(as_layer(layer).name for layer in layers)
 
 
 class VideoNetwork(nn.Module):
     """A network whose layers can be read by name.
 
     Subclasses set `layers`, the names in the order in which `trace` yields them, and define `trace`. The last layer is
-    the network's answer. `dead_ends` are those layers, if any, that nothing else is computed from.
+    the network's answer. `dead_ends` are those layers, if any, that nothing else is computed from; `unread` are those
+    that are read only when they are asked for by name: the units of a mask are no channels.
     """
 
     layers: tuple[str, ...] = ()
     dead_ends: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
 
     def trace(self, *args: Tensor, **inputs: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Yield (layer name, activation) for every layer, in order, while the network runs.
@@ -54,17 +135,35 @@ class VideoNetwork(nn.Module):
         return answer
 
 
-def average_to_units(activation: Tensor) -> Tensor:
+def average_to_units(activation: Tensor, axes: str | None = None, frames: int | None = None) -> Tensor:
     """Average an activation over everything but batch and channel: (B, C).
 
-    (B, C, T, H, W) and (B, C, H, W) are averaged over time and space, (B, N, C) over its N tokens or frames; (B, C) is
-    returned as it is. The mean is taken in float32 at least.
+    Without `axes`, (B, C, T, H, W) and (B, C, H, W) are averaged over time and space, (B, N, C) over its N tokens or
+    frames; (B, C) is returned as it is. The mean is taken in float32 at least.
+
+    Args:
+        activation: what a layer answers.
+        axes: what its axes are, where they are others: see `Layer`.
+        frames: number of frames T that "(BT)" holds of each clip.
+
+    Raises:
+        InputError: the activation has another number of axes, or a number of rows that frames do not divide.
     """
     if activation.dtype in (torch.float16, torch.bfloat16):
         activation = activation.float()
-    if channel_axis(activation) == 2:
-        return activation.mean(dim=1)
-    return activation if activation.ndim == 2 else activation.flatten(2).mean(dim=2)
+    if axes is None:
+        axes = _usual_axes(activation)
+    letters = axes
+    if axes.startswith(BY_FRAME):
+        if not frames or len(activation) % frames:
+            raise InputError(
+                f"axes {axes} put the {frames or 'unknown number of'} frames of each clip one after the other, which "
+                f"{len(activation)} rows are not a multiple of"
+            )
+        activation, letters = activation.reshape(-1, frames, *activation.shape[1:]), "BT" + axes[len(BY_FRAME) :]
+    if activation.ndim != len(letters):
+        raise InputError(f"an activation of shape {tuple(activation.shape)} does not have the axes {axes}")
+    return activation.movedim(letters.index("C"), 1).flatten(2).mean(dim=2) if len(letters) > 2 else activation
 
 
 def channel_axis(activation: Tensor) -> int:
@@ -73,18 +172,26 @@ def channel_axis(activation: Tensor) -> int:
     Raises:
         InputError: it has another shape.
     """
-    if activation.ndim in (2, 4, 5):
-        return 1
-    if activation.ndim == 3:
-        return 2
-    raise InputError(
-        "an activation must have shape (B, C), (B, N, C), (B, C, H, W) or (B, C, T, H, W); "
-        f"got {tuple(activation.shape)}"
-    )
+    return _usual_axes(activation).index("C")
+
+
+def _usual_axes(activation: Tensor) -> str:
+    if activation.ndim not in _USUAL:
+        raise InputError(
+            "an activation must have shape (B, C), (B, N, C), (B, C, H, W) or (B, C, T, H, W), or its axes must be "
+            f'told (sdbench.Layer(NAME, axes="BTHWC")); got {tuple(activation.shape)}'
+        )
+    return _USUAL[activation.ndim]
 
 
 @torch.no_grad()
-def units(module: nn.Module, inputs: Mapping[str, Tensor], layers: Sequence[str] | None = None) -> dict[str, Tensor]:
+def units(
+    module: nn.Module,
+    inputs: Mapping[str, Tensor],
+    layers: Sequence[str | Layer] | None = None,
+    *,
+    feed: Feed | None = None,
+) -> dict[str, Tensor]:
     """Unit values of the named layers, in one forward pass.
 
     Args:
@@ -93,6 +200,8 @@ def units(module: nn.Module, inputs: Mapping[str, Tensor], layers: Sequence[str]
             For a module that is not of the suite they are passed as keyword arguments, or as its only positional
             argument where there is one input.
         layers: which layers to read; all of them where None. The pass ends with the last layer that is asked for.
+        feed: what the module is fed, where that is known: it tells frames from channels. Of one that is fed frame by
+            frame ("(BT)CHW"), activations with a row for each frame are averaged over the frames of a clip.
 
     Returns:
         {layer: (B, C) tensor}, in the order of the network.
@@ -102,11 +211,13 @@ def units(module: nn.Module, inputs: Mapping[str, Tensor], layers: Sequence[str]
     """
     if isinstance(module, VideoNetwork):
         return _read_trace(module, inputs, layers)
-    return _read_submodules(module, inputs, layers)
+    return _read_submodules(module, inputs, layers, feed)
 
 
-def _read_trace(module: VideoNetwork, inputs: Mapping[str, Tensor], layers: Sequence[str] | None) -> dict[str, Tensor]:
-    wanted = set(module.layers if layers is None else layers)
+def _read_trace(
+    module: VideoNetwork, inputs: Mapping[str, Tensor], layers: Sequence[str | Layer] | None
+) -> dict[str, Tensor]:
+    wanted = set(module.layers if layers is None else layer_names(layers))
     for name in wanted.difference(module.layers):
         raise unknown_name("layer", name, module.layers)
     read: dict[str, Tensor] = {}
@@ -121,24 +232,58 @@ def _read_trace(module: VideoNetwork, inputs: Mapping[str, Tensor], layers: Sequ
 
 
 def _read_submodules(
-    module: nn.Module, inputs: Mapping[str, Tensor], layers: Sequence[str] | None
+    module: nn.Module, inputs: Mapping[str, Tensor], layers: Sequence[str | Layer] | None, feed: Feed | None
 ) -> dict[str, Tensor]:
     if layers is None:
         raise InputError("say which layers to read: a module that is not of the suite has no list of layers of its own")
+    chosen = {layer.name: layer for layer in (as_layer(layer) for layer in layers)}
+    rows = len(next(iter(inputs.values())))
     read: dict[str, Tensor] = {}
 
-    def read_output(name: str, output: Tensor) -> None:
-        read[name] = average_to_units(output)
+    def read_output(name: str, output: Any) -> None:
+        layer = chosen[name]
+        activation = layer.activation(output)
+        axes = layer.axes or _axes_by_feed(name, activation, feed, rows)
+        try:
+            read[name] = average_to_units(activation, axes, feed.frames if feed else None)
+        except InputError as error:
+            raise InputError(f"layer {name!r}: {error}") from None
 
-    _run_hooked(module, inputs, layers, read_output)
+    _run_hooked(module, inputs, chosen, read_output)
     return read
+
+
+def _axes_by_feed(name: str, activation: Tensor, feed: Feed | None, rows: int) -> str | None:
+    """The axes of an activation as far as the feed tells them; None where the usual ones will do.
+
+    Raises:
+        InputError: axis 1 may as well count frames as channels.
+    """
+    if feed is None:
+        return None
+    if feed.order == "(BT)CHW" and len(activation) == rows and activation.ndim in _USUAL:
+        return BY_FRAME + _USUAL[activation.ndim][1:]
+    if activation.ndim == 5 and _may_be_time(activation, feed.frames):
+        raise InputError(
+            f"layer {name!r} answers {tuple(activation.shape)} to clips of {feed.frames} frames: axis 1 may count "
+            f'frames or channels. Say which: sdbench.Layer({name!r}, axes="BTHWC"), or axes="BCTHW"'
+        )
+    return None
+
+
+def _may_be_time(activation: Tensor, frames: int) -> bool:
+    """Whether axis 1 of five may count frames: it has as many, or a halving of them before a square of pixels."""
+    sizes = tuple(activation.shape)
+    if sizes[1] == frames and frames not in sizes[2:]:
+        return True
+    return sizes[1] in {frames // step for step in (1, 2, 4, 8)} and sizes[2] == sizes[3] > 1
 
 
 def _run_hooked(
     module: nn.Module,
     inputs: Mapping[str, Tensor],
     layers: Iterable[str],
-    see: Callable[[str, Tensor], Tensor | None],
+    see: Callable[[str, Any], Tensor | None],
 ) -> Any:
     """The answer of a module; `see` is given the output of each of the named submodules and may answer another."""
     submodules = {name: child for name, child in module.named_modules() if name}
@@ -149,8 +294,6 @@ def _run_hooked(
 
     def hook_of(name: str) -> Any:
         def hook(_module: nn.Module, _inputs: Any, output: Any) -> Tensor | None:
-            if not isinstance(output, Tensor):
-                raise InputError(f"layer {name!r} answers {type(output).__name__}, not a tensor: choose another layer")
             ran.add(name)
             return see(name, output)
 
@@ -194,7 +337,9 @@ def answer_without(module: nn.Module, inputs: Mapping[str, Tensor], zeroed: Mapp
         assert activation is not None
         return activation
 
-    def without_units(name: str, output: Tensor) -> Tensor:
+    def without_units(name: str, output: Any) -> Tensor:
+        if not isinstance(output, Tensor):
+            raise InputError(f"layer {name!r} answers {type(output).__name__}, not a tensor: choose another layer")
         # A module of the user's own may answer what it was given, or a view of a buffer.
         changed = output.clone()
         zero_units(changed, zeroed[name], name)

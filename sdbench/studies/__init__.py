@@ -1,1 +1,180 @@
-"""Which clips form a pair."""
+"""Studies, one file each: which pairs of clips a network is shown.
+
+sdbench.studies.clips(folder)               your own videos, painted and shuffled
+sdbench.studies.stylised(layout, folder)    the paper's data sets of action recognition
+sdbench.studies.davis(folder, painted)      painted sequences with optical flow
+sdbench.studies.rendered()                  scenes that are drawn; nothing to download
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from sdbench.assets.store import AssetStore
+from sdbench.base.content import Contents
+from sdbench.base.errors import InputError, unknown_name
+from sdbench.data import READERS, ArrayDataset, folder_of_videos
+from sdbench.data import davis as davis2016
+from sdbench.data.clip import Dataset
+from sdbench.data.shots import ShotFinder
+from sdbench.engine.study import Study
+from sdbench.networks.shots.transnetv2 import TransNetV2
+from sdbench.studies.clip_study import ClipStudy
+from sdbench.studies.davis_study import DavisStudy
+from sdbench.studies.rendered_study import RenderedStudy
+from sdbench.studies.sequences import SEEDS
+from sdbench.studies.stylised_study import StylisedStudy
+from sdbench.video.paint import DEFAULT_STYLES, check_styles
+from sdbench.zoo import network_named
+
+
+def clips(
+    videos: str | Path | Mapping[str, npt.NDArray[np.generic]],
+    *,
+    styles: Sequence[str] = DEFAULT_STYLES,
+    pairs: int | None = None,
+    skip_unusable: bool = False,
+    store: AssetStore | None = None,
+) -> ClipStudy:
+    """Your own videos: each clip painted in two styles, and once more with its frames shuffled.
+
+    Cuts are found first (by TransNet V2), and no clip crosses one.
+
+    Args:
+        videos: a folder of video files or of folders of frames; or name -> clip (T, H, W, 3), uint8 or float in
+            [0, 255], each taken for a video of its own.
+        styles: at least two of `sdbench.video.paint.STYLES`.
+        pairs: pairs of each factor; by default one a clip (and crop).
+        skip_unusable: leave out what cannot be used (blank, short, damaged) and list it, instead of stopping.
+        store: where networks, painted clips and shots are kept.
+
+    Raises:
+        InputError: a style is unknown, or there is no such folder; what is in it is looked at when it is measured.
+    """
+    store = store or AssetStore()
+    styles = check_styles(styles)
+    if isinstance(videos, Mapping):
+        arrays = ArrayDataset("arrays", videos)
+        return ClipStudy(lambda _length, _side: arrays, store, styles, pairs)
+    folder = Path(videos)
+    if not folder.is_dir():
+        raise InputError(f"no folder at {folder}; expected one with videos or with folders of frames")
+
+    def opened(length: int, short_side: int) -> Dataset:
+        contents = Contents(store.folder / "contents")
+        return folder_of_videos(folder, length, short_side, shot_finder(store), contents, skip_unusable, store.quiet)
+
+    return ClipStudy(opened, store, styles, pairs)
+
+
+def stylised(
+    layout: str,
+    folder: str | Path,
+    *,
+    protocol: str = "published",
+    pairs: int | None = None,
+    skip_unusable: bool = False,
+    store: AssetStore | None = None,
+) -> StylisedStudy:
+    """A stylised data set of action recognition, with the paper's protocol or the corrected one.
+
+    Args:
+        layout: "activitynet", "diving48" or "ssv2".
+        folder: holds the folder of each style, and the annotation files.
+        protocol: "published", with the quirks of the published code, or "corrected": see `StylisedStudy`.
+        pairs: pairs of each factor; by default every video gives one, up to 3,000 of them.
+        skip_unusable: leave out damaged videos and list them, instead of stopping.
+        store: where hashes of pictures are kept.
+
+    Raises:
+        InputError: the layout or the protocol is unknown, or the data set cannot be used.
+    """
+    if layout not in READERS:
+        raise unknown_name("layout", layout, READERS)
+    return StylisedStudy(READERS[layout](Path(folder), skip_unusable), store or AssetStore(), protocol, pairs)
+
+
+def davis(
+    folder: str | Path,
+    painted: str | Path,
+    *,
+    protocol: str = "published",
+    seeds: int = SEEDS,
+    frames: int | None = None,
+    skip_unusable: bool = False,
+    store: AssetStore | None = None,
+) -> DavisStudy:
+    """DAVIS 2016 in several styles with optical flow, for networks of video object segmentation.
+
+    Args:
+        folder: DAVIS 2016, with flow pictures (`sdbench flow` makes them).
+        painted: Stylized DAVIS, or what `sdbench stylize --layout davis` made.
+        protocol: "published", with the quirks of the published code, or "corrected": see
+            `sdbench.studies.sequences.draw_sequences`.
+        seeds: how many: values are means over them.
+        frames: at most so many frames of each sequence, evenly spaced; all by default.
+        skip_unusable: leave out sequences that lack something and list them, instead of stopping.
+        store: where hashes of pictures are kept.
+
+    Raises:
+        InputError: the protocol is unknown, or there is no seed; the folders are looked at when they are measured.
+    """
+    opened = partial(davis2016, Path(folder), Path(painted), skip_unusable=skip_unusable)
+    return DavisStudy(lambda backward: opened(backward_flow=backward), store or AssetStore(), protocol, seeds, frames)
+
+
+def rendered(scenes: int | None = None) -> RenderedStudy:
+    """Rendered scenes whose pairs share exactly one factor, in the network's own size and number of frames.
+
+    Args:
+        scenes: how many, at least 2.
+
+    Raises:
+        InputError: there are fewer.
+    """
+    return RenderedStudy() if scenes is None else RenderedStudy(scenes)
+
+
+def shot_finder(store: AssetStore) -> ShotFinder:
+    """What cuts videos into shots: TransNet V2 with its published weights.
+
+    Raises:
+        AssetError: the weights cannot be had.
+    """
+    network = network_named("transnetv2", store=store)
+    assert isinstance(network.module, TransNetV2)
+    return ShotFinder(network.module, network.weights, store.folder / "shots")
+
+
+def study_of(study: Study | str | Path) -> Study:
+    """A study, where only a folder of videos is given.
+
+    Raises:
+        InputError: it is neither.
+    """
+    if isinstance(study, (str, Path)):
+        return clips(study)
+    if not (hasattr(study, "plan") and hasattr(study, "draw")):
+        raise InputError(
+            f"expected a study or a folder of videos; got {type(study).__name__}: see sdbench.studies.clips and others"
+        )
+    return study
+
+
+__all__ = [
+    "ClipStudy",
+    "DavisStudy",
+    "RenderedStudy",
+    "StylisedStudy",
+    "clips",
+    "davis",
+    "rendered",
+    "shot_finder",
+    "study_of",
+    "stylised",
+]

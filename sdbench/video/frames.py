@@ -31,11 +31,6 @@ def resize_frame(frame: Frames, size: tuple[int, int]) -> Frames:
     return np.asarray(Image.fromarray(frame).resize((size[1], size[0]), Image.Resampling.BILINEAR))
 
 
-def resize_frames(frames: Frames, size: tuple[int, int]) -> Frames:
-    """The frames of a clip (T, H, W, 3), each resized to `size` (height, width)."""
-    return np.stack([resize_frame(frame, size) for frame in frames])
-
-
 def crop_positions(height: int, width: int, size: tuple[int, int]) -> tuple[tuple[int, int], ...]:
     """Top left corners of the crops of `size` (height, width) that are taken of a frame.
 

@@ -16,7 +16,7 @@ import numpy as np
 import onnxruntime
 
 from sdbench.base.errors import AssetError, InputError, unknown_name
-from sdbench.base.files import atomic_path
+from sdbench.base.kept import kept_arrays, key_of
 from sdbench.base.machine import available_cores
 from sdbench.video.frames import Frames, check_clip
 
@@ -58,8 +58,8 @@ class Painter:
 
     def __init__(self, model: Path, cache: Path | None = None, threads: int | None = None) -> None:
         content = model.read_bytes()
-        digest = hashlib.sha256(content).hexdigest()
-        self.cache = cache / digest[:16] if cache else None
+        self.model = hashlib.sha256(content).hexdigest()
+        self.cache = cache
         self.threads = threads or available_cores()
         self.painted = 0
         options = onnxruntime.SessionOptions()
@@ -83,19 +83,21 @@ class Painter:
 
         Raises:
             InputError: the style is unknown, the size does not fit, or the painted clip carries no information.
+            DiskError: the cache cannot be read or written.
         """
         _check_paintable(frames, style, what)
-        place = self._place(frames, style)
-        if place and (kept := _read_painted(place, frames.shape)) is not None:
-            return kept
+        if self.cache is None:
+            return self._paint(frames, style, what)
+        content = hashlib.sha256(np.ascontiguousarray(frames).data).hexdigest()
+        key = key_of("painted", self.model, style, frames.shape, content)
+        return kept_arrays(self.cache, key, lambda: {"frames": self._paint(frames, style, what)})["frames"]
+
+    def _paint(self, frames: Frames, style: str, what: str) -> Frames:
         weights = _weights(style)
         with ThreadPoolExecutor(self.threads) as pool:
             painted = np.stack(list(pool.map(lambda frame: self._paint_frame(frame, weights), frames)))
         self.painted += len(painted)
         check_clip(painted, f"{what}, painted in {style},")
-        if place:
-            with atomic_path(place) as temporary:
-                np.save(temporary, painted, allow_pickle=False)
         return painted
 
     def paint_frame(self, frame: Frames, style: str, what: str = "the frame") -> Frames:
@@ -114,13 +116,6 @@ class Painter:
         image = np.asarray(answer)[0].transpose(1, 2, 0)
         return np.asarray(image.clip(0, 1) * 255 + 0.5, dtype=np.uint8)
 
-    def _place(self, frames: Frames, style: str) -> Path | None:
-        if self.cache is None:
-            return None
-        digest = hashlib.sha256(repr(frames.shape).encode())
-        digest.update(np.ascontiguousarray(frames).data)
-        return self.cache / style / f"{digest.hexdigest()}.npy"
-
 
 def _weights(style: str) -> np.ndarray:
     weights = np.zeros(len(STYLES), dtype=np.float32)
@@ -137,18 +132,3 @@ def _check_paintable(frames: Frames, style: str, what: str) -> None:
         raise InputError(
             f"{what} has {frames.shape[2]} x {frames.shape[1]} pixels; the style network needs multiples of 4"
         )
-
-
-def _read_painted(place: Path, shape: tuple[int, ...]) -> Frames | None:
-    """The painted clip kept at `place`; None, and the file gone, where it is not whole."""
-    try:
-        kept: Frames = np.load(place, allow_pickle=False)
-    except FileNotFoundError:
-        return None
-    except (ValueError, EOFError, OSError):
-        place.unlink(missing_ok=True)
-        return None
-    if kept.dtype != np.uint8 or kept.shape != shape:
-        place.unlink(missing_ok=True)
-        return None
-    return kept

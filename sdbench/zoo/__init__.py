@@ -1,4 +1,4 @@
-"""Networks with their published weights: a name gives architecture, weights and preparation."""
+"""Networks with their published weights: a name gives architecture, weights and feed."""
 
 from __future__ import annotations
 
@@ -6,11 +6,18 @@ from pathlib import Path
 
 from sdbench.assets.store import AssetStore
 from sdbench.base.errors import AssetError
-from sdbench.networks.reading import VideoNetwork
+from sdbench.networks import VideoNetwork, build
+from sdbench.networks.filled import fill_state_dict
+from sdbench.networks.network import Network
 from sdbench.zoo.archives import own_weights, published_weights
 from sdbench.zoo.checkpoints import load_state, read_checkpoint
-from sdbench.zoo.preparation import Preparation
+from sdbench.zoo.feeds import feed_of
 from sdbench.zoo.published import CLASSES, Model, model, model_names, models
+
+FILLED = "filled"
+"""Stands where a training set is named: made-up weights, the same on every machine."""
+
+_FILL_SEED = 0
 
 
 def load(
@@ -48,14 +55,43 @@ def load(
     return module
 
 
+def network_named(
+    name: str, trained_on: str | None = None, weights: Path | str | None = None, store: AssetStore | None = None
+) -> Network:
+    """A network of the zoo as the engine takes it: with what it is fed and the hashes of its weights.
+
+    Args:
+        name: one of `model_names`; with made-up weights also any other that `sdbench.build` knows.
+        trained_on: the data set of the weights; by default the first known. `FILLED` stands for made-up weights, which
+            let a pipeline run to the digit without published ones.
+        weights: a checkpoint of your own instead: see `load`.
+        store: where assets lie.
+
+    Raises:
+        InputError: the name or the training set is unknown, or `weights` is not there.
+        AssetError: the weights cannot be had, are damaged, or do not fit.
+    """
+    if trained_on == FILLED:
+        module = build(name)
+        fill_state_dict(module, _FILL_SEED)
+        return Network(module, feed_of(name), name)
+    store = store or AssetStore()
+    known = model(name, trained_on)
+    module = load(name, weights, store, trained_on)
+    assets = {} if weights is not None else store.hashes([known.asset])
+    return Network(module, known.feed, name, assets=assets)
+
+
 __all__ = [
     "CLASSES",
+    "FILLED",
     "Model",
-    "Preparation",
+    "feed_of",
     "load",
     "load_state",
     "model",
     "model_names",
     "models",
+    "network_named",
     "read_checkpoint",
 ]

@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sdbench.base.errors import InputError
 from sdbench.networks.registry import build
-from sdbench.zoo.vos_preparation import vos_preparation_for
+from sdbench.zoo.feeds import feed_of
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,10 @@ def _inputs(network: str, sizes: Mapping[str, int]) -> dict[str, Tensor]:
             f"the size of {network}'s input must be given as frames and side, or as height, width and batch; "
             f"got {', '.join(sizes) or 'nothing'}"
         )
+    flow = feed_of(network).flow
+    if flow is None:
+        raise InputError(f"{network} takes videos: give the size of its input as frames and side")
     size = (sizes["height"], sizes["width"])
-    if vos_preparation_for(network).paired:  # two frames a sample, each with forward and backward flow
+    if flow == "both":  # two frames a sample, each with forward and backward flow
         return {"image": torch.zeros(sizes["batch"], 2, 3, *size), "flow": torch.zeros(sizes["batch"], 2, 6, *size)}
     return {name: torch.zeros(sizes["batch"], 3, *size) for name in ("image", "flow")}

@@ -10,7 +10,8 @@ from typing import Any
 from sdbench.base.errors import InputError, unknown_name
 from sdbench.networks.reading import VideoNetwork
 from sdbench.networks.registry import build
-from sdbench.zoo.preparation import Preparation
+from sdbench.video.feed import Feed
+from sdbench.zoo.feeds import feed_of
 
 VOS = "video object segmentation"
 """The task of networks that are fed frames with their optical flow."""
@@ -30,7 +31,6 @@ class Model:
         asset: the asset that holds the weights.
         architecture: the name that `build` knows the network by.
         options: what `build` is given besides.
-        preparation: what the network is fed where it is measured on plain videos; None where it is not.
         member: where the asset is a zip, the path of the weights in it: a file, or, with `/` at its end, a folder of
             `parts`; "" is the whole zip. None where the asset is no zip.
         parts: the names under which the weights lie in several files, each `PART_EPOCH.pt` for the entries `PART.*` of
@@ -43,7 +43,6 @@ class Model:
     asset: str
     architecture: str
     options: Mapping[str, int | str] = field(default_factory=lambda: MappingProxyType({}))
-    preparation: Preparation | None = None
     member: str | None = None
     parts: tuple[str, ...] = ()
 
@@ -52,24 +51,10 @@ class Model:
         options: dict[str, Any] = dict(self.options)
         return build(self.architecture, **options)
 
-    def known_preparation(self) -> Preparation:
-        """What the network is fed.
-
-        Raises:
-            InputError: this version does not know it.
-        """
-        if self.task == VOS:
-            raise InputError(
-                f"{self.name} sees frames together with their optical flow, not plain videos; it is measured on "
-                "Stylized DAVIS: pytest benchmarks -k vos"
-            )
-        if self.preparation is None:
-            raise InputError(
-                f"{self.name} is measured on stylised data sets: make one with sdbench stylize, then "
-                f"sdbench measure {self.name} FOLDER --stylised LAYOUT "
-                "(or say with preparation= how frames of plain videos become its input)"
-            )
-        return self.preparation
+    @property
+    def feed(self) -> Feed:
+        """What the network is fed where its units are measured."""
+        return feed_of(self.architecture)
 
 
 def _action(name: str, trained_on: str = "kinetics400", architecture: str | None = None, **options: int) -> Model:
@@ -102,8 +87,6 @@ _MODELS = (
         trained_on="kinetics400",
         asset="i3d_inception_kinetics400",
         architecture="i3d_inception",
-        # 112 x 112 instead of the 224 x 224 of training: a quarter of the time, and the network is convolutional.
-        preparation=Preparation(frames=16, short_side=112, size=(112, 112), fit="crop", layout="signed"),
     ),
     Model(
         name="transnetv2",
@@ -111,7 +94,6 @@ _MODELS = (
         trained_on="clipshots, bbc, rai",
         asset="transnetv2",
         architecture="transnetv2",
-        preparation=Preparation(frames=16, short_side=112, size=(27, 48), fit="stretch", layout="bytes"),
     ),
     # Of one name, the first is what `load` takes when no training set is named.
     _action("c2d"),
@@ -148,10 +130,18 @@ _MODELS = (
         cross_connection="coatt_gated_recip",
     ),
     _matnet("matnet_reproduced", "davis+youtube-vos"),
-    _matnet("matnet_nobar", "davis+youtube-vos"),
+    _matnet("matnet_nobar", "davis+youtube-vos, no boundary refinement"),
     _matnet("matnet_noytb", "davis only"),
     _matnet("matnet_gated", "not stated", cross_connection="coatt_gated"),
-    Model("rtnet", VOS, "davis+duts", "vos_checkpoints", "rtnet", member="model_RX50.pth"),
+    Model(
+        name="rtnet",
+        task=VOS,
+        trained_on="davis+duts",
+        asset="vos_checkpoints",
+        architecture="rtnet",
+        options=MappingProxyType({"mixed_batch": True}),  # as its published code runs
+        member="model_RX50.pth",
+    ),
 )
 
 
@@ -168,8 +158,6 @@ def model_names() -> tuple[str, ...]:
 def model(name: str, trained_on: str | None = None) -> Model:
     """What is known of the network `name` trained on `trained_on` (by default, its first training set: Kinetics-400).
 
-    A remark behind a comma on how it was trained, as expected values make it, is passed over.
-
     Raises:
         InputError: there is no such network, or no weights of it trained on that data set.
     """
@@ -178,8 +166,6 @@ def model(name: str, trained_on: str | None = None) -> Model:
         raise unknown_name("network", name, model_names())
     if trained_on is None:
         return next(iter(found.values()))
-    if trained_on not in found:
-        trained_on = trained_on.partition(",")[0]
     if trained_on not in found:
         raise InputError(f"no weights of {name} trained on {trained_on!r} are known; known: {', '.join(found)}")
     return found[trained_on]

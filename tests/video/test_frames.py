@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from sdbench.base.errors import InputError
-from sdbench.video.frames import check_clip, crop_positions, resize_frames, scaled_size
-from sdbench.zoo.preparation import Preparation
+from sdbench.video.feed import Feed
+from sdbench.video.frames import check_clip, crop_positions, resize_frame, scaled_size
 from tests.conftest import moving_squares
 
 
@@ -27,16 +27,17 @@ def test_wide_and_tall_videos_give_three_crops_others_one() -> None:
         crop_positions(100, 300, (112, 112))
 
 
-def test_preparation_crops_and_normalises() -> None:
+def test_crops_are_normalised_and_a_stretched_frame_is_squeezed() -> None:
     clip = moving_squares(4, 112, 264)
-    prepare = Preparation(frames=4, short_side=112, size=(112, 112), fit="crop", layout="signed")
-    assert prepare.crops(112, 264) == 3
-    sample = prepare(clip, 2)
+    feed = Feed(4, 112, 0.5, 0.5, fit="crops")
+    assert feed.crops(112, 264) == 3
+    sample = feed.pixels(clip, 2)
     assert sample.shape == (3, 4, 112, 112)
     np.testing.assert_allclose(sample[:, 1].numpy(), clip[1, :, 152:].transpose(2, 0, 1) / 127.5 - 1, atol=1e-6)
-    stretched = Preparation(frames=4, short_side=112, size=(27, 48), fit="stretch", layout="bytes")
+    stretched = Feed(4, (27, 48), None, order="BTHWC", short_side=112, fit="stretch")
     assert stretched.crops(112, 264) == 1
-    np.testing.assert_array_equal(stretched(clip).numpy(), resize_frames(clip, (27, 48)))
+    squeezed = np.stack([resize_frame(frame, (27, 48)) for frame in clip])
+    np.testing.assert_array_equal(stretched(clip)["video"][0].numpy(), squeezed)
 
 
 @pytest.mark.parametrize("grey", [0, 128, 255])

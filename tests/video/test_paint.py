@@ -64,7 +64,7 @@ class TestPainter:
     @pytest.mark.parametrize("keep", [0, 60, 1000])
     def test_a_half_written_clip_is_painted_again(self, model: Path, tmp_path: Path, keep: int) -> None:
         painted = Painter(model, tmp_path).paint(CLIP, "style5")
-        (kept,) = tmp_path.rglob("*.npy")
+        (kept,) = tmp_path.rglob("*.safetensors")
         kept.write_bytes(kept.read_bytes()[:keep])
         again = Painter(model, tmp_path)
         np.testing.assert_array_equal(again.paint(CLIP, "style5"), painted)

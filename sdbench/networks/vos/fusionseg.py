@@ -115,6 +115,7 @@ class FusionSeg(VideoNetwork):
     """
 
     layers = (*stream_layers(1, 2), "fusion.layer2", *stream_layers(3, 4, 5), "fusion.layer5", "mask")
+    unread = ("mask",)
 
     def __init__(self, width: int = 64, depths: Sequence[int] | None = None) -> None:
         super().__init__()

@@ -290,6 +290,7 @@ class MATNet(VideoNetwork):
     """
 
     layers = (*stream_layers(1, 2, 3, 4, 5), *(f"fusion.layer{stage}" for stage in (5, 4, 3, 2)), "decoder", "mask")
+    unread = ("mask",)
 
     def __init__(
         self,

@@ -234,6 +234,7 @@ class RTNet(VideoNetwork):
     """
 
     layers = (*stream_layers(1, 2, 3, 4, 5), *(f"fusion.layer{stage}" for stage in (5, 4, 3, 2)), "mask")
+    unread = ("mask",)
     dead_ends = ("motion.layer5",)
     kind = RESNEXT50
 

@@ -1,4 +1,4 @@
-"""Pairs from stylised data sets: as the paper's published code draws them, and the same corrected.
+"""Stylised data sets: pairs as the paper's published code draws them, and the same corrected.
 
 One video gives one pair. A dynamic pair is the same frames in two styles, a static pair the same frames in one style,
 as filmed and in a random order: the frames that were already sampled, and SlowFast's two paths each in their own.
@@ -6,26 +6,29 @@ as filmed and in a random order: the frames that were already sampled, and SlowF
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
+from torch import Tensor
 
+from sdbench.assets.store import AssetStore
+from sdbench.base.content import Contents
+from sdbench.base.draws import generator_for
 from sdbench.base.errors import InputError, unknown_name
-from sdbench.data.stylised import StylisedVideo
-from sdbench.statistics.sums import FACTORS
-from sdbench.studies.clips import DYNAMIC, STATIC
-from sdbench.video.transform import window
-from sdbench.zoo.action_preparation import ActionPreparation
+from sdbench.data.stylised import StylisedDataset, StylisedVideo
+from sdbench.engine.study import About, Pair, Plan, Planned, blocks_of
+from sdbench.statistics import FACTORS
+from sdbench.studies.views import DYNAMIC, STATIC, View, drawn_views
+from sdbench.video.feed import Feed, window
 
-ActionProtocol = Literal["published", "corrected"]
-ACTION_PROTOCOLS: tuple[str, ...] = get_args(ActionProtocol)
+ACTION_PROTOCOLS = ("published", "corrected")
 
-MOST_PAIRS = 3000
-"""As many pairs as the published code draws."""
+MOST_VIDEOS = 3000
+"""As many pairs, of both factors together, as the published code draws; one of each video."""
 
-FEWEST_PAIRS = 32
+FEWEST_VIDEOS = 32
 """Below this many the interval is so wide that a warning is due."""
 
 SHORT_VIDEO_LEAVES = 8
@@ -44,47 +47,122 @@ QUIRKS = (
 """What the published protocol does that a reader of the paper would not expect; one sentence each, for the report."""
 
 
-@dataclass(frozen=True)
-class VideoView:
-    """One way to show a video to a network.
-
-    Attributes:
-        style: name of the style.
-        frames: (name of the network's input, positions of its frames in the video in the order they are shown).
-    """
-
-    style: str
-    frames: tuple[tuple[str, tuple[int, ...]], ...]
-
-    @property
-    def positions(self) -> tuple[int, ...]:
-        """Positions of all frames that any input takes, ascending, each once."""
-        return tuple(sorted({position for _, positions in self.frames for position in positions}))
-
-
-@dataclass(frozen=True)
-class VideoPlan:
+@dataclass(frozen=True, kw_only=True)
+class PlannedVideo(Planned):
     """What is to be done with one video.
 
     Attributes:
         video: the video.
-        views: distinct views, each of which goes through the network once.
-        pairs: (first view, second view, factor) by position in `views` and `FACTORS`.
+        shown: its distinct views; positions of frames count from the video's start.
     """
 
     video: StylisedVideo
-    views: tuple[VideoView, ...]
-    pairs: tuple[tuple[int, int, int], ...]
+    shown: tuple[View, ...]
 
 
-def plan_pairs(
+class StylisedStudy:
+    """Pairs of videos of a stylised data set; one video gives one pair.
+
+    Args:
+        dataset: the videos, in at least two styles.
+        store: where hashes of pictures are kept.
+        protocol: "published" draws style and factor of each pair at random; "corrected" has as many dynamic as static
+            pairs, in each of the two every style first and second as often as any other (all within one), the same
+            frames in both members of every dynamic pair, and no static pair whose frames come in the order they were
+            filmed.
+        pairs: how many of each factor: the videos that are drawn are twice as many. By default every video gives one,
+            up to 3,000. Where there are more videos, a random part of them is used.
+
+    Raises:
+        InputError: the protocol is unknown.
+    """
+
+    def __init__(
+        self, dataset: StylisedDataset, store: AssetStore, protocol: str = "published", pairs: int | None = None
+    ) -> None:
+        if protocol not in ACTION_PROTOCOLS:
+            raise unknown_name("protocol", protocol, ACTION_PROTOCOLS)
+        self.dataset, self.store, self.protocol, self.pairs = dataset, store, protocol, pairs
+
+    def plan(self, feed: Feed, seed: int) -> Plan:
+        """Which videos are used and how they are paired.
+
+        Raises:
+            InputError: there are fewer than two styles, more pairs are asked for than there are videos, a factor got
+                fewer than the two pairs that a covariance needs, or a network that sees flow is asked about.
+        """
+        if feed.flow is not None:
+            raise InputError("this network sees frames with their optical flow; it is measured on Stylized DAVIS")
+        dataset = self.dataset
+        drawn = draw_pairs(
+            self.protocol, dataset.videos, dataset.styles, feed, generator_for(seed, "pairs"), self.pairs
+        )
+        block = blocks_of(dataset.source_of(pair.video) for pair in drawn)
+        contents = Contents(self.store.folder / "contents")
+        samples = [
+            PlannedVideo(
+                name=pair.video.name,
+                block=block[dataset.source_of(pair.video)],
+                views=len(pair.shown),
+                pairs=(pair.pair,),
+                content=contents.of(
+                    path for view in pair.shown for path in dataset.files(pair.video, view.style, view.positions)
+                ),
+                video=pair.video,
+                shown=pair.shown,
+            )
+            for pair in drawn
+        ]
+        about = About(
+            dataset=dataset.name,
+            protocol=self.protocol,
+            unit="video",
+            units=len({dataset.source_of(pair.video) for pair in drawn}),
+            clips=len(drawn),
+            styles=dataset.styles,
+            notes=_notes(self.protocol, len(drawn)),
+            skipped=dataset.skipped,
+            assets=dataset.assets,
+        )
+        return Plan(about, tuple(samples))
+
+    def draw(self, planned: PlannedVideo, feed: Feed) -> Mapping[str, Tensor]:
+        """The video's views; see `sdbench.engine.study.Study.draw`."""
+        return drawn_views(planned.shown, feed, lambda style, frames: self.dataset.read(planned.video, style, frames))
+
+
+def _notes(protocol: str, videos: int) -> tuple[str, ...]:
+    """What a reader must know; few pairs are warned of at once, before hours are spent on them."""
+    notes = list(QUIRKS) if protocol == "published" else []
+    if videos < FEWEST_VIDEOS:
+        notes.append(f"{videos} videos, each with one pair, are fewer than {FEWEST_VIDEOS}: the intervals will be wide")
+        warnings.warn(notes[-1], stacklevel=5)
+    return tuple(notes)
+
+
+@dataclass(frozen=True)
+class DrawnPair:
+    """One video and the pair that it gives.
+
+    Attributes:
+        video: the video.
+        shown: the distinct views that the pair consists of, one or two.
+        pair: their numbers, and the factor that they share.
+    """
+
+    video: StylisedVideo
+    shown: tuple[View, ...]
+    pair: Pair
+
+
+def draw_pairs(
     protocol: str,
     videos: Sequence[StylisedVideo],
     styles: Sequence[str],
-    preparation: ActionPreparation,
+    feed: Feed,
     generator: np.random.Generator,
     pairs: int | None = None,
-) -> tuple[VideoPlan, ...]:
+) -> tuple[DrawnPair, ...]:
     """One pair of each video that is used.
 
     Args:
@@ -94,10 +172,10 @@ def plan_pairs(
             filmed.
         videos: in the order in which they are to be read.
         styles: at least two.
-        preparation: what the network is fed.
+        feed: what the network is fed.
         generator: source of every draw.
-        pairs: how many, of both factors together; by default one of each video, at most 3,000. Where there are more
-            videos, a random part of them is used.
+        pairs: how many of each factor; by default every video gives one pair, at most 3,000 of them. Where there are
+            more videos, a random part of them is used.
 
     Raises:
         InputError: the protocol is unknown, there are fewer than two styles, more pairs are asked for than there are
@@ -107,68 +185,69 @@ def plan_pairs(
         raise unknown_name("protocol", protocol, ACTION_PROTOCOLS)
     if len(styles) < 2:
         raise InputError(f"a dynamic pair needs two styles; got {len(styles)}")
-    wanted = min(len(videos), MOST_PAIRS) if pairs is None else pairs
+    wanted = min(len(videos), MOST_VIDEOS) if pairs is None else len(FACTORS) * pairs
     if wanted > len(videos):
         raise InputError(
-            f"one video gives one pair: of {len(videos)} videos {wanted} pairs cannot be drawn; ask for fewer"
+            f"one video gives one pair: {pairs} pairs of each factor take {wanted} videos, and there are "
+            f"{len(videos)}; ask for fewer"
         )
     if wanted < 4:
         raise InputError(
-            f"at least 2 pairs of each of 2 factors are needed; got {max(wanted, 0)} pairs: use more videos"
+            f"at least 2 pairs of each factor are needed, one of each video; got {max(wanted, 0)} videos: use more"
         )
     chosen = np.arange(len(videos))
     if wanted < len(videos):
         chosen = np.sort(generator.choice(len(videos), size=wanted, replace=False))
     used = [videos[int(i)] for i in chosen]
     draw = _published if protocol == "published" else _corrected
-    plans = draw(used, styles, preparation, generator)
+    plans = draw(used, styles, feed, generator)
     for factor, name in enumerate(FACTORS):
-        count = sum(plan.pairs[0][2] == factor for plan in plans)
+        count = sum(plan.pair[2] == factor for plan in plans)
         if count < 2:
             remedy = (
                 "ask for more pairs, another seed, or the corrected protocol"
                 if protocol == "published"
                 else "use more videos, or longer ones: those of which every chosen frame is the same cannot be shuffled"
             )
-            raise InputError(f"the draw gave {count} {name} pairs of {wanted}, at least 2 are needed; {remedy}")
+            raise InputError(f"the draw gave {count} {name} pairs of {wanted} videos, at least 2 are needed; {remedy}")
     return plans
 
 
 def _published(
     videos: Sequence[StylisedVideo],
     styles: Sequence[str],
-    preparation: ActionPreparation,
+    feed: Feed,
     generator: np.random.Generator,
-) -> tuple[VideoPlan, ...]:
+) -> tuple[DrawnPair, ...]:
     plans = []
     for video in videos:
         # Quirk 6: drawn anew for each pair, so neither styles nor factors are balanced.
         first = styles[int(generator.integers(len(styles)))]
         factor = int(generator.integers(len(FACTORS)))
-        start = draw_start(video, preparation.window, generator)
-        shown = as_filmed(video, start, preparation)
+        start = draw_start(video, feed.span, generator)
+        shown = as_filmed(video, start, feed)
         if factor == STATIC:
             # A random order may be the filmed one; the published code does not look.
-            second = VideoView(first, tuple((name, _shuffled(frames, generator)) for name, frames in shown.items()))
+            second = View(first, tuple((name, _shuffled(frames, generator)) for name, frames in shown.items()))
         else:
             others = [style for style in styles if style != first]
             style = others[int(generator.integers(len(others)))]
             # Quirk 1: a start of 0 that was drawn is taken for "not given", so the second member draws its own.
             if video.start is None and start == 0:
-                start = draw_start(video, preparation.window, generator)
-            second = VideoView(style, tuple(as_filmed(video, start, preparation).items()))
-        plans.append(_plan(video, VideoView(first, tuple(shown.items())), second, factor))
+                start = draw_start(video, feed.span, generator)
+            second = View(style, tuple(as_filmed(video, start, feed).items()))
+        plans.append(_plan(video, View(first, tuple(shown.items())), second, factor))
     return tuple(plans)
 
 
 def _corrected(
     videos: Sequence[StylisedVideo],
     styles: Sequence[str],
-    preparation: ActionPreparation,
+    feed: Feed,
     generator: np.random.Generator,
-) -> tuple[VideoPlan, ...]:
-    starts = [draw_start(video, preparation.window, generator) for video in videos]
-    filmed = [as_filmed(video, start, preparation) for video, start in zip(videos, starts, strict=True)]
+) -> tuple[DrawnPair, ...]:
+    starts = [draw_start(video, feed.span, generator) for video in videos]
+    filmed = [as_filmed(video, start, feed) for video, start in zip(videos, starts, strict=True)]
     factors = _balanced_factors(filmed, generator)
     decks: dict[int, list[tuple[str, str]]] = {DYNAMIC: [], STATIC: []}
     plans = []
@@ -178,10 +257,10 @@ def _corrected(
             deck += balanced_deck(styles, generator)
         first, other = deck.pop()
         if factor == STATIC:
-            second = VideoView(first, tuple((name, _disturbed(frames, generator)) for name, frames in shown.items()))
+            second = View(first, tuple((name, _disturbed(frames, generator)) for name, frames in shown.items()))
         else:
-            second = VideoView(other, tuple(shown.items()))
-        plans.append(_plan(video, VideoView(first, tuple(shown.items())), second, factor))
+            second = View(other, tuple(shown.items()))
+        plans.append(_plan(video, View(first, tuple(shown.items())), second, factor))
     return tuple(plans)
 
 
@@ -230,10 +309,10 @@ def draw_start(video: StylisedVideo, length: int, generator: np.random.Generator
     return int(generator.integers(video.frames - leaves + 1))
 
 
-def as_filmed(video: StylisedVideo, start: int, preparation: ActionPreparation) -> Mapping[str, tuple[int, ...]]:
+def as_filmed(video: StylisedVideo, start: int, feed: Feed) -> Mapping[str, tuple[int, ...]]:
     """Name of each input -> positions in the video of its frames, in the order they were filmed."""
-    positions = window(start, preparation.window, video.frames)
-    return {name: tuple(positions[i] for i in chosen) for name, chosen in preparation.choose().items()}
+    positions = window(start, feed.span, video.frames)
+    return {name: tuple(positions[i] for i in chosen) for name, chosen in feed.choose().items()}
 
 
 def _shuffled(frames: tuple[int, ...], generator: np.random.Generator) -> tuple[int, ...]:
@@ -247,7 +326,7 @@ def _disturbed(frames: tuple[int, ...], generator: np.random.Generator) -> tuple
     return order
 
 
-def _plan(video: StylisedVideo, first: VideoView, second: VideoView, factor: int) -> VideoPlan:
+def _plan(video: StylisedVideo, first: View, second: View, factor: int) -> DrawnPair:
     if first == second:
-        return VideoPlan(video, (first,), ((0, 0, factor),))
-    return VideoPlan(video, (first, second), ((0, 1, factor),))
+        return DrawnPair(video, (first,), (0, 0, factor))
+    return DrawnPair(video, (first, second), (0, 1, factor))

@@ -1,4 +1,4 @@
-"""Pairs of sequences for networks that see an image and its optical flow.
+"""Pairs of painted sequences: which styles, which frames, and what is disturbed.
 
 A dynamic pair is a sequence in two styles with the same flow; a static pair is a sequence in one style, with its flow
 as it is and with the colours of the flow pictures jittered. Every frame of the sequence but the last gives a row.
@@ -13,9 +13,10 @@ import numpy as np
 
 from sdbench.base.errors import InputError, unknown_name
 from sdbench.data.segmentation import VideoSequence
-from sdbench.statistics.sums import FACTORS
-from sdbench.studies.clips import DYNAMIC, STATIC
-from sdbench.studies.stylised import balanced_deck
+from sdbench.engine.study import Pair
+from sdbench.statistics import FACTORS
+from sdbench.studies.stylised_study import balanced_deck
+from sdbench.studies.views import DYNAMIC, STATIC
 
 VOS_PROTOCOLS = ("published", "corrected")
 
@@ -41,7 +42,7 @@ QUIRKS = (
 
 PAIRED_QUIRKS = (
     "RTNet's two frames may be one and the same (an offset of 0 is drawn as often as any other)",
-    f"RTNet was run on batches of {PUBLISHED_BATCH} samples, among which its published code mixes frames",
+    f"frames go through the network in batches of {PUBLISHED_BATCH}, among which RTNet's published code mixes frames",
 )
 """The same, for networks that take two frames."""
 
@@ -77,14 +78,14 @@ class SequencePlan:
     rows: tuple[int, ...]
     ring: tuple[int, ...]
     views: tuple[SequenceView, ...]
-    pairs: tuple[tuple[int, int, int], ...]
+    pairs: tuple[Pair, ...]
 
     def partner(self, row: int, offset: int) -> int:
         """Position of the second frame of a sample whose first is at position `row`."""
         return self.ring[(self.ring.index(row) + offset) % len(self.ring)]
 
 
-def plan_sequences(
+def draw_sequences(
     protocol: str,
     sequences: Sequence[VideoSequence],
     styles: Sequence[str],

@@ -1,0 +1,203 @@
+"""What was measured: sums, and the statistics that follow from them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from typing import Any
+
+from sdbench.base.draws import generator_for
+from sdbench.base.errors import InputError, unknown_name
+from sdbench.base.kept import key_of
+from sdbench.engine.sums import Block, Sums
+from sdbench.statistics import (
+    FEWEST_GROUPS,
+    Estimate,
+    Intervals,
+    Moments,
+    beside,
+    estimate_from_moments,
+    intervals,
+    merge,
+)
+from sdbench.statistics.quantities import Reading, read_quantity
+
+
+@dataclass(frozen=True)
+class LayerMeasurement:
+    """What was measured of one layer.
+
+    Attributes:
+        layer: its name.
+        estimate: from all pairs, those of all seeds together.
+        intervals: of that estimate, where the data give them.
+        runs: one estimate for each seed, where there were several.
+    """
+
+    layer: str
+    estimate: Estimate
+    intervals: Intervals | None
+    runs: tuple[Estimate, ...] = ()
+
+    def read(self, quantity: str) -> Reading:
+        """The values of a quantity, see `sdbench.statistics.quantities`: those of the estimate, or means over seeds."""
+        return read_quantity(quantity, self.estimate, self.intervals, self.runs)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What one network encodes of one study.
+
+    Attributes:
+        network, dataset, protocol, device: by name.
+        seed: of every random draw; the first one where there were several.
+        styles: the styles that clips were painted in.
+        threshold: score above which a unit counts as encoding a factor.
+        sums: layer -> (seed, resampling block) -> the sums of its pairs.
+        resampling_unit: "video", "shot", "sequence", "scene" or "block": what comes and goes together when intervals
+            are made.
+        resampling_units: how many there were; no interval is given below `FEWEST_GROUPS`.
+        clips, samples: number of clips, and of the samples that were made of them.
+        pairs: number of pairs of each factor; where factors were drawn at random, of the rarer one.
+        passes: number of inputs that went through the network.
+        skipped: what was left out, and why.
+        assets: SHA-256 of every asset that was used.
+        weights: SHA-256 of the network's parameters and buffers.
+        seconds: "drawing" (in worker processes, beside the network), "network" and "total".
+        resumed: number of samples that an interrupted run had already done.
+        notes: what a reader of the numbers must know about the protocol and the data; one sentence each.
+        seeds: how many seeds there were; values are means over them.
+        networks: whether each seed is a network of its own, trained from it, shown the same blocks. A unit of one then
+            has nothing to do with that of the same number of another: estimate and intervals are those of all units
+            of all networks side by side.
+    """
+
+    network: str
+    dataset: str
+    protocol: str
+    device: str
+    seed: int
+    styles: tuple[str, ...]
+    threshold: float
+    sums: Mapping[str, Mapping[Block, Moments]] = field(repr=False)
+    resampling_unit: str
+    resampling_units: int
+    clips: int
+    samples: int
+    pairs: int
+    passes: int
+    skipped: tuple[str, ...]
+    assets: dict[str, str]
+    weights: str
+    seconds: dict[str, float]
+    resumed: int
+    notes: tuple[str, ...] = ()
+    seeds: int = 1
+    networks: bool = False
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers that were read, in order."""
+        return tuple(self.sums)
+
+    @cached_property
+    def _known(self) -> dict[str, LayerMeasurement]:
+        return {}
+
+    def layer(self, name: str) -> LayerMeasurement:
+        """Estimate and intervals of one layer.
+
+        Raises:
+            InputError: the layer was not read, or nothing in it varies.
+        """
+        if name not in self._known:
+            runs = self._by_seed(name)
+            blocks = self._blocks(runs)
+            try:
+                found = estimate_from_moments(merge(blocks), self.threshold)
+                of_runs = tuple(estimate_from_moments(merge(run.values()), self.threshold) for run in runs.values())
+            except InputError as error:
+                raise InputError(f"layer {name} of {self.network}: {error}") from None
+            limits = intervals(blocks, self.threshold, self._bootstrap())
+            self._known[name] = LayerMeasurement(name, found, limits, of_runs if len(runs) > 1 else ())
+        return self._known[name]
+
+    def run(self, name: str, number: int) -> LayerMeasurement:
+        """Estimate and intervals of one layer from one of several seeds alone.
+
+        Raises:
+            InputError: the layer was not read, there is no such seed, or nothing in the layer varies.
+        """
+        runs = list(self._by_seed(name).values())
+        if len(runs) < 2 or not 0 <= number < len(runs):
+            raise InputError(f"{self.network} was measured with {len(runs)} seeds; there is no number {number}")
+        blocks = list(runs[number].values())
+        limits = intervals(blocks, self.threshold, self._bootstrap())
+        return LayerMeasurement(name, estimate_from_moments(merge(blocks), self.threshold), limits)
+
+    def _bootstrap(self) -> Any:
+        """The same draws for every layer, so that layers compare."""
+        return generator_for(self.seed, "bootstrap")
+
+    def _by_seed(self, name: str) -> dict[int, dict[str, Moments]]:
+        """Seed -> block -> the sums of a layer."""
+        if name not in self.sums:
+            raise unknown_name("layer", name, self.sums)
+        runs: dict[int, dict[str, Moments]] = {}
+        for (seed, block), part in self.sums[name].items():
+            runs.setdefault(seed, {})[block] = part
+        return runs
+
+    def _blocks(self, runs: Mapping[int, Mapping[str, Moments]]) -> list[Moments]:
+        """The sums of each block over all seeds; of several networks, their units side by side."""
+        join = beside if self.networks else merge
+        names = dict.fromkeys(block for run in runs.values() for block in run)
+        return [join([run[block] for run in runs.values() if block in run]) for block in names]
+
+    @property
+    def resampling(self) -> str:
+        """In words: what the intervals rest on."""
+        counted = f"{self.resampling_units} {self.resampling_unit}{'s' if self.resampling_units != 1 else ''}"
+        if self.resampling_units < FEWEST_GROUPS:
+            return f"no intervals: {counted}, at least {FEWEST_GROUPS} needed"
+        return f"95 % intervals by resampling {counted}"
+
+    def as_record(self) -> dict[str, Any]:
+        """Plain values for a report; sums and statistics are left out."""
+        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "sums"}
+        return {**plain, "resampling": self.resampling, "layers": list(self.layers)}
+
+
+def join(trainings: Sequence[Measurement], notes: Sequence[str] = ()) -> Measurement:
+    """Measurements of networks that were trained alike and shown the same, as one whose values are means over them.
+
+    Args:
+        trainings: at least two, of the same layers and blocks.
+        notes: sentences to add to theirs.
+
+    Raises:
+        InputError: there are fewer than two, or they were not shown the same.
+    """
+    if len(trainings) < 2:
+        raise InputError(f"several trainings are needed to take means over; got {len(trainings)}")
+    first = trainings[0]
+    shown = {(m.dataset, m.protocol, m.seed, m.layers, m.resampling_units, m.pairs, m.seeds) for m in trainings}
+    if len(shown) > 1 or first.seeds != 1:
+        raise InputError("only trainings that were shown the same, with one seed, can be joined")
+    sums: Sums = {layer: {} for layer in first.layers}
+    for number, training in enumerate(trainings):
+        for layer in first.layers:
+            sums[layer] |= {(number, block): part for (_, block), part in training.sums[layer].items()}
+    return replace(
+        first,
+        sums=sums,
+        passes=sum(training.passes for training in trainings),
+        weights=key_of([training.weights for training in trainings]),
+        seconds={name: math.fsum(training.seconds[name] for training in trainings) for name in first.seconds},
+        resumed=sum(training.resumed for training in trainings),
+        notes=(*first.notes, *notes),
+        seeds=len(trainings),
+        networks=True,
+    )

@@ -1,0 +1,164 @@
+"""The parts of a long run: each is done once, and what came of it lies on disk until the run is over.
+
+A part is made of so many samples that they have `INPUTS` inputs, whoever does it: the numbers do not depend on how many
+workers there are or how often they were interrupted. What is kept of it lies under the key of the run and the hash of
+its samples, the content of their files included, so that nothing that changed meanwhile is taken for what was measured.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+from sdbench.base.kept import Arrays, keep_arrays, key_of, read_arrays
+from sdbench.engine.loader import Drawn, drawn
+from sdbench.engine.study import Planned
+
+INPUTS = 64
+"""A part is full when its samples have at least so many inputs."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some samples that are done together.
+
+    Attributes:
+        number: its place in the run, from 0.
+        samples: in their order.
+    """
+
+    number: int
+    samples: tuple[Planned, ...]
+
+    @cached_property
+    def name(self) -> str:
+        """Its number and the hash of all that its samples are."""
+        return f"{self.number:06}-{key_of(self.samples)[:32]}"
+
+
+def cut(samples: Sequence[Planned]) -> tuple[Part, ...]:
+    """The samples in parts."""
+    parts: list[Part] = []
+    gathered: list[Planned] = []
+    for sample in samples:
+        gathered.append(sample)
+        if sum(other.inputs for other in gathered) >= INPUTS:
+            parts.append(Part(len(parts), tuple(gathered)))
+            gathered = []
+    if gathered:
+        parts.append(Part(len(parts), tuple(gathered)))
+    return tuple(parts)
+
+
+class Work(Protocol):
+    """What is done with the samples of one part."""
+
+    def see(self, sample: Drawn) -> None:
+        """Take the next sample."""
+        ...
+
+    def finish(self) -> Arrays:
+        """What came of all of them; plain arrays, small."""
+        ...
+
+
+@dataclass(frozen=True)
+class Task:
+    """Something that is done with every part.
+
+    Attributes:
+        folder: where what came of its parts is kept; its name is the key of all that decides them but their samples.
+        begin: starts the work on one part.
+    """
+
+    folder: Path
+    begin: Callable[[], Work]
+
+    def place(self, part: Part) -> Path:
+        """Where what came of a part is kept."""
+        return self.folder / f"{part.name}.safetensors"
+
+    def is_done(self, part: Part) -> bool:
+        """Whether something is kept of a part."""
+        return self.place(part).exists()
+
+    def discard(self, parts: Sequence[Part]) -> None:
+        """Forget what is kept of these parts: the run is over."""
+        for part in parts:
+            self.place(part).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # another run with this key may go on in it
+            self.folder.rmdir()
+
+
+def run(
+    parts: Sequence[Part],
+    tasks: Sequence[Task],
+    draw: Callable[[Any], Any],
+    workers: int | None,
+    advance: Callable[[int], None],
+) -> Iterator[list[Arrays]]:
+    """Do every task with every part, in the order of the parts; what is kept of one is not done again.
+
+    A sample is drawn once for all tasks that lack its part.
+
+    Args:
+        parts: all of them.
+        tasks: what is done with each.
+        draw: makes what a task sees of a planned sample.
+        workers: processes that draw samples ahead; see `sdbench.engine.loader.drawn`.
+        advance: called with the number of samples that are done.
+
+    Yields:
+        what came of each part, one for each task.
+
+    Raises:
+        DiskError: what is finished cannot be written, or read again.
+    """
+    coming = _Coming(parts, tasks, draw, workers)
+    done = 0
+    with contextlib.closing(coming.samples):
+        for part in parts:
+            yield _results(part, tasks, coming)
+            done += len(part.samples)
+            advance(done)
+
+
+class _Coming:
+    """Samples that are drawn ahead, of the parts that some task lacks."""
+
+    def __init__(
+        self, parts: Sequence[Part], tasks: Sequence[Task], draw: Callable[[Any], Any], workers: int | None
+    ) -> None:
+        self.draw = draw
+        self.parts = {part.number for part in parts if not all(task.is_done(part) for task in tasks)}
+        wanted = [sample for part in parts if part.number in self.parts for sample in part.samples]
+        self.samples = drawn(draw, wanted, workers)
+
+    def of(self, part: Part) -> Iterator[Drawn]:
+        """The samples of a part; of one that nothing was said to lack, drawn here and now."""
+        if part.number not in self.parts:
+            yield from drawn(self.draw, part.samples, workers=0)
+            return
+        for _ in part.samples:
+            yield next(self.samples)
+
+
+def _results(part: Part, tasks: Sequence[Task], coming: _Coming) -> list[Arrays]:
+    """What came of a part, now or before, for each task."""
+    found: list[Arrays | None] = [read_arrays(task.place(part)) for task in tasks]
+    working = {number: task.begin() for number, task in enumerate(tasks) if found[number] is None}
+    if working or part.number in coming.parts:
+        for sample in coming.of(part):
+            for work in working.values():
+                work.see(sample)
+    results = []
+    for number, (task, kept) in enumerate(zip(tasks, found, strict=True)):
+        arrays = working[number].finish() if kept is None else kept
+        if kept is None:
+            keep_arrays(task.place(part), arrays)
+        results.append(arrays)
+    return results

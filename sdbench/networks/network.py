@@ -1,0 +1,83 @@
+"""A module together with all that it takes to measure it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+from torch import nn
+
+from sdbench.base.errors import InputError, unknown_name
+from sdbench.networks.reading import Layer, VideoNetwork, as_layer
+from sdbench.video.feed import Feed
+
+
+@dataclass(frozen=True)
+class Network:
+    """A module, what it is fed, and which of its layers are read.
+
+    Attributes:
+        module: a network of the suite, or any module; it comes back from a measurement as it was given.
+        feed: how frames become its input.
+        name: how to call it in reports; by default the module's class.
+        layers: the layers to read, by name or as `Layer`. By default those of a network of the suite, the mask of a
+            segmentation network left out; for any other module they must be named: those of its submodules.
+        assets: name of each asset that its weights came from -> SHA-256.
+
+    Raises:
+        InputError: no layers are named for a module that does not list its own, or one of them is unknown.
+    """
+
+    module: nn.Module
+    feed: Feed
+    name: str = ""
+    layers: Sequence[str | Layer] | None = None
+    assets: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.module, nn.Module) or not isinstance(self.feed, Feed):
+            raise InputError(
+                "expected sdbench.Network(module, feed) with a torch.nn.Module and an sdbench.Feed; got "
+                f"{type(self.module).__name__} and {type(self.feed).__name__}"
+            )
+        object.__setattr__(self, "name", self.name or type(self.module).__name__)
+        object.__setattr__(self, "layers", self._checked())
+
+    def _checked(self) -> tuple[Layer, ...]:
+        if isinstance(self.module, VideoNetwork):
+            known = self.module.layers
+            if self.layers is None:
+                return tuple(Layer(name) for name in known if name not in self.module.unread)
+            for layer in map(as_layer, self.layers):
+                if layer.name not in known:
+                    raise unknown_name("layer", layer.name, known)
+            asked = {layer.name: layer for layer in map(as_layer, self.layers)}
+            return tuple(asked[name] for name in known if name in asked)
+        submodules = [name for name, _ in self.module.named_modules() if name]
+        if not self.layers:
+            raise InputError(
+                f"{self.name} does not list its layers: say which submodules to read, with layers=[...]; it has "
+                f"{', '.join(submodules[:8])}{', ...' if len(submodules) > 8 else ''}"
+            )
+        for layer in map(as_layer, self.layers):
+            if layer.name not in submodules:
+                raise unknown_name("layer", layer.name, submodules)
+        return tuple(map(as_layer, self.layers))
+
+    @property
+    def read(self) -> tuple[Layer, ...]:
+        """The layers that are read, in order."""
+        assert self.layers is not None
+        return tuple(map(as_layer, self.layers))
+
+    @cached_property
+    def weights(self) -> str:
+        """SHA-256 over the names and bytes of the module's parameters and buffers."""
+        digest = hashlib.sha256(type(self.module).__qualname__.encode())
+        for name, value in self.module.state_dict().items():
+            digest.update(name.encode())
+            digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+        return digest.hexdigest()

@@ -1,0 +1,250 @@
+"""Rendered videos: appearance and motion are drawn apart and crossed exactly, on the fly.
+
+A *scene* has two appearances and two motions, which makes four clips. Two that share the motion share nothing of the
+appearance; two that share the appearance begin with the same frame and share nothing of the motion. (Where a sprite is
+and what shape it has shows in a single frame and belongs to the motion's masks as well: all four clips share it.)
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sdbench.base.draws import generator_for
+from sdbench.base.errors import InputError, unknown_name
+from sdbench.engine.study import About, Plan, Planned, blocks_of
+from sdbench.studies.views import DYNAMIC, STATIC
+from sdbench.video.feed import Feed
+from sdbench.video.flow import draw_flow
+from sdbench.video.frames import Frames
+from sdbench.video.render import (
+    MOTIONS,
+    Appearance,
+    Motion,
+    RenderedClip,
+    draw_appearance,
+    draw_motion,
+    redraw_motion,
+    render,
+)
+from sdbench.video.textures import TEXTURES
+
+PROTOCOL = "crossed"
+"""A dynamic pair is one motion in two appearances, a static pair one appearance in two motions; both share a member."""
+
+SCENES = 256
+"""Scenes of a study, where nothing else is asked for."""
+
+_SMALLEST = 16
+_ROWS = 5
+_VIEWS = ((0, 0), (1, 0), (0, 1))
+"""(appearance, motion) of the clip, of its dynamic and of its static partner."""
+
+_PAIRS = ((0, 1, DYNAMIC), (0, 2, STATIC))
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Two appearances and two motions that can be crossed.
+
+    Attributes:
+        name: unique in its data set.
+        appearances: two that have nothing in common.
+        motions: two that have the first frame's layout in common, and nothing else.
+    """
+
+    name: str
+    appearances: tuple[Appearance, Appearance]
+    motions: tuple[Motion, Motion]
+
+
+class RenderedVideos:
+    """Scenes that are drawn when they are asked for.
+
+    Args:
+        scenes: how many.
+        generator: draws the number that all scenes follow from; None where `origin` is given.
+        size: height and width of the frames, at least 16.
+        frames: number of frames of a clip, at least 2.
+        textures: of `sdbench.video.textures.TEXTURES`; each texture's kind is drawn from them.
+        motions: of `sdbench.video.render.MOTIONS`; each scene's kind is drawn from them.
+        dot: size of a random dot in pixels.
+        origin: the number that all scenes follow from, where it was drawn before.
+
+    Attributes:
+        origin: the number that all scenes follow from.
+
+    Raises:
+        InputError: a texture or motion is unknown, or a number is too small.
+    """
+
+    def __init__(
+        self,
+        scenes: int,
+        generator: np.random.Generator | None,
+        size: tuple[int, int] = (112, 112),
+        frames: int = 16,
+        textures: Iterable[str] = tuple(TEXTURES),
+        motions: Iterable[str] = MOTIONS,
+        dot: int = 2,
+        origin: int | None = None,
+    ) -> None:
+        self.size, self.frames, self.dot = size, frames, dot
+        self.textures, self.motions = tuple(textures), tuple(motions)
+        for kind, chosen, known in (("texture", self.textures, TEXTURES), ("motion", self.motions, MOTIONS)):
+            if not chosen:
+                raise InputError(f"at least one {kind} is needed; known: {', '.join(known)}")
+            for name in chosen:
+                if name not in known:
+                    raise unknown_name(kind, name, known)
+        if scenes < 1 or frames < 2 or min(size) < _SMALLEST or dot < 1:
+            raise InputError(
+                f"expected at least 1 scene, 2 frames, {_SMALLEST} pixels a side and dots of 1 pixel; "
+                f"got {scenes} scenes, {frames} frames, {size[0]} x {size[1]} pixels, dots of {dot}"
+            )
+        if (origin is None) == (generator is None):
+            raise InputError("scenes follow from a generator or from an origin that was drawn before; give one of them")
+        self.origin = int(generator.integers(2**62)) if generator is not None else int(origin or 0)
+        self.count = scenes
+
+    @cached_property
+    def identity(self) -> str:
+        """Hash of all that decides what is rendered, but the code."""
+        decisive = (self.origin, self.count, self.size, self.frames, self.textures, self.motions, self.dot)
+        return hashlib.sha256(repr(decisive).encode()).hexdigest()
+
+    def scene(self, number: int) -> Scene:
+        """Scene `number`, from 0: the same whenever it is asked for."""
+        generator = np.random.Generator(np.random.PCG64([self.origin, number]))
+        appearances = tuple(draw_appearance(self.textures, generator, self.size) for _ in range(2))
+        kind = str(generator.choice(self.motions))
+        motion = draw_motion(kind, generator, self.size, self.frames, self.dot)
+        other = redraw_motion(motion, generator, self.size, self.frames)
+        return Scene(f"scene{number:05}", (appearances[0], appearances[1]), (motion, other))
+
+    def clip(self, scene: Scene, appearance: int = 0, motion: int = 0) -> RenderedClip:
+        """One of the four clips of a scene."""
+        return render(scene.appearances[appearance], scene.motions[motion], self.size, self.frames)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedScene(Planned):
+    """One scene.
+
+    Attributes:
+        number: which of the scenes.
+        origin: the number that all scenes follow from.
+    """
+
+    number: int
+    origin: int
+
+
+class RenderedStudy:
+    """Pairs of rendered clips that share exactly one factor: one motion in two appearances, or the other way round.
+
+    Every scene gives one pair of each factor for each input of a view, both with the same first member, and is a
+    resampling unit: scenes are independent. Nothing is downloaded or painted.
+
+    Args:
+        scenes: how many, at least 2.
+        frames: frames of a clip; by default as many as the network is fed, or, of one that sees a frame with its flow,
+            so many that a clip gives five inputs.
+        textures, motions, dot: what is drawn: see `RenderedVideos`.
+
+    Raises:
+        InputError: there are fewer than two scenes.
+    """
+
+    def __init__(
+        self,
+        scenes: int = SCENES,
+        frames: int | None = None,
+        textures: Iterable[str] = tuple(TEXTURES),
+        motions: Iterable[str] = MOTIONS,
+        dot: int = 2,
+    ) -> None:
+        if scenes < 2:
+            raise InputError(f"at least 2 scenes are needed for a covariance; got {scenes}")
+        self.scenes, self.frames = scenes, frames
+        self.textures, self.motions, self.dot = tuple(textures), tuple(motions), dot
+
+    def plan(self, feed: Feed, seed: int) -> Plan:
+        """All scenes, in two appearances and two motions each.
+
+        Raises:
+            InputError: a texture or motion is unknown, or the network is fed too few frames or pixels.
+        """
+        videos = RenderedVideos(self.scenes, generator_for(seed, "scenes"), **self._options(feed))
+        rows = 1 if feed.flow is None else videos.frames - (1 if feed.flow == "forward" else 3)
+        if rows < 1:
+            raise InputError(f"flow both ways takes clips of at least 4 frames; got {videos.frames}")
+        block = blocks_of(range(self.scenes))
+        samples = tuple(
+            PlannedScene(
+                name=f"scene {number}",
+                block=block[number],
+                views=len(_VIEWS),
+                pairs=_PAIRS,
+                rows=rows,
+                content=videos.identity,
+                number=number,
+                origin=videos.origin,
+            )
+            for number in range(self.scenes)
+        )
+        about = About(
+            dataset="rendered",
+            protocol=PROTOCOL,
+            unit="scene",
+            units=self.scenes,
+            clips=self.scenes,
+            notes=("videos are rendered: dynamic pairs share the motion exactly, static pairs the appearance",),
+        )
+        return Plan(about, samples)
+
+    def draw(self, planned: PlannedScene, feed: Feed) -> Mapping[str, Tensor]:
+        """The scene's clips; see `sdbench.engine.study.Study.draw`."""
+        videos = RenderedVideos(self.scenes, None, origin=planned.origin, **self._options(feed))
+        scene = videos.scene(planned.number)
+        drawn = [_inputs(videos.clip(scene, *view), feed) for view in _VIEWS]
+        return {name: torch.cat([view[name] for view in drawn]) for name in drawn[0]}
+
+    def _options(self, feed: Feed) -> dict[str, Any]:
+        least = {None: feed.frames, "forward": _ROWS + 1, "both": _ROWS + 3}[feed.flow]
+        return {
+            "size": feed.height_and_width,
+            "frames": least if self.frames is None else self.frames,
+            "textures": self.textures,
+            "motions": self.motions,
+            "dot": self.dot,
+        }
+
+
+def _inputs(clip: RenderedClip, feed: Feed) -> dict[str, Tensor]:
+    """One view: a clip, or its frames with pictures of their exact flow, a row each.
+
+    The flow of a frame is that to the next one; both ways, also that to the one before, so that the first and the last
+    frame are left out, and each row is a frame with the next.
+    """
+    if feed.flow is None:
+        return feed(clip.frames)
+    if feed.flow == "forward":
+        drawn = np.stack([draw_flow(clip.flow(t)) for t in range(len(clip.frames) - 1)])
+        return {"image": _rows(feed, clip.frames[:-1]), "flow": _rows(feed, drawn)}
+    inner = range(1, len(clip.frames) - 1)
+    ways = [np.stack([draw_flow(clip.flow(t, t + step)) for t in inner]) for step in (1, -1)]
+    image, flow = _rows(feed, clip.frames[1:-1]), torch.cat([_rows(feed, way) for way in ways], dim=1)
+    return {name: torch.stack([of[:-1], of[1:]], dim=1) for name, of in (("image", image), ("flow", flow))}
+
+
+def _rows(feed: Feed, pictures: Frames) -> Tensor:
+    """(T, 3, H, W): each picture for itself."""
+    return feed.pixels(np.ascontiguousarray(pictures)).transpose(0, 1)
