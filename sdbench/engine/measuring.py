@@ -15,7 +15,7 @@ from sdbench.base.errors import InputError
 from sdbench.base.kept import key_of
 from sdbench.base.progress import progress
 from sdbench.engine.measurement import Measurement
-from sdbench.engine.parts import Task, cut, run
+from sdbench.engine.parts import Finished, Task, cut, run
 from sdbench.engine.passes import UnitSums
 from sdbench.engine.placing import device_named, placed
 from sdbench.engine.study import Plan, Study
@@ -39,7 +39,7 @@ def measure(
     device: str = "cpu",
     store: AssetStore | None = None,
     workers: int | None = None,
-    keep_parts: bool = False,
+    finished: Finished | None = None,
 ) -> Measurement:
     """Measure how static and how dynamic the layers of a network are.
 
@@ -56,7 +56,8 @@ def measure(
         device: "cpu", "cuda" or any other device of torch.
         store: where assets lie, and the parts of unfinished measurements.
         workers: processes that draw samples while the network is busy; by default one a core.
-        keep_parts: keep the finished parts on disk, for the caller to discard with `discard_parts`.
+        finished: takes the parts of this run, which then stay on disk until the caller discards them; by default they
+            go when the measurement is over.
 
     Raises:
         InputError: a name is unknown, a sample cannot be used, there are too few pairs, or the device is not there.
@@ -88,8 +89,10 @@ def measure(
     ):
         for (arrays,) in run(parts, [task], lambda planned: study.draw(planned, network.feed), workers, advance):
             add_all(sums, from_arrays(arrays))
-    if not keep_parts:
+    if finished is None:
         task.discard(parts)
+    else:
+        finished.add(task, parts)
     seconds["total"] = time.perf_counter() - started
     return _measurement(network, plan, sums, seed, threshold, device, store, seconds, resumed)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -92,6 +92,26 @@ class Task:
             self.place(part).unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # another run with this key may go on in it
             self.folder.rmdir()
+
+
+@dataclass
+class Finished:
+    """Runs whose parts stay on disk until all that they are for is done, so that nothing of it is done again.
+
+    A suite of many runs that is interrupted goes on behind the last part that it finished, in whichever run that was.
+    """
+
+    _runs: list[tuple[Task, Sequence[Part]]] = field(default_factory=list)
+
+    def add(self, task: Task, parts: Sequence[Part]) -> None:
+        """Remember a run that is over."""
+        self._runs.append((task, parts))
+
+    def discard(self) -> None:
+        """All is done: forget what is kept of these runs."""
+        for task, parts in self._runs:
+            task.discard(parts)
+        self._runs = []
 
 
 def run(
