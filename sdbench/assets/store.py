@@ -18,7 +18,7 @@ from sdbench.assets.archives import is_unpacked, unpack_sealed
 from sdbench.assets.distribution import download
 from sdbench.assets.lock import LockFile, Seen, lock_path, today
 from sdbench.assets.manifest import Asset, DistributionMember, LocalFile, Manifest, Url, packaged_manifest
-from sdbench.base.errors import AssetError, InputError
+from sdbench.base.errors import AssetError, InputError, MissingAssetError
 from sdbench.base.files import atomic_path, extract_member, is_web_page, remove_tree, sha256_of
 
 CACHE_VARIABLE = "SDBENCH_CACHE"
@@ -131,13 +131,13 @@ class AssetStore:
             return
         by_hand = [f"{asset.name}: {reason}" for asset in missing if (reason := self.why_by_hand(asset.name))]
         if by_hand:
-            raise AssetError(
+            raise MissingAssetError(
                 f"these assets cannot be downloaded by a program: {'; '.join(by_hand)}; then: "
                 "sdbench fetch NAME --from FILE"
             )
         if self.offline:
             listed = ", ".join(f"{asset.name} ({_size(asset)})" for asset in missing)
-            raise AssetError(
+            raise MissingAssetError(
                 f"offline, and not in {self.folder}: {listed}; run `sdbench fetch {' '.join(a.name for a in missing)}` "
                 f"where there is a network, or unset {OFFLINE_VARIABLE}"
             )

@@ -14,7 +14,7 @@ import pooch
 import requests
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from sdbench.base.errors import AssetError
+from sdbench.base.errors import MissingAssetError
 from sdbench.base.files import is_web_page, write_text
 
 PAUSES = (1.0, 2.0, 4.0, 8.0)
@@ -84,10 +84,10 @@ class _Part:
             return  # requests follows the first, pooch raises for the others
         if response.headers.get("Content-Type", "").lower().startswith("text/html"):
             response.close()
-            raise AssetError(f"{self.url} answered with a web page instead of the file; {_BY_HAND}")
+            raise MissingAssetError(f"{self.url} answered with a web page instead of the file; {_BY_HAND}")
         if _total(response) is None and response.headers.get("Transfer-Encoding", "").lower() != "chunked":
             response.close()
-            raise AssetError(
+            raise MissingAssetError(
                 f"the server does not say how large {self.url} is, so that a cut would not be noticed; {_BY_HAND}"
             )
         offer = _Offer(self.url, _total(response), response.headers.get("ETag"), response.headers.get("Last-Modified"))
@@ -172,7 +172,7 @@ def fetch_url(url: str, path: Path, quiet: bool = False) -> None:
                     part.close()
                     failures = 1 if part.size > before else failures + 1
                     if failures > len(PAUSES):
-                        raise AssetError(
+                        raise MissingAssetError(
                             f"{url} could not be fetched: {cut}; {part.size / 1e6:.1f} MB are kept, check the network "
                             "and run the same command again to go on"
                         ) from None
@@ -181,7 +181,7 @@ def fetch_url(url: str, path: Path, quiet: bool = False) -> None:
             part.close()
         if is_web_page(path):
             part.discard()
-            raise AssetError(f"{url} answered with a web page instead of the file; {_BY_HAND}")
+            raise MissingAssetError(f"{url} answered with a web page instead of the file; {_BY_HAND}")
 
 
 def forget(path: Path) -> None:
@@ -200,15 +200,15 @@ def _try_once(part: _Part) -> None:
         status, reason = (error.response.status_code, error.response.reason) if error.response is not None else (0, "")
         if status in _PASSING:
             raise _Cut(f"the server answered {status} {reason}") from None
-        raise AssetError(_refusal(part.url, status, reason)) from None
+        raise MissingAssetError(_refusal(part.url, status, reason)) from None
     except requests.exceptions.SSLError as error:
-        raise AssetError(
+        raise MissingAssetError(
             f"the certificate of {part.url} was not accepted ({error}); check this machine's clock and its proxy"
         ) from None
     except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
         raise _Cut(f"the connection failed ({type(error).__name__})") from None
     except requests.RequestException as error:
-        raise AssetError(f"{part.url} could not be fetched ({error}); check the address and the proxy") from None
+        raise MissingAssetError(f"{part.url} could not be fetched ({error}); check the address and the proxy") from None
     part.close()
     total = part.offer.total if part.offer else None
     if total is not None and part.size != total:

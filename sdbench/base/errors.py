@@ -18,6 +18,10 @@ class AssetError(SdbenchError):
     """An asset that is missing, damaged or out of reach."""
 
 
+class MissingAssetError(AssetError):
+    """An asset that is not here and could not be fetched now: nothing that is here is at fault."""
+
+
 class DiskError(SdbenchError):
     """A disk that is full, or refuses to be read or written; nothing that was kept is lost."""
 
