@@ -15,14 +15,12 @@ import pytest
 from sdbench.assets import AssetStore
 from sdbench.base.errors import SdbenchError
 from sdbench.base.files import write_text
-from sdbench.cases.records import Claim, ExpectedValue, Record, Unpublished, read_all
+from sdbench.cases.records import Asked, Claim, ExpectedValue, Record, Unpublished, read_all
 from sdbench.cases.verdicts import NEEDS, Case, Verdict
 from sdbench.report import Report, case_table, describe_environment, summary_lines, write_report
 from sdbench.report.table import LEGEND, Totals, reasons
-from sdbench.studies.stylised import ACTION_PROTOCOLS
-from sdbench.suite.needed import assets_of
-from sdbench.suite.running import Suite, layer_values
-from sdbench.video.paint import DEFAULT_STYLES
+from sdbench.studies.stylised_study import ACTION_PROTOCOLS
+from sdbench.suite import Here, Suite, assets_of, layer_values
 
 ROOT = Path(__file__).parents[1]
 RECORDS = read_all(ROOT / "expected")
@@ -55,6 +53,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=os.environ.get("SDBENCH_DATA"),
         help="folder of your own data sets: stylized_activitynet, stylized_ssv2, ... (default: SDBENCH_DATA)",
     )
+    group.addoption("--workers", type=int, default=None, help="processes that draw samples ahead (default: one a core)")
     group.addoption("--report", type=Path, default=ROOT / "reports" / "latest", help="folder of the report")
     group.addoption(
         "--list-assets",
@@ -69,15 +68,16 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_CASES] = []
     config.stash[_TIMINGS] = {}
     try:
-        config.stash[_SUITE] = Suite(
+        here = Here(
             AssetStore(),
+            data=config.getoption("--data"),
             seed=config.getoption("--seed"),
             pairs=config.getoption("--pairs"),
             device=config.getoption("--device"),
-            styles=DEFAULT_STYLES,
-            data=config.getoption("--data"),
             protocol=config.getoption("--protocol"),
+            workers=config.getoption("--workers"),
         )
+        config.stash[_SUITE] = Suite(here)
     except SdbenchError as error:
         raise pytest.UsageError(str(error)) from None
     if config.option.xmlpath is None and not config.option.collectonly:
@@ -89,7 +89,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         record = getattr(item, "callspec", None) and item.callspec.params.get("record")  # type: ignore[attr-defined]
         if isinstance(record, (ExpectedValue, Unpublished, Claim)):
-            item.add_marker(_standing(record))
+            item.add_marker(record.kind)
             item.add_marker("claim" if isinstance(record, Claim) else "value")
 
 
@@ -99,15 +99,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if target is not None:
         callspecs = [getattr(item, "callspec", None) for item in session.items]
         records = [spec.params["record"] for spec in callspecs if spec is not None and "record" in spec.params]
-        suite = session.config.stash[_SUITE]
-        write_text(target, json.dumps(assets_of(records, suite.data, suite.store.manifest)) + "\n")
-
-
-def _standing(record: Record) -> str:
-    if isinstance(record, Unpublished):
-        return "unpublished"
-    published = record.published if isinstance(record, Claim) else record.is_published
-    return "published" if published else "recorded"
+        write_text(target, json.dumps(assets_of(records, session.config.stash[_SUITE].here)) + "\n")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -145,16 +137,18 @@ def settle(
 ) -> Callable[[Record], None]:
     """Run a case and make its verdict the outcome of the test.
 
-    The measurement behind a case is made before the clock starts, since cases share it; what is timed is the
-    statistics.
+    A case runs once. The measurement behind it is made before the clock starts, since cases share it; what is timed is
+    the statistics.
     """
     strict = bool(request.config.getini("strict"))
 
     def run(record: Record) -> None:
-        case = suite.run(record)
-        if case.verdict is not Verdict.NOT_RUN:
+        found = suite.measure(record)
+        if isinstance(found, Case):
+            case = found
+        else:
             benchmark = request.getfixturevalue("benchmark")
-            case = benchmark.pedantic(suite.run, args=(record,), rounds=1)
+            case = benchmark.pedantic(found, rounds=1)
             benchmark.extra_info.update(
                 verdict=case.verdict.value,
                 measured=case.measured,
@@ -192,8 +186,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     if idle:
         more = f"{len(idle) - _MOST_REASONS} more reasons, and " if len(idle) > _MOST_REASONS else ""
         write(f"- {more}what each case would take, with the commands that get it: {report / 'report.md'}")
-    for key, measurement in config.stash[_SUITE].measurements.items():
-        write(f"{_title(*key)}: {measurement.resampling}.")
+    for wanted, measurement in config.stash[_SUITE].measurements.items():
+        write(f"{_title(wanted)}: {measurement.resampling}.")
     write("")
     for line in summary_lines(cases, _totals()):
         write(line, bold=True)
@@ -210,10 +204,10 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     environment = {
         **describe_environment(ROOT, sys.argv),
         "interrupted": exitstatus == pytest.ExitCode.INTERRUPTED,
-        "seed": suite.seed,
-        "pairs": suite.pairs if suite.pairs is not None else "one of each factor a sample",
-        "device": suite.device,
-        "protocol": suite.protocol,
+        "seed": suite.here.seed,
+        "pairs": suite.here.pairs if suite.here.pairs is not None else "one of each factor a sample",
+        "device": suite.here.device,
+        "protocol": suite.here.protocol,
         "strict": bool(config.getini("strict")),
         "assets": {name: digest for m in suite.measurements.values() for name, digest in m.assets.items()},
     }
@@ -222,10 +216,12 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         cases=cases,
         totals=_totals(),
         measurements=[measurement.as_record() for measurement in suite.measurements.values()],
-        layers={_title(*key): layer_values(found) for key, found in suite.measurements.items()},
+        layers={_title(wanted): layer_values(found) for wanted, found in suite.measurements.items()},
         timings=config.stash[_TIMINGS],
     )
     write_report(report, config.getoption("--report"))
+    if exitstatus != pytest.ExitCode.INTERRUPTED:
+        suite.over()
 
 
 def _totals() -> Totals:
@@ -235,5 +231,5 @@ def _totals() -> Totals:
     )
 
 
-def _title(network: str, trained_on: str, dataset: str) -> str:
-    return f"{network} ({trained_on}) on {dataset}"
+def _title(wanted: Asked) -> str:
+    return f"{wanted.network} ({wanted.trained_on}) on {wanted.dataset}"

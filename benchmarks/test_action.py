@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sdbench.cases.records import Record
+from sdbench.suite import group_of
 
 
 def SELECT(record: Record) -> bool:  # noqa: N802 - read by conftest
-    return "action" in record.id.split("/")
+    return group_of(record) == "action"
 
 
 def test_action(record: Record, settle: Callable[[Record], None]) -> None:

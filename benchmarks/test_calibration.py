@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sdbench.cases.records import Record
+from sdbench.suite import group_of
 
 
 def SELECT(record: Record) -> bool:  # noqa: N802 - read by conftest
-    return "calibration" in record.id.split("/")
+    return group_of(record) == "calibration"
 
 
 def test_calibration(record: Record, settle: Callable[[Record], None]) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sdbench.cases.records import Record
+from sdbench.suite import group_of
 
 
 def SELECT(record: Record) -> bool:  # noqa: N802 - read by conftest
-    parts = record.id.split("/")
-    return "vos" not in parts and not {"packaged", "pipeline"}.isdisjoint(parts)
+    return group_of(record) == "packaged"
 
 
 def test_packaged(record: Record, settle: Callable[[Record], None]) -> None:

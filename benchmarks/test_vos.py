@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sdbench.cases.records import Record
+from sdbench.suite import group_of
 
 
 def SELECT(record: Record) -> bool:  # noqa: N802 - read by conftest
-    return "vos" in record.id.split("/") and "calibration" not in record.id.split("/")
+    return group_of(record) == "vos"
 
 
 def test_vos(record: Record, settle: Callable[[Record], None]) -> None:

@@ -39,20 +39,9 @@ def _list_networks() -> str:
 
 def _input_of(known: Model) -> str:
     """What a network is fed, in a few words."""
-    from sdbench.zoo.action_preparation import preparation_for
-    from sdbench.zoo.published import VOS
-    from sdbench.zoo.vos_preparation import vos_preparation_for
-
-    if known.task == VOS:
-        vos = vos_preparation_for(known.architecture)
-        fed = "2 frames, flow both ways" if vos.paired else "1 frame, flow"
-        height, width = vos.size
-    elif known.preparation is not None:
-        fed = f"{known.preparation.frames} frames"
-        height, width = known.preparation.size
-    else:
-        action = preparation_for(known.architecture)
-        fed, height, width = f"{action.frames} frames", action.crop, action.crop
+    seen = {"forward": "1 frame, flow", "both": "2 frames, flow both ways"}
+    height, width = known.feed.height_and_width
+    fed = seen[known.feed.flow] if known.feed.flow else f"{known.feed.frames} frames"
     return f"{fed}, {height} x {width}"
 
 
@@ -92,11 +81,13 @@ def _list_assets() -> str:
 
 
 def _list_cases() -> str:
+    from sdbench.assets import AssetStore
     from sdbench.cases.records import read_all
-    from sdbench.suite.at_hand import why_not
+    from sdbench.suite import Here, why_not
 
     data = Path(os.environ["SDBENCH_DATA"]) if "SDBENCH_DATA" in os.environ else None
-    rows = [(record.id, "no" if why_not(record, data) else "yes") for record in read_all(expected_folder())]
+    here = Here(AssetStore(quiet=True), data=data)
+    rows = [(record.id, "no" if why_not(record, here) else "yes") for record in read_all(expected_folder())]
     return tabulate(rows, headers=("case", "can run"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,8 @@ from sdbench.cli.arguments import names
 
 if TYPE_CHECKING:
     from sdbench.assets import AssetStore
-    from sdbench.measure import Measurement
-    from sdbench.zoo import Model
+    from sdbench.engine import Measurement, Study
+    from sdbench.networks import Network
 
 
 def add_commands(commands: Any) -> None:
@@ -49,6 +50,7 @@ def add_commands(commands: Any) -> None:
         help="of a stylised data set: with the published code's quirks, or without (default: published)",
     )
     measuring.add_argument("--seed", type=int, default=0, help="seed of every random draw (default: 0)")
+    measuring.add_argument("--workers", type=int, help="processes that draw samples ahead (default: one a core)")
     measuring.set_defaults(run=_measure)
 
     ablating = commands.add_parser("ablate", help="what masks lose when units of a layer are set to zero")
@@ -97,41 +99,22 @@ def _add_protocol(parser: argparse.ArgumentParser) -> None:
 
 
 def _measure(options: argparse.Namespace) -> None:
+    from sdbench import engine
     from sdbench.assets import AssetStore
     from sdbench.base.files import write_text
-    from sdbench.data import READERS, folder_of_videos
-    from sdbench.measure import check_layers, measure
-    from sdbench.measure_action import measure_action
     from sdbench.report.markdown import measurement_sentence
-    from sdbench.suite.running import layer_values
-    from sdbench.zoo import load, model
-    from sdbench.zoo.action_preparation import preparation_for
-    from sdbench.zoo.published import VOS
+    from sdbench.suite import layer_values
 
-    known = model(options.network, options.trained_on)
-    check_layers(options.network, options.layers)
     store = AssetStore()
-    if known.task == VOS or options.stylised == "davis":
-        found = _measure_davis(options, known, store)
-    elif options.stylised:
-        if options.folder.is_dir():
-            stylised = READERS[options.stylised](options.folder, options.skip_unusable)
-        else:
-            raise InputError(f"no folder at {options.folder}; expected a stylised data set: see `sdbench stylize`")
-        preparation = preparation_for(known.architecture)
-        module = load(options.network, store=store, trained_on=options.trained_on)
-        found = measure_action(
-            module,
-            stylised,
-            protocol=options.protocol,
-            preparation=preparation,
-            name=options.network,
-            store=store,
-            **_common(options, "pairs"),
-        )
-    else:
-        videos = folder_of_videos(options.folder, known.known_preparation(), store, options.skip_unusable)
-        found = measure(options.network, videos, styles=options.styles, store=store, **_common(options, "pairs"))
+    study = _study(options, store)
+    found = engine.measure(
+        _network(options, store),
+        study,
+        seed=options.seed,
+        device=options.device,
+        store=store,
+        workers=options.workers,
+    )
     print(measurement_table(found))
     print()
     print(measurement_sentence(found.as_record()))
@@ -144,39 +127,62 @@ def _measure(options: argparse.Namespace) -> None:
         layers_picture(f"{found.network} on {found.dataset}", layer_values(found), options.picture)
 
 
-def _common(options: argparse.Namespace, *more: str) -> dict[str, Any]:
-    return {name: getattr(options, name) for name in ("seed", "layers", "device", *more)}
+def _network(options: argparse.Namespace, store: AssetStore) -> Network:
+    """The network with its weights; that its layers are known is seen before anything is fetched."""
+    import torch
+
+    from sdbench.networks import Network
+    from sdbench.zoo import model, network_named
+
+    known = model(options.network, options.trained_on)
+    with torch.device("meta"):
+        Network(known.build(), known.feed, known.name, options.layers)
+    network = network_named(options.network, options.trained_on, store=store)
+    return replace(network, layers=options.layers) if options.layers else network
 
 
-def _measure_davis(options: argparse.Namespace, known: Model, store: AssetStore) -> Measurement:
-    from sdbench.data import davis
-    from sdbench.measure_vos import measure_vos
-    from sdbench.zoo import load
-    from sdbench.zoo.published import VOS
-    from sdbench.zoo.vos_preparation import vos_preparation_for
+def _study(options: argparse.Namespace, store: AssetStore) -> Study:
+    """What the network is shown, as the options say."""
+    from sdbench import studies
+    from sdbench.zoo import model
 
-    if known.task != VOS:
-        raise InputError(f"{known.name} is a network of {known.task}; with --stylised davis only one of {VOS} fits")
-    if options.stylised != "davis" or options.painted is None:
+    sees_flow = model(options.network, options.trained_on).feed.flow is not None
+    if sees_flow != (options.stylised == "davis") and (sees_flow or options.stylised):
+        wanted = "frames with their optical flow" if sees_flow else "videos"
         raise InputError(
-            f"{known.name} sees painted frames with their optical flow: sdbench measure {known.name} DAVIS "
+            f"{options.network} sees {wanted}: sdbench measure {options.network} "
+            + ("DAVIS --stylised davis --painted STYLISED_DAVIS" if sees_flow else "FOLDER --stylised LAYOUT")
+            + " (see `sdbench flow` and `sdbench stylize`)"
+        )
+    if options.stylised == "davis":
+        return _davis(options, store)
+    if options.frames is not None or options.painted is not None:
+        raise InputError("--frames and --painted go with --stylised davis")
+    if not options.folder.is_dir():
+        raise InputError(f"no folder at {options.folder}; expected one with videos, or a stylised data set")
+    common = {"pairs": options.pairs, "skip_unusable": options.skip_unusable, "store": store}
+    if options.stylised:
+        return studies.stylised(options.stylised, options.folder, protocol=options.protocol, **common)
+    return studies.clips(options.folder, styles=options.styles, **common)
+
+
+def _davis(options: argparse.Namespace, store: AssetStore) -> Study:
+    from sdbench import studies
+
+    if options.painted is None:
+        raise InputError(
+            f"{options.network} sees painted frames with their optical flow: sdbench measure {options.network} DAVIS "
             "--stylised davis --painted STYLISED_DAVIS (see `sdbench flow` and `sdbench stylize --layout davis`)"
         )
     if options.pairs is not None:
         raise InputError("of davis every frame gives pairs: say with --frames how many of each sequence are used")
-    preparation = vos_preparation_for(known.architecture)
-    videos = davis(
-        options.folder, options.painted, backward_flow=preparation.paired, skip_unusable=options.skip_unusable
-    )
-    module = load(known.name, store=store, trained_on=options.trained_on)
-    return measure_vos(
-        module,
-        videos,
+    return studies.davis(
+        options.folder,
+        options.painted,
         protocol=options.protocol,
-        preparation=preparation,
-        name=known.name,
+        frames=options.frames,
+        skip_unusable=options.skip_unusable,
         store=store,
-        **_common(options, "frames"),
     )
 
 
@@ -188,6 +194,7 @@ def _percents(text: str) -> tuple[float, ...]:
 
 
 def _ablate(options: argparse.Namespace) -> None:
+    from sdbench import engine, studies
     from sdbench.answers.ablation import PERCENTS, ablate
     from sdbench.answers.masks import Masks
     from sdbench.answers.moca import Boxes
@@ -196,34 +203,30 @@ def _ablate(options: argparse.Namespace) -> None:
     from sdbench.base.files import write_text
     from sdbench.data import davis
     from sdbench.data.moca import MocaDataset
-    from sdbench.measure import check_layers
     from sdbench.report.ablation_picture import ablation_picture
-    from sdbench.zoo import load, model
+    from sdbench.zoo import model
 
     known = model(options.network, options.trained_on)
-    preparation = published_input(known.architecture)
-    check_layers(options.network, [options.layer])
     store = AssetStore()
+    options.layers = [options.layer]
+    network = _network(options, store)
+    backward = known.feed.flow == "both"
     task: Task
     if options.moca is not None:
-        task = Boxes(MocaDataset(options.moca, backward_flow=preparation.paired))
+        task = Boxes(MocaDataset(options.moca, backward_flow=backward))
     else:
-        task = Masks(davis(options.folder, backward_flow=preparation.paired))
-    options.layers, options.pairs, options.skip_unusable = [options.layer], None, False
-    options.stylised, options.protocol = "davis", "published"
-    measured = _measure_davis(options, known, store).layer(options.layer)
+        task = Masks(davis(options.folder, backward_flow=backward))
+    common: dict[str, Any] = {"seed": options.seed, "device": options.device, "store": store}
+    study = studies.davis(options.folder, options.painted, frames=options.frames, store=store)
+    measured = engine.measure(network, study, **common).layer(options.layer)
     found = ablate(
-        load(known.name, store=store, trained_on=options.trained_on),
+        replace(network, feed=published_input(known.architecture)),
         task,
-        preparation,
         options.layer,
         measured.estimate,
         percents=options.percents or PERCENTS,
         frames=options.frames,
-        seed=options.seed,
-        device=options.device,
-        name=known.name,
-        quiet=store.quiet,
+        **common,
     )
     rows = [
         (

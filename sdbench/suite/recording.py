@@ -11,10 +11,10 @@ from sdbench.assets.store import AssetStore
 from sdbench.base.errors import InputError
 from sdbench.base.files import write_text
 from sdbench.base.machine import processor_name
-from sdbench.cases.records import ExpectedFile, ExpectedValue, Source, spread_tolerance
+from sdbench.cases.records import Asked, ExpectedFile, ExpectedValue, Source, spread_tolerance
 from sdbench.report.environment import git_revision
-from sdbench.studies.davis import SEEDS
-from sdbench.suite.at_hand import SEGMENTED
+from sdbench.suite.datasets import data_set
+from sdbench.suite.here import Here
 from sdbench.suite.running import Suite
 from sdbench.zoo import model
 
@@ -51,14 +51,16 @@ def record_values(
         raise InputError(
             "the checkout has uncommitted changes; commit them first, so that the record can name its revision"
         )
+    if data_set(dataset).place != "packaged":
+        raise InputError(f"only data sets that anybody can have are recorded on; {dataset} is not packaged")
     store = AssetStore()
     trained_on = trained_on or model(network).trained_on
     samples: dict[tuple[str, str], list[dict[str, float]]] = {}
     for seed in range(seeds):
         print(f"seed {seed} of {seeds}", file=sys.stderr)
         # A measurement of segmentation is itself a mean over seeds: those of the next must be others.
-        first = seed * SEEDS if dataset in SEGMENTED else seed
-        found = Suite(store, seed=first).measurement(network, trained_on, dataset)
+        here = Here(store, seed=seed * data_set(dataset).seeds)
+        found = Suite(here).measurement(Asked(network, trained_on, dataset))
         for name in found.layers:
             layer = found.layer(name)
             for quantity in ("shares", "units"):

@@ -1,75 +1,62 @@
-"""From an expected value to a verdict: every measurement that cases need is made once."""
+"""From a record to a verdict: every measurement that cases need is made once."""
 
 from __future__ import annotations
 
-import math
-import time
-import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from math import ceil
-from pathlib import Path
-from statistics import fmean
-from typing import Any
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
-import numpy as np
-
-from sdbench.answers.ablation import ablate
-from sdbench.answers.accuracy import Accuracy, measure_accuracy
-from sdbench.answers.moca import Boxes, measure_moca
-from sdbench.answers.segmenting import published_input
-from sdbench.answers.zeroing import lost_without
-from sdbench.assets.store import AssetStore
-from sdbench.base.errors import AssetError, unknown_name
-from sdbench.calibration.measuring import measure_trained
-from sdbench.cases.records import Claim, Comparison, ExpectedValue, Quantity, Record, Unpublished
-from sdbench.cases.verdicts import NEEDS, Case, Compared, judge_claim, judge_value, measured_only, not_run
-from sdbench.data import StylisedDataset, packaged_videos
-from sdbench.data.davis_here import PAINTED, davis_at_hand
-from sdbench.data.davis_packaged import packaged_davis
-from sdbench.data.kinetics import labelled_folder
-from sdbench.data.moca import MocaDataset
-from sdbench.data.stylised_packaged import packaged_stylised
-from sdbench.measure import LayerMeasurement, Measurement, measure
-from sdbench.measure_action import measure_action
-from sdbench.measure_vos import measure_vos
-from sdbench.networks import build
-from sdbench.networks.filled import fill_state_dict
-from sdbench.networks.reading import VideoNetwork
-from sdbench.statistics import Interval
-from sdbench.statistics.quantities import Reading
-from sdbench.statistics.sums import FACTORS
-from sdbench.studies.davis import DRAWS
-from sdbench.suite.at_hand import (
-    ABLATION,
-    CALIBRATION,
-    COMPLEXITY,
-    FILLED,
-    LOST,
-    MOCA,
-    PACKAGED,
-    SEGMENTED,
-    SHUFFLED,
-    STYLISED,
-    why_not,
-)
+from sdbench.base.errors import InputError, MissingAssetError, SdbenchError
+from sdbench.cases.records import Asked, Claim, ExpectedValue, Record, asked
+from sdbench.cases.verdicts import NEEDS, Case, failed, not_run
+from sdbench.engine import Measurement
+from sdbench.suite import claims
+from sdbench.suite.datasets import DATA_SETS, data_set
+from sdbench.suite.here import Here
+from sdbench.suite.quantities import QUANTITIES, quantity_named
+from sdbench.suite.weights import assets_of_weights, lacking_weights
 from sdbench.video.paint import DEFAULT_STYLES
-from sdbench.zoo import load, model
-from sdbench.zoo.action_preparation import preparation_for
-from sdbench.zoo.complexity import complexity_of
-from sdbench.zoo.vos_preparation import SIZE, vos_preparation_for
 
-_FILL_SEED = 0
+_log = logging.getLogger(__name__)
 
-_PIPELINE_SIZE = (64, 112)
-"""Height and width that segmentation networks with made-up weights are fed: it is the pipeline that is looked at."""
+Judged = Callable[[], Case]
 
-_PIPELINE_FRAMES = 2
-"""Frames of each packaged sequence that they are fed."""
 
-_SINGULAR = {"shares": "share", "units": "units"}
+def why_not(record: Record, here: Here) -> str | None:
+    """Why a case cannot run here, in one sentence with what it would need; None where it can.
 
-Key = tuple[str, str, str]
+    Whether assets can be fetched is not looked at: that shows when they are.
+    """
+    lacking: list[str] = []
+    wanted = asked(record)
+    if not isinstance(record, Claim):
+        if record.quantity in QUANTITIES:
+            quantity = quantity_named(record.quantity)
+            wanted = quantity.asks(record)
+            lacking += quantity.lacking(record)
+        else:
+            lacking.append(f"{record.quantity} is not measured by this version")
+    for each in wanted:
+        lacking += lacking_weights(each, here.store)
+        if each.dataset not in DATA_SETS:
+            lacking.append(f"data set {each.dataset} is not part of this version")
+        else:
+            lacking += data_set(each.dataset).lacking(each, here)
+    if not lacking:
+        return None
+    return "; ".join(dict.fromkeys(lacking)) + (f"{NEEDS}{'; '.join(record.needs)}" if record.needs else "")
+
+
+def assets_of(records: Iterable[Record], here: Here) -> list[str]:
+    """Names of the assets that those of `records` need which can run here, in the order of the manifest."""
+    needed: set[str] = set()
+    for record in records:
+        if why_not(record, here) is not None:
+            continue
+        wanted = asked(record) if isinstance(record, Claim) else quantity_named(record.quantity).asks(record)
+        for each in wanted:
+            needed |= {*assets_of_weights(each), *data_set(each.dataset).assets(each, here)}
+    return [asset.name for asset in here.store.manifest.assets if asset.name in needed]
 
 
 @dataclass
@@ -77,278 +64,90 @@ class Suite:
     """Runs cases; every network is measured once on every data set, however many cases ask for it.
 
     Attributes:
-        store: where assets lie.
-        seed, pairs, device, styles: as for `sdbench.measure.measure`; a stylised data set brings its own styles.
-        protocol: of action recognition on stylised data sets, "published" or "corrected".
-        data: folder of the user's data sets, named as in `sdbench.suite.at_hand`; None where there are none.
-        measurements: (network, training set, data set) -> what was measured so far.
+        here: what is at hand, and how it is to be measured.
+        measurements: what was measured so far.
     """
 
-    store: AssetStore
-    seed: int = 0
-    pairs: int | None = None
-    device: str = "cpu"
-    styles: Sequence[str] = DEFAULT_STYLES
-    data: Path | None = None
-    protocol: str = "published"
-    measurements: dict[Key, Measurement] = field(default_factory=dict)
-    _accuracies: dict[Key, Accuracy] = field(default_factory=dict)
-    _out_of_reach: dict[Key, AssetError] = field(default_factory=dict)
+    here: Here
+    measurements: dict[Asked, Measurement] = field(default_factory=dict)
+    _failed: dict[Asked, SdbenchError] = field(default_factory=dict)
 
-    def measurement(self, network: str, trained_on: str, dataset: str) -> Measurement:
+    def measurement(self, asked: Asked) -> Measurement:
         """The measurement of a network on a data set, made at the first call.
 
         Raises:
-            InputError: the data set is unknown, or cannot be used.
-            AssetError: something it needs cannot be had; said again at every call without another try.
+            MissingAssetError: something it needs is not here and could not be fetched.
+            SdbenchError: something it needs cannot be used. Either is said again at every call without another try.
         """
-        key = (network, trained_on, dataset)
-        if key in self._out_of_reach:
-            raise self._out_of_reach[key]
-        if key not in self.measurements:
+        if asked in self._failed:
+            raise self._failed[asked]
+        if asked not in self.measurements:
             try:
-                self.measurements[key] = self._measure(network, trained_on, dataset)
-            except AssetError as error:
-                self._out_of_reach[key] = error
+                self.measurements[asked] = data_set(asked.dataset).measure(asked, self.here)
+            except SdbenchError as error:
+                self._failed[asked] = error
                 raise
-        return self.measurements[key]
+        return self.measurements[asked]
+
+    def measure(self, record: Record) -> Case | Judged:
+        """Do what takes long for a case: its outcome where it cannot run or went wrong, else what gives its verdict."""
+        if reason := why_not(record, self.here) or self._other_draws(record):
+            return not_run(record, reason)
+        judged: list[Judged] = []
+        case = _guarded(record, lambda: judged.append(self._judged(record)))
+        return case or (lambda: self._verdict(record, judged[0]))
 
     def run(self, record: Record) -> Case:
-        """The outcome of one case; *not run*, with the reason, where something it needs is not there."""
-        if reason := why_not(record, self.data, self.store) or self._other_draws(record):
-            return not_run(record, reason)
-        try:
-            if isinstance(record, Claim):
-                return self._claim(record)
-            return self._value(record)
-        except AssetError as error:
-            return not_run(record, str(error))
+        """The outcome of one case: *not run* where something it needs is not here, *error* where it went wrong."""
+        found = self.measure(record)
+        return found if isinstance(found, Case) else found()
 
-    def _measure(self, network: str, trained_on: str, dataset: str) -> Measurement:
-        options: dict[str, Any] = {"seed": self.seed, "pairs": self.pairs, "device": self.device, "store": self.store}
-        if dataset in CALIBRATION:
-            return measure_trained(network, trained_on, dataset, **options)
-        if dataset == "packaged":
-            clips = packaged_videos(model(network, trained_on).known_preparation(), self.store)
-            return measure(network, clips, styles=self.styles, **options)
-        module, architecture, assets = self._network(network, trained_on)
-        options["protocol"], options["name"] = self.protocol, network
-        if dataset in SEGMENTED:
-            found = self._measure_vos(module, architecture, dataset, options)
-        else:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message=".*intervals will be wide")  # the report's notes say so
-                found = measure_action(
-                    module, self._stylised(dataset), preparation=preparation_for(architecture), **options
-                )
-        return replace(found, assets={**found.assets, **assets})
+    def over(self) -> None:
+        """All cases have run: what is kept on disk for the case of an interruption goes."""
+        self.here.finished.discard()
 
-    def _stylised(self, dataset: str) -> StylisedDataset:
-        if dataset == "packaged_stylised":
-            return packaged_stylised(self.store)
-        if dataset in STYLISED and self.data is not None:
-            return STYLISED[dataset](self.data / dataset)
-        raise unknown_name("data set", dataset, (*PACKAGED, *STYLISED, *SEGMENTED, *CALIBRATION))
+    def _judged(self, record: Record) -> Judged:
+        if isinstance(record, Claim):
+            for each in asked(record):
+                self.measurement(each)
+            return lambda: claims.judge(record, self.measurement)
+        outcome = quantity_named(record.quantity).measure(record, self)
+        return lambda: outcome().judged(record)
 
-    def _measure_vos(
-        self, module: VideoNetwork, architecture: str, dataset: str, options: dict[str, Any]
-    ) -> Measurement:
-        packaged = dataset == "packaged_davis"
-        preparation = vos_preparation_for(architecture, _PIPELINE_SIZE if packaged else SIZE)
-        videos = packaged_davis(self.store) if packaged else davis_at_hand(self.data, self.store, preparation.paired)
-        frames = _PIPELINE_FRAMES if packaged else None
-        if (pairs := options.pop("pairs")) is not None:
-            frames = max(1, ceil(len(FACTORS) * pairs / (DRAWS * len(videos.sequences))))
-        return measure_vos(module, videos, preparation=preparation, frames=frames, **options)
-
-    def _network(self, network: str, trained_on: str) -> tuple[VideoNetwork, str, dict[str, str]]:
-        """The network, the name of its architecture, and the hashes of the weights that were fetched for it."""
-        if trained_on == FILLED:
-            module = build(network)
-            fill_state_dict(module, _FILL_SEED)
-            return module, network, {}
-        known = model(network, trained_on)
-        module = load(network, store=self.store, trained_on=trained_on)
-        return module, known.architecture, self.store.hashes([known.asset])
-
-    def _accuracy(self, network: str, trained_on: str, dataset: str) -> Accuracy:
-        key = (network, trained_on, dataset)
-        if key not in self._accuracies:
-            assert self.data is not None
-            module, architecture, _ = self._network(network, trained_on)
-            self._accuracies[key] = measure_accuracy(
-                module,
-                labelled_folder(self.data / dataset),
-                preparation_for(architecture),
-                seed=self.seed,
-                videos=self.pairs,
-                device=self.device,
-                name=network,
-                quiet=self.store.quiet,
-            )
-        return self._accuracies[key]
+    def _verdict(self, record: Record, judged: Judged) -> Case:
+        cases: list[Case] = []
+        return _guarded(record, lambda: cases.append(judged())) or cases[0]
 
     def _other_draws(self, record: Record) -> str | None:
         """Why a value recorded for one seed cannot be compared with this run's draws; None where it can."""
         if not isinstance(record, ExpectedValue) or "seed" not in record.options:
             return None
-        drawn = (self.seed, self.pairs, tuple(self.styles), self.protocol)
-        if drawn == (record.options["seed"], None, DEFAULT_STYLES, "published"):
+        here = self.here
+        if (here.seed, here.pairs, here.styles, here.protocol) == (
+            record.options["seed"],
+            None,
+            DEFAULT_STYLES,
+            "published",
+        ):
             return None
         return (
             f"recorded for seed {record.options['seed']}, every clip and the default styles; this run draws otherwise"
             f"{NEEDS}a run without --seed and --pairs"
         )
 
-    def _value(self, record: ExpectedValue | Unpublished) -> Case:
-        if record.quantity == COMPLEXITY:
-            return _judge_complexity(record)
-        if isinstance(record, ExpectedValue) and record.quantity == SHUFFLED:
-            answer = self._accuracy(record.network, record.trained_on, record.dataset)
-            limits = {"change": answer.intervals["change"]} if answer.intervals else None
-            reading = Reading({"change": answer.values["change"]}, limits)
-            return replace(judge_value(record, reading, answer.videos, "videos"), seconds=answer.seconds)
-        if record.quantity == MOCA:
-            return self._moca(record)
-        assert record.layer is not None
-        if record.quantity == ABLATION:
-            return self._ablation(record, record.layer)
-        found = self.measurement(record.network, record.trained_on, record.dataset)
-        if record.quantity == LOST:
-            return _judge_lost(record, found)
-        layer = found.layer(record.layer)
-        reading = layer.read(record.quantity)
-        case = _judge(record, reading, found.pairs, "pairs of each factor")
-        if reading.spread:
-            told = ", ".join(f"{name} ±{spread:.1f}" for name, spread in reading.spread.items())
-            case = replace(case, reason=f"{case.reason}; means over {found.seeds} seeds, which spread by {told}")
-        return replace(case, seconds=found.seconds["total"])
 
-    def _moca(self, record: ExpectedValue | Unpublished) -> Case:
-        """Mean IoU and success rates on MoCA."""
-        module, architecture, _ = self._network(record.network, record.trained_on)
-        preparation = published_input(architecture)
-        answer = measure_moca(
-            module,
-            self._moca_videos(preparation.paired),
-            preparation,
-            threshold=float(record.options["threshold"]),
-            flip=bool(record.options["flip"]),
-            seed=self.seed,
-            device=self.device,
-            name=record.network,
-            quiet=self.store.quiet,
-        )
-        case = _judge(record, Reading(answer.values, answer.intervals), len(answer.videos), "videos")
-        return replace(case, seconds=answer.seconds)
-
-    def _ablation(self, record: ExpectedValue | Unpublished, layer: str) -> Case:
-        """Mean IoU on MoCA without the units of a layer that the measurement on Stylized DAVIS calls for."""
-        found = self.measurement(record.network, record.trained_on, PAINTED)
-        module, architecture, _ = self._network(record.network, record.trained_on)
-        preparation = published_input(architecture)
-        answer = ablate(
-            module,
-            Boxes(self._moca_videos(preparation.paired), float(record.options["threshold"])),
-            preparation,
-            layer,
-            found.layer(layer).estimate,
-            percents=(float(record.options["percent"]),),
-            seed=self.seed,
-            device=self.device,
-            name=record.network,
-            quiet=self.store.quiet,
-        )
-        values = {"whole": answer.miou, **{point.selection: point.miou for point in answer.points}}
-        limits = [answer.interval, *(point.interval for point in answer.points)]
-        known = [limit for limit in limits if limit is not None]
-        reading = Reading(values, dict(zip(values, known, strict=True)) if len(known) == len(limits) else None)
-        case = _judge(record, reading, answer.sequences, "videos")
-        return replace(case, seconds=answer.seconds + found.seconds["total"])
-
-    def _moca_videos(self, backward_flow: bool) -> MocaDataset:
-        assert self.data is not None
-        return MocaDataset(self.data / MOCA, backward_flow)
-
-    def _claim(self, claim: Claim) -> Case:
-        compare = self._compare_each if claim.each_seed else self._compare
-        compared = [found for comparison in claim.comparisons for found in compare(comparison)]
-        case = judge_claim(claim, compared)
-        asked = {(q.network, q.trained_on, q.dataset) for c in claim.comparisons for q in (c.greater, c.lesser)}
-        return replace(case, seconds=sum(self.measurements[key].seconds["total"] for key in asked))
-
-    def _compare_each(self, comparison: Comparison) -> list[Compared]:
-        """The comparison for each of several networks that were trained alike."""
-        sides = comparison.greater, comparison.lesser
-        found = [self.measurement(q.network, q.trained_on, q.dataset) for q in sides]
-        compared = []
-        for number in range(min(measurement.seeds for measurement in found)):
-            values, limits = [], []
-            for measurement, quantity in zip(found, sides, strict=True):
-                kind, name = quantity.name.split(".")
-                reading = measurement.run(quantity.layer, number).read(kind)
-                values.append(reading.values[name])
-                limits.append(reading.intervals[name] if reading.intervals else None)
-            higher, lower = limits
-            gap = higher.low - lower.high if higher and lower else -math.inf  # without intervals nothing is apart
-            words = f"{_in_words(*sides)} (training {number})"
-            compared.append(Compared(words, values[0], values[1], gap=gap))
-        return compared
-
-    def _compare(self, comparison: Comparison) -> list[Compared]:
-        greater, lesser = comparison.greater, comparison.lesser
-        values, replicates = zip(*(self._quantity(quantity) for quantity in (greater, lesser)), strict=True)
-        same_clips = (greater.network, greater.trained_on, greater.dataset) == (
-            lesser.network,
-            lesser.trained_on,
-            lesser.dataset,
-        )
-        margin = None
-        if same_clips and replicates[0] is not None and replicates[1] is not None:
-            low, high = np.percentile(replicates[0] - replicates[1], (2.5, 97.5))
-            margin = Interval(float(low), float(high))
-        return [Compared(_in_words(greater, lesser), values[0], values[1], margin)]
-
-    def _quantity(self, quantity: Quantity) -> tuple[float, Any]:
-        layer = self.measurement(quantity.network, quantity.trained_on, quantity.dataset).layer(quantity.layer)
-        kind, name = quantity.name.split(".")
-        if name == "imbalance":
-            return imbalance(layer), None
-        reading = layer.read(kind)
-        replicates = layer.intervals.replicates[f"{_SINGULAR[kind]}.{name}"] if layer.intervals else None
-        return reading.values[name], replicates
-
-
-def imbalance(layer: LayerMeasurement) -> float:
-    """How unlike the numbers of static and dynamic units are: |static - dynamic| / (static + dynamic), in percent."""
-    classes = layer.read("units").values
-    static, dynamic = classes["static"], classes["dynamic"]
-    return 100 * abs(static - dynamic) / (static + dynamic) if static + dynamic else 0.0
-
-
-def _judge(record: ExpectedValue | Unpublished, reading: Reading, count: int, counted: str) -> Case:
-    if isinstance(record, Unpublished):
-        return measured_only(record, reading)
-    return judge_value(record, reading, count, counted)
-
-
-def _judge_lost(record: ExpectedValue | Unpublished, found: Measurement) -> Case:
-    """Right answers that small networks lose without dynamic and without static units; means over trainings."""
-    started = time.perf_counter()
-    assert record.layer is not None
-    without = lost_without(found, record.trained_on, record.layer)
-    values = {factor: fmean(each.lost[factor] for each in without) for factor in FACTORS}
-    case = _judge(record, Reading(values, None), len(without), "trainings")
-    return replace(case, seconds=time.perf_counter() - started)
-
-
-def _judge_complexity(record: ExpectedValue | Unpublished) -> Case:
-    """Size and work of an architecture; a count has no spread, so its interval is a point."""
-    started = time.perf_counter()
-    counted = complexity_of(record.network, record.options)
-    values = {"parameters_m": counted.parameters_m, "gflops": counted.gflops}
-    reading = Reading(values, {name: Interval(value, value) for name, value in values.items()})
-    return replace(_judge(record, reading, 0, "counts"), seconds=time.perf_counter() - started)
+def _guarded(record: Record, work: Callable[[], None]) -> Case | None:
+    """The case that `work` could not be done, or None: a case that crashes is never absent."""
+    try:
+        work()
+    except MissingAssetError as error:
+        return not_run(record, str(error))
+    except SdbenchError as error:
+        return failed(record, str(error))
+    except Exception as error:
+        _log.exception("%s went wrong", record.id)
+        return failed(record, f"{type(error).__name__}: {error}; this is a fault of sdbench or of what it runs on")
+    return None
 
 
 def layer_values(found: Measurement) -> dict[str, dict[str, dict[str, float]]]:
@@ -360,19 +159,21 @@ def layer_values(found: Measurement) -> dict[str, dict[str, dict[str, float]]]:
     }
 
 
-def _in_words(greater: Quantity, lesser: Quantity) -> str:
-    """The inequality, with what both sides share said once."""
+def group_of(record: Record) -> str:
+    """Which module of benchmarks/ runs a case, by its task and the data sets that it names.
 
-    def side(quantity: Quantity, other: Quantity) -> str:
-        kind, name = quantity.name.split(".")
-        parts = [f"{name} {_SINGULAR[kind]}"]
-        for word, own, others in (
-            ("in", quantity.layer, other.layer),
-            ("of", quantity.network, other.network),
-            ("trained on", quantity.trained_on, other.trained_on),
-        ):
-            if own != others or (quantity is greater and word == "in"):
-                parts.append(f"{word} {own}")
-        return " ".join(parts)
+    "calibration" for what is drawn, "vos" for the task of video object segmentation, "packaged" for what the package
+    index serves, else "action".
 
-    return f"{side(greater, lesser)} > {side(lesser, greater)}"
+    Raises:
+        InputError: it names data sets of several groups, or one that is unknown.
+    """
+    places = {data_set(each.dataset).place for each in asked(record)}
+    if len(places) > 1:
+        raise InputError(f"{record.id} compares data sets of different places: {', '.join(sorted(places))}")
+    (place,) = places
+    if place == "drawn":
+        return "calibration"
+    if record.task == "video object segmentation":
+        return "vos"
+    return "packaged" if place == "packaged" else "action"

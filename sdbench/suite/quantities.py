@@ -1,0 +1,273 @@
+"""Quantities by name: what each asks for, how it is measured, and how what was measured is held against a record.
+
+Whoever adds one writes a class and enters it into `QUANTITIES`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from statistics import fmean
+from typing import Any, Protocol
+
+from sdbench.answers.ablation import ablate
+from sdbench.answers.accuracy import measure_accuracy
+from sdbench.answers.moca import Boxes, measure_moca
+from sdbench.answers.segmenting import published_input
+from sdbench.answers.zeroing import lost_without
+from sdbench.base.errors import InputError, unknown_name
+from sdbench.cases.records import Asked, ExpectedValue, Unpublished, asked
+from sdbench.cases.verdicts import Case, judge_value, measured_only
+from sdbench.data.davis_here import PAINTED
+from sdbench.data.moca import MocaDataset
+from sdbench.engine import Measurement
+from sdbench.networks import Network, network_names
+from sdbench.statistics import FACTORS, Interval
+from sdbench.statistics.quantities import QUANTITIES as OF_UNITS
+from sdbench.statistics.quantities import Reading
+from sdbench.suite.datasets import OwnLabelled, OwnMoca, data_set
+from sdbench.suite.here import Here
+from sdbench.suite.weights import architecture_of
+from sdbench.zoo import network_named
+from sdbench.zoo.complexity import complexity_of
+
+Value = ExpectedValue | Unpublished
+
+
+class Measured(Protocol):
+    """What a quantity is given of the run that it is part of."""
+
+    here: Here
+
+    def measurement(self, asked: Asked) -> Measurement:
+        """The measurement of a network on a data set, made at the first call."""
+        ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was measured for one record.
+
+    Attributes:
+        reading: values, with intervals where there are any.
+        count: how many of what is `counted` are behind them.
+        counted: in words.
+        seconds: how long it took.
+        remark: what the case's reason says besides.
+    """
+
+    reading: Reading
+    count: int
+    counted: str
+    seconds: float
+    remark: str = ""
+
+    def judged(self, record: Value) -> Case:
+        """The verdict on a record."""
+        if isinstance(record, Unpublished):
+            case = measured_only(record, self.reading)
+        else:
+            case = judge_value(record, self.reading, self.count, self.counted)
+        reason = f"{case.reason}; {self.remark}" if self.remark else case.reason
+        return replace(case, reason=reason, seconds=self.seconds)
+
+
+class Quantity(Protocol):
+    """Something that records give values of."""
+
+    def asks(self, record: Value) -> tuple[Asked, ...]:
+        """The networks and data sets without which it cannot be measured."""
+        ...
+
+    def lacking(self, record: Value) -> list[str]:
+        """What else keeps it from being measured, a sentence each."""
+        ...
+
+    def measure(self, record: Value, run: Measured) -> Callable[[], Outcome]:
+        """Do what takes long; what is returned does the statistics.
+
+        Raises:
+            SdbenchError: something that it takes cannot be used.
+        """
+        ...
+
+
+class _Plain:
+    """Asks for what the record names, and nothing else."""
+
+    def asks(self, record: Value) -> tuple[Asked, ...]:
+        return asked(record)
+
+    def lacking(self, record: Value) -> list[str]:
+        return []
+
+
+@dataclass(frozen=True)
+class OfUnits(_Plain):
+    """Shares or unit classes of a layer: one of `sdbench.statistics.quantities.QUANTITIES`."""
+
+    name: str
+
+    def measure(self, record: Value, run: Measured) -> Callable[[], Outcome]:
+        found = run.measurement(*asked(record))
+        return lambda: self._read(found, _layer(record))
+
+    def _read(self, found: Measurement, layer: str) -> Outcome:
+        reading = found.layer(layer).read(self.name)
+        remark = ""
+        if reading.spread:
+            told = ", ".join(f"{name} ±{spread:.1f}" for name, spread in reading.spread.items())
+            remark = f"means over {found.seeds} seeds, which spread by {told}"
+        return Outcome(reading, found.pairs, "pairs of each factor", found.seconds["total"], remark)
+
+
+class Lost(_Plain):
+    """Right answers that small networks lose without dynamic and without static units; means over trainings."""
+
+    def measure(self, record: Value, run: Measured) -> Callable[[], Outcome]:
+        found = run.measurement(*asked(record))
+        started = time.perf_counter()
+        without = lost_without(found, record.trained_on, _layer(record))
+        values = {factor: fmean(each.lost[factor] for each in without) for factor in FACTORS}
+        seconds = time.perf_counter() - started
+        return lambda: Outcome(Reading(values, None), len(without), "trainings", seconds)
+
+
+class Complexity:
+    """Size and work of an architecture; a count has no spread, so its interval is a point."""
+
+    def asks(self, record: Value) -> tuple[Asked, ...]:
+        return ()
+
+    def lacking(self, record: Value) -> list[str]:
+        known = record.network in network_names()
+        return [] if known else [f"network {record.network} is not part of this version"]
+
+    def measure(self, record: Value, run: Measured) -> Callable[[], Outcome]:
+        started = time.perf_counter()
+        counted = complexity_of(record.network, record.options)
+        seconds = time.perf_counter() - started
+        values = {"parameters_m": counted.parameters_m, "gflops": counted.gflops}
+        reading = Reading(values, {name: Interval(value, value) for name, value in values.items()})
+        return lambda: Outcome(reading, 0, "counts", seconds)
+
+
+class Shuffled(_Plain):
+    """Relative change of top-1 accuracy when frames are shuffled."""
+
+    def measure(self, record: Value, run: Measured) -> Callable[[], Outcome]:
+        (wanted,) = asked(record)
+        videos = data_set(wanted.dataset)
+        if not isinstance(videos, OwnLabelled):
+            raise InputError(f"accuracy is measured on labelled videos; {wanted.dataset} has no labels")
+        here = run.here
+        answer = measure_accuracy(
+            network_named(wanted.network, wanted.trained_on, store=here.store),
+            videos.open(wanted, here),
+            videos=here.pairs,
+            **_options(here),
+        )
+        limits = {"change": answer.intervals["change"]} if answer.intervals else None
+        reading = Reading({"change": answer.values["change"]}, limits)
+        return lambda: Outcome(reading, answer.videos, "videos", answer.seconds)
+
+
+class Moca(_Plain):
+    """Mean IoU and success rates of a network's masks on MoCA."""
+
+    def measure(self, record: Value, run: Measured) -> Callable[[], Outcome]:
+        (wanted,) = asked(record)
+        answer = measure_moca(
+            _segmenting(wanted, run.here),
+            _moca(wanted, run.here),
+            threshold=float(record.options["threshold"]),
+            flip=bool(record.options["flip"]),
+            **_options(run.here),
+        )
+        reading = Reading(answer.values, answer.intervals)
+        return lambda: Outcome(reading, len(answer.videos), "videos", answer.seconds)
+
+
+class Ablation:
+    """Mean IoU on MoCA without the units of a layer that the measurement on Stylized DAVIS calls for."""
+
+    def asks(self, record: Value) -> tuple[Asked, ...]:
+        return (*asked(record), self._units(record))
+
+    def lacking(self, record: Value) -> list[str]:
+        return []
+
+    @staticmethod
+    def _units(record: Value) -> Asked:
+        return Asked(record.network, record.trained_on, PAINTED)
+
+    def measure(self, record: Value, run: Measured) -> Callable[[], Outcome]:
+        (wanted,) = asked(record)
+        layer = _layer(record)
+        found = run.measurement(self._units(record))
+        answer = ablate(
+            _segmenting(wanted, run.here),
+            Boxes(_moca(wanted, run.here), float(record.options["threshold"])),
+            layer,
+            found.layer(layer).estimate,
+            percents=(float(record.options["percent"]),),
+            **_options(run.here),
+        )
+        values = {"whole": answer.miou, **{point.selection: point.miou for point in answer.points}}
+        limits = [answer.interval, *(point.interval for point in answer.points)]
+        known = [limit for limit in limits if limit is not None]
+        reading = Reading(values, dict(zip(values, known, strict=True)) if len(known) == len(limits) else None)
+        seconds = answer.seconds + found.seconds["total"]
+        return lambda: Outcome(reading, answer.sequences, "videos", seconds)
+
+
+QUANTITIES: dict[str, Quantity] = {
+    **{name: OfUnits(name) for name in OF_UNITS},
+    "accuracy_lost_without_units": Lost(),
+    "complexity": Complexity(),
+    "top1_change_when_shuffled": Shuffled(),
+    "moca": Moca(),
+    "ablation": Ablation(),
+}
+"""Name of a quantity -> how it is measured."""
+
+
+def quantity_named(name: str) -> Quantity:
+    """The quantity of this name.
+
+    Raises:
+        InputError: there is none.
+    """
+    if name not in QUANTITIES:
+        raise unknown_name("quantity", name, QUANTITIES)
+    return QUANTITIES[name]
+
+
+def _layer(record: Value) -> str:
+    if record.layer is None:
+        raise InputError(f"{record.id} names no layer, and {record.quantity} is measured of one")
+    return record.layer
+
+
+def _segmenting(wanted: Asked, here: Here) -> Network:
+    """The network, fed as it is where its masks are looked at."""
+    network = network_named(wanted.network, wanted.trained_on, store=here.store)
+    return replace(network, feed=published_input(architecture_of(wanted) or wanted.network))
+
+
+def _moca(wanted: Asked, here: Here) -> MocaDataset:
+    videos = data_set(wanted.dataset)
+    if not isinstance(videos, OwnMoca):
+        raise InputError(f"boxes are those of MoCA; {wanted.dataset} has none")
+    return videos.open(wanted, here)
+
+
+def _options(here: Here) -> dict[str, Any]:
+    return {
+        "seed": here.seed,
+        "device": here.device,
+        "store": here.store,
+        "workers": here.workers,
+        "finished": here.finished,
+    }
