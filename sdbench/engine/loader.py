@@ -65,17 +65,19 @@ def _in_order(dataset: _Samples, chunks: list[list[int]], workers: int) -> Gener
             for number in chunk:
                 yield _raised(dataset[number])
         return
-    loader = DataLoader(
-        dataset,
-        batch_sampler=chunks,
-        num_workers=min(workers, len(chunks)),
-        collate_fn=_as_they_are,
-        multiprocessing_context="fork",
-    )
     with warnings.catch_warnings():
         # Python warns of threads when it forks; workers use one thread and touch nothing that another holds.
         warnings.filterwarnings("ignore", message=".*fork", category=DeprecationWarning)
-        batches = iter(loader)
+        warnings.filterwarnings("ignore", message="This DataLoader will create .* worker processes")  # as asked for
+        batches = iter(
+            DataLoader(
+                dataset,
+                batch_sampler=chunks,
+                num_workers=min(workers, len(chunks)),
+                collate_fn=_as_they_are,
+                multiprocessing_context="fork",
+            )
+        )
     for batch in batches:
         for sample in batch:
             yield _raised(sample)

@@ -82,7 +82,7 @@ def measure(
     key = _key(network, plan, seed, device)
     task = Task(store.folder / PARTS / key, lambda: UnitSums(network, where, seconds))
     resumed = sum(len(part.samples) for part in parts if task.is_done(part))
-    sums: Sums = {}
+    sums: Sums = {layer.name: {} for layer in network.read}
     with (
         placed(network.module, where),
         progress(f"measuring {network.name}", len(plan.samples), resumed, store.quiet) as advance,
