@@ -209,20 +209,16 @@ def read_expected(path: Path) -> ExpectedFile:
         InputError: it is missing, is no JSON, has an unknown field or lacks one; all faults are named.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        return ExpectedFile.model_validate_json(path.read_bytes())
     except OSError as error:
         raise InputError(f"expected values cannot be read from {path}: {error.strerror}") from None
-    try:
-        return ExpectedFile.model_validate_json(text)
     except ValidationError as error:
-        raise InputError(f"{path} is not a file of expected values: {faults(error)}") from None
+        raise InputError(f"{path} is not a file of expected values: {'; '.join(faults(error))}") from None
 
 
-def faults(error: ValidationError) -> str:
-    """What is wrong with a file that was refused, in words: each field and its fault."""
-    return "; ".join(
-        f"{'.'.join(str(part) for part in fault['loc']) or 'the file'}: {fault['msg']}" for fault in error.errors()
-    )
+def faults(error: ValidationError) -> list[str]:
+    """What is wrong with a file that was refused, in words: each field with its fault."""
+    return [f"{'.'.join(map(str, fault['loc'])) or 'the file'}: {fault['msg']}" for fault in error.errors()]
 
 
 def _records(file: ExpectedFile) -> tuple[Record, ...]:

@@ -6,5 +6,6 @@ comparing   a run against the last good one
 thresholds  how much slower a timed loop may become
 standing    which runs are good
 text        the outcome in words
+picture     one case or timed loop over all runs
 command     `sdbench history add / show / compare / accept`
 """

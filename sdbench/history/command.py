@@ -140,7 +140,7 @@ def _show(options: argparse.Namespace) -> int:
         raise unknown_name("case or timed loop", options.case, known)
     print(case_table(content.runs, options.case))
     if options.picture is not None:
-        from sdbench.report.over_time import history_picture
+        from sdbench.history.picture import history_picture
 
         history_picture(options.case, content.runs, options.picture)
         print(f"wrote {options.picture}")

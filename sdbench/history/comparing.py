@@ -1,8 +1,10 @@
 """One run against an earlier one: what became worse, what became better, and what else changed between them.
 
-A run is worse for one of three reasons, and for no other:
+A run is worse for one of four reasons, and for no other:
 
-- a case has a worse verdict (decided well, then open, then not run, then bad);
+- a case has a worse verdict (decided well, then inconclusive or measured, then not run, then bad, then an error), or is
+  new and an error;
+- a case is missing, though the run chose no part of the suite and came to its end;
 - a value moved: its interval and the earlier one have no point in common (where there are no intervals: the tolerances
   about both values);
 - a timed loop is slower by more than its threshold, on the same machine, and not by chance: the faster quarter of its
@@ -41,9 +43,10 @@ class Reference:
     timings: dict[str, tuple[Timing, Run]] = field(default_factory=dict)
 
     def take_values(self, run: Run) -> None:
-        """Hold later runs against the values of this one."""
+        """Hold later runs against the values of this one; what a run of the whole suite lacks is then gone for good."""
         self.values_of = run
-        self.cases |= {name: (case, run) for name, case in run.cases.items()}
+        kept = {} if run.is_whole else self.cases
+        self.cases = kept | {name: (case, run) for name, case in run.cases.items()}
 
     def take_times(self, run: Run) -> None:
         """Hold later runs against the times of this one."""
@@ -119,6 +122,8 @@ def _compare_cases(found: Comparison, run: Run, reference: Reference) -> None:
     altered = []
     for name, case in run.cases.items():
         if name not in reference.cases:
+            if case.verdict is Verdict.ERROR:
+                found.worse.append(Finding(name, "new, and an error"))
             continue
         earlier, of = reference.cases[name]
         worse, better = rank(case.verdict) > rank(earlier.verdict), rank(case.verdict) < rank(earlier.verdict)
@@ -133,9 +138,19 @@ def _compare_cases(found: Comparison, run: Run, reference: Reference) -> None:
             altered.append(name)
     if altered:
         found.notes.append(f"what is expected was changed for {len(altered)} cases, {altered[0]} among them")
-    gone = [name for name in reference.cases if name not in run.cases]
-    if gone:
-        found.notes.append(f"{len(gone)} cases of earlier runs were not selected this time, {gone[0]} among them")
+    _look_for_missing(found, run, reference)
+
+
+def _look_for_missing(found: Comparison, run: Run, reference: Reference) -> None:
+    missing = [name for name in reference.cases if name not in run.cases]
+    if run.is_whole:
+        for name in missing:
+            earlier, of = reference.cases[name]
+            said = f"{earlier.verdict.value} before, missing now although the run chose no part of the suite"
+            found.worse.append(Finding(name, said + _held_against(of, found)))
+    elif missing:
+        why = "reached before the run was stopped" if run.interrupted else "selected this time"
+        found.notes.append(f"{len(missing)} cases of earlier runs were not {why}, {missing[0]} among them")
 
 
 def _held_against(of: Run, found: Comparison) -> str:

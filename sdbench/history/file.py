@@ -17,6 +17,7 @@ from filelock import FileLock
 from pydantic import ValidationError
 
 from sdbench.base.errors import InputError
+from sdbench.cases.records import faults
 from sdbench.history.record import Acceptance, Line, Run
 
 
@@ -76,7 +77,7 @@ class HistoryFile:
             whole = number < len(lines)
             try:
                 self._take(line, content)
-            except (ValueError, KeyError, TypeError) as error:  # pydantic's and json's errors are ValueErrors
+            except ValueError as error:  # pydantic's and json's errors are such
                 why = _why(error) if whole else "it has no end: its writer was stopped, or is at work"
                 content.damaged.append(f"line {number} of {self.path} is damaged and was skipped: {why}")
         return content
@@ -157,8 +158,5 @@ def _hash(content: object) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _why(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        fault = error.errors()[0]
-        return f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
-    return str(error)
+def _why(error: ValueError) -> str:
+    return faults(error)[0] if isinstance(error, ValidationError) else str(error)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import re
+import shlex
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sdbench.base.errors import InputError
+from sdbench.cases.records import faults
 from sdbench.cases.verdicts import Verdict
 
 Identity = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
@@ -18,9 +20,17 @@ Identity = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
 SETTINGS = ("seed", "pairs", "protocol", "device")
 """What a run was asked to do; runs that were asked for something else measure other numbers."""
 
+_SELECTING = re.compile(
+    r"""--(deselect|ignore|ignore-glob|lf|last-failed|sw|stepwise|exitfirst|maxfail|benchmark-only|benchmark-skip)(=.*)?$
+    | -[hlqsv]*[kmx]    # -k, -m and -x may follow other letters, and what -k and -m take may follow them
+    | .*(::|\.py$)      # the name of a case, or a file""",
+    re.VERBOSE,
+)
+"""A word of pytest's command line that chooses a part of the suite, or may end a run early."""
+
 
 class _Record(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 
 
 class CaseRecord(_Record):
@@ -97,6 +107,11 @@ class Run(_Record):
         """Whether it was stopped before its end."""
         return bool(self.environment.get("interrupted"))
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it was asked for the whole suite and came to its end, so that a case that it lacks was lost."""
+        return not self.interrupted and not _selects(str(self.environment.get("command", "")))
+
 
 class Acceptance(_Record):
     """Somebody's word that a run is good although it differs from the one before; later runs are held against it."""
@@ -115,6 +130,25 @@ class Line(_Record):
     accept: Acceptance | None = None
 
 
+class _Outcome(CaseRecord):
+    id: str
+
+
+class _Report(_Record):
+    environment: dict[str, Any]
+    cases: tuple[_Outcome, ...]
+    timings: dict[str, Timing] = {}
+
+
+def _selects(command: str) -> bool:
+    """Whether a command line of pytest chooses a part of the suite."""
+    try:
+        words = shlex.split(command)
+    except ValueError:  # quotes that do not pair
+        words = command.split()
+    return any(_SELECTING.match(word) for word in words[1:])
+
+
 def run_of_report(report: Path) -> Run:
     """The run whose report.json lies in the folder `report`, or is that file.
 
@@ -123,25 +157,23 @@ def run_of_report(report: Path) -> Run:
     """
     path = report / "report.json" if report.is_dir() else report
     try:
-        text = path.read_text(encoding="utf-8")
-        content = json.loads(text)
-        cases = {case["id"]: case for case in content["cases"]}
-        return Run(
-            id=hashlib.sha256(text.encode()).hexdigest()[:12],
-            added=now(),
-            environment=content["environment"],
-            cases=cases,
-            timings=content.get("timings", {}),
-        )
+        content = path.read_bytes()
+        read = _Report.model_validate_json(content)
     except OSError as error:
         raise InputError(
             f"no report at {path} ({error.strerror}); expected report.json of a run, as nox -s reproduce writes it"
         ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValidationError) as error:
-        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else f"{type(error).__name__}: {error}"
+    except ValidationError as error:
         raise InputError(
-            f"{path} is not a report of this suite ({reason}); expected what nox -s reproduce writes"
+            f"{path} is not a report of this suite ({faults(error)[0]}); expected what nox -s reproduce writes"
         ) from None
+    return Run(
+        id=hashlib.sha256(content).hexdigest()[:12],
+        added=now(),
+        environment=read.environment,
+        cases={case.id: CaseRecord(**case.model_dump()) for case in read.cases},
+        timings=read.timings,
+    )
 
 
 def now() -> datetime:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sdbench.base.errors import InputError
+from sdbench.cases.records import faults
 
 
 class Threshold(BaseModel):
@@ -45,13 +46,8 @@ def read_thresholds(path: Path) -> Thresholds:
         InputError: it is missing, or something in it is not as it should be.
     """
     try:
-        return Thresholds.model_validate_json(path.read_text(encoding="utf-8"))
+        return Thresholds.model_validate_json(path.read_bytes())
     except OSError as error:
         raise InputError(f"thresholds cannot be read from {path}: {error.strerror}") from None
-    except (ValidationError, UnicodeDecodeError) as error:
-        if not isinstance(error, ValidationError):
-            raise InputError(f"{path} is not a file of thresholds: {error}") from None
-        faults = "; ".join(
-            f"{'.'.join(str(part) for part in fault['loc']) or 'the file'}: {fault['msg']}" for fault in error.errors()
-        )
-        raise InputError(f"{path} is not a file of thresholds: {faults}") from None
+    except ValidationError as error:
+        raise InputError(f"{path} is not a file of thresholds: {'; '.join(faults(error))}") from None

@@ -94,9 +94,10 @@ def test_missing_files_damaged_files_and_ids_given_twice(tmp_path: Path) -> None
     (tmp_path / "again.json").write_text(path.read_text())
     with pytest.raises(InputError, match=r"toy/value stands in .* an id must be unique"):
         read_all(tmp_path)
-    path.write_text("{")
-    with pytest.raises(InputError, match="is not a file of expected values"):
-        read_expected(path)
+    for damaged in (b"{", b"\xff\xfe"):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match="is not a file of expected values: the file: Invalid JSON"):
+            read_expected(path)
 
 
 def test_everything_that_was_published_is_there() -> None:

@@ -13,11 +13,13 @@ import pytest
 VALUE = "action/layerwise/net/data/stage5"
 RECORDED = "packaged/net/fc1/shares/seed0"
 CLAIM = "claim/toy"
+UNPUBLISHED = "action/layerwise/net/data/stage4"
 LOOP = "test_reading_all_layers[net]"
 
 REPORT: dict[str, Any] = {
     "environment": {
         "date": "2026-01-01T03:00:00+00:00",
+        "command": "pytest benchmarks --benchmark-quiet -rfE --device cuda --data 'my data'",
         "revision": "a" * 40,
         "python": "3.12.1",
         "platform": "Linux",
@@ -59,7 +61,7 @@ REPORT: dict[str, Any] = {
         },
         {
             "id": CLAIM,
-            "kind": "claim",
+            "kind": "recorded claim",
             "verdict": "holds",
             "measured": {"a > b": 3.0},
             "expected": {"a > b": "> 0"},
@@ -67,6 +69,17 @@ REPORT: dict[str, Any] = {
             "interval": None,
             "reason": "narrowest",
             "seconds": 0.0,
+        },
+        {
+            "id": UNPUBLISHED,
+            "kind": "unpublished value",
+            "verdict": "measured",
+            "measured": {"dynamic": 30.0},
+            "expected": {},
+            "tolerance": None,
+            "interval": {"dynamic": [28.0, 32.0]},
+            "reason": "no value was published",
+            "seconds": 12.0,
         },
     ],
     "measurements": [],

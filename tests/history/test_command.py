@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageColor
 
 from sdbench.cli import main
 from sdbench.history.__main__ import main as alone
 from sdbench.history.command import REGRESSION
 from tests.history.conftest import CLAIM, LOOP, VALUE, case
+
+LINE = ImageColor.getrgb("#D55E00")
+"""What the first value of a case is drawn in."""
 
 
 def bad(content: dict[str, Any]) -> None:
@@ -35,7 +38,7 @@ def test_a_good_night_a_bad_night_and_its_acceptance(
     history: Callable, report: Callable, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     assert history("add", report(1)) == 0
-    assert "3 cases, 1 times, added to" in capsys.readouterr().out
+    assert "4 cases, 1 times, added to" in capsys.readouterr().out
     assert history("compare") == 0
     assert "nothing to compare with yet" in capsys.readouterr().out
     history("add", report(2))
@@ -71,7 +74,8 @@ def test_show_lists_runs_and_one_case_and_draws_it(
         picture = tmp_path / "over-time.png"
         assert history("show", name, "--picture", picture) == 0
         with Image.open(picture) as opened:
-            assert opened.size[0] > 500
+            drawn = {colour for _, colour in opened.convert("RGB").getcolors(1 << 24)}
+        assert LINE in drawn, f"nothing is drawn of {name}"
         picture.unlink()
     shown = capsys.readouterr().out
     assert "dynamic 20.00 [19.00, 21.00]" in shown
@@ -124,8 +128,8 @@ def test_names_that_are_not_known(history: Callable, report: Callable, capsys: p
 
 def test_the_history_needs_no_torch() -> None:
     inside = {"av", "onnxruntime", "safetensors", "torch"}
-    modules = ", ".join(f"sdbench.history.{name}" for name in ("__main__", "text", "file"))
-    code = f"import sys, {modules}, sdbench.report.over_time; sys.exit(bool({inside} & set(sys.modules)))"
+    modules = ", ".join(f"sdbench.history.{name}" for name in ("__main__", "text", "file", "picture"))
+    code = f"import sys, {modules}; sys.exit(bool({inside} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

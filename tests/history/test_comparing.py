@@ -15,7 +15,7 @@ from sdbench.history.record import Run, run_of_report
 from sdbench.history.standing import standings
 from sdbench.history.text import comparison_text, issue_text
 from sdbench.history.thresholds import Threshold, Thresholds, read_thresholds
-from tests.history.conftest import CLAIM, LOOP, RECORDED, VALUE, case
+from tests.history.conftest import CLAIM, LOOP, RECORDED, UNPUBLISHED, VALUE, case
 
 ROOT = Path(__file__).parents[2]
 THRESHOLDS = Thresholds(times=(Threshold(loop="test_reading_all_layers[*]", ratio=1.5, because="measured so"),))
@@ -94,6 +94,11 @@ def test_a_number_that_is_none_any_more_is_worse(against: Callable) -> None:
         (RECORDED, "changed", True),
         (CLAIM, "fails", True),
         (CLAIM, "holds", False),
+        (UNPUBLISHED, "not run", True),
+        (VALUE, "error", True),
+        (RECORDED, "error", True),
+        (CLAIM, "error", True),
+        (UNPUBLISHED, "error", True),
     ],
 )
 def test_a_worse_verdict_is_worse(against: Callable, name: str, verdict: str, worse: bool) -> None:
@@ -101,6 +106,39 @@ def test_a_worse_verdict_is_worse(against: Callable, name: str, verdict: str, wo
     assert found.is_regression is worse
     if worse:
         assert f"now {verdict}" in found.worse[0].said
+
+
+def test_a_crash_is_worse_than_a_bad_result_and_its_repair_is_better(report: Callable) -> None:
+    def verdict(name: str) -> Callable[[dict[str, Any]], None]:
+        return lambda content: set_verdict(content, VALUE, name)
+
+    bad, broken = run_of_report(report(1, verdict("deviates"))), run_of_report(report(2, verdict("error")))
+    (finding,) = compare(broken, reference_of(bad), THRESHOLDS).worse
+    assert finding.said == "deviates before, now error"
+    again = compare(bad, reference_of(broken), THRESHOLDS)
+    assert (again.worse, [finding.name for finding in again.better]) == ([], [VALUE])
+
+
+def test_a_new_case_that_crashes_is_worse_one_that_deviates_is_new(report: Callable) -> None:
+    def without(content: dict[str, Any]) -> None:
+        content["cases"].remove(case(content, VALUE))
+
+    for verdict, worse in (("error", [VALUE]), ("deviates", [])):
+        new = run_of_report(report(2, lambda content, v=verdict: set_verdict(content, VALUE, v)))
+        found = compare(new, reference_of(run_of_report(report(1, without))), THRESHOLDS)
+        assert [finding.name for finding in found.worse] == worse
+
+
+@pytest.mark.parametrize(("value", "worse"), [(33.9, False), (34.1, True), (26.1, False), (25.9, True)])
+@pytest.mark.parametrize("before", ["inconclusive", "measured"])
+def test_a_measured_value_is_compared_with_what_was_inconclusive_before_there_was_measured(
+    report: Callable, before: str, value: float, worse: bool
+) -> None:
+    old = run_of_report(report(1, lambda content: set_verdict(content, UNPUBLISHED, before)))
+    new = run_of_report(report(2, lambda content: set_value(content, UNPUBLISHED, "dynamic", value, 2.0)))
+    found = compare(new, reference_of(old), THRESHOLDS)
+    assert [finding.name for finding in found.worse] == [UNPUBLISHED] * worse
+    assert found.better == [], "measured is neither good nor bad"
 
 
 def test_a_repaired_case_is_better_although_its_value_moved(report: Callable) -> None:
@@ -162,15 +200,76 @@ def test_what_else_changed_is_said(against: Callable) -> None:
     ]
 
 
-def test_cases_that_are_gone_and_expectations_that_changed_are_noted(against: Callable) -> None:
+def lacking(name: str, command: str | None = None) -> Callable[[dict[str, Any]], None]:
     def change(content: dict[str, Any]) -> None:
-        content["cases"] = [case(content, VALUE)]
-        case(content, VALUE)["expected"]["dynamic"] = 20.5
+        content["cases"].remove(case(content, name))
+        if command is not None:
+            content["environment"]["command"] = command
 
-    found = against(change)
+    return change
+
+
+def test_a_case_that_is_missing_is_worse(against: Callable) -> None:
+    (finding,) = against(lacking(CLAIM)).worse
+    assert finding.name == CLAIM
+    assert finding.said == "holds before, missing now although the run chose no part of the suite"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "benchmarks -k vos",
+        "benchmarks -k 'vos and not action'",
+        "benchmarks -kvos",
+        "benchmarks -m published",
+        "benchmarks -vx",
+        "benchmarks --maxfail=1",
+        "benchmarks --deselect 'benchmarks/test_vos.py::test_vos[a]'",
+        "benchmarks --lf",
+        "benchmarks/test_action.py",
+        "'benchmarks/test_action.py::test_action[action/layerwise/net]'",
+    ],
+)
+def test_a_case_is_not_missing_from_a_run_of_a_part(against: Callable, arguments: str) -> None:
+    found = against(lacking(CLAIM, f"pytest {arguments} --device cuda"))
     assert found.worse == []
-    assert any("2 cases of earlier runs were not selected" in note for note in found.notes)
-    assert any("what is expected was changed for 1 cases" in note for note in found.notes)
+    assert f"1 cases of earlier runs were not selected this time, {CLAIM} among them" in found.notes
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "pytest benchmarks",
+        "__main__.py benchmarks --seed 0 -p no:cacheprovider -rfE --strict",
+        "pytest benchmarks --data it's",
+        "",
+    ],
+)
+def test_what_chooses_no_part_is_the_whole_suite(against: Callable, command: str) -> None:
+    assert [finding.name for finding in against(lacking(CLAIM, command)).worse] == [CLAIM]
+
+
+def test_a_case_is_not_missing_from_a_run_that_was_stopped(against: Callable) -> None:
+    def stopped(content: dict[str, Any]) -> None:
+        lacking(CLAIM)(content)
+        content["environment"]["interrupted"] = True
+
+    found = against(stopped)
+    assert found.worse == []
+    assert f"1 cases of earlier runs were not reached before the run was stopped, {CLAIM} among them" in found.notes
+
+
+def test_a_case_that_is_missing_stays_missing_until_it_is_there_or_the_run_is_accepted(report: Callable) -> None:
+    gone, part = lacking(CLAIM), lacking(CLAIM, "pytest benchmarks -k layerwise")
+    runs = [run_of_report(report(day, change)) for day, change in enumerate((lambda _: None, gone, part, gone), 1)]
+    assert in_turn(runs) == [True, False, True, False]
+    assert in_turn(runs, {runs[1].id: "the claim was withdrawn"}) == [True, True, True, True]
+
+
+def test_expectations_that_changed_are_noted(against: Callable) -> None:
+    found = against(lambda content: case(content, VALUE)["expected"].update(dynamic=20.5))
+    assert found.worse == []
+    assert found.notes == [f"what is expected was changed for 1 cases, {VALUE} among them"]
 
 
 def test_an_issue_says_what_why_and_what_to_do(against: Callable) -> None:
@@ -224,6 +323,7 @@ def test_a_run_of_a_few_cases_hides_nothing(report: Callable) -> None:
     def few(content: dict[str, Any]) -> None:
         content["cases"] = [case(content, CLAIM)]
         content["timings"] = {}
+        content["environment"]["command"] = "pytest benchmarks -m claim"
 
     def bad(content: dict[str, Any]) -> None:
         set_verdict(content, VALUE, "deviates")

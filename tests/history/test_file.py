@@ -154,15 +154,16 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, report: Callable, monkeypatch
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("{", "JSONDecodeError"),
-        ('{"cases": []}', "environment"),
-        ('{"cases": [{}], "environment": {}}', "'id'"),
-        ("[]", "Type"),
+        ("{", "the file: Invalid JSON"),
+        ('{"cases": []}', "environment: Field required"),
+        ('{"cases": [{}], "environment": {}}', "cases.0.verdict: Field required"),
+        ('{"cases": [], "environment": {}, "timings": {"loop": {}}}', "timings.loop.min: Field required"),
+        ("[]", "the file: Input should be an object"),
     ],
 )
 def test_a_file_that_is_no_report_is_refused(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "report.json").write_text(text)
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=f"is not a report of this suite \\({said}"):
         run_of_report(tmp_path)
     with pytest.raises(InputError, match="no report at"):
         run_of_report(tmp_path / "nowhere.json")

@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
 
 from sdbench.base.files import atomic_path
-from sdbench.report.pictures import COLOURS
-
-if TYPE_CHECKING:
-    from sdbench.history.record import Run
+from sdbench.history.record import Run
 
 matplotlib.use("agg")
 
-# For values that are no share and no class: the rest of Okabe and Ito's palette.
-_OTHERS = ("#56B4E9", "#E69F00", "#CC79A7", "#009E73", "#0072B2", "#D55E00")
+# Okabe and Ito's palette: told apart by readers with any colour vision. Values come as dynamic, static, ...: the first
+# two are drawn in the colours that they have in a report.
+_COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 
 
 def history_picture(name: str, runs: Sequence[Run], path: Path) -> None:
@@ -59,7 +57,7 @@ def _draw_values(axes: Any, name: str, runs: Sequence[Run]) -> None:
     cases = [run.cases[name] for run in runs]
     keys = list(dict.fromkeys(key for case in cases for key in case.measured or {}))
     for number, key in enumerate(keys):
-        colour = COLOURS.get(key, _OTHERS[number % len(_OTHERS)])
+        colour = _COLOURS[number % len(_COLOURS)]
         points = [
             (position, value, case.band(key), case.verdict.is_bad)
             for position, case in enumerate(cases)
@@ -82,7 +80,7 @@ def _draw_times(axes: Any, name: str, runs: Sequence[Run]) -> None:
     """One line a machine: times of different machines are not to be compared."""
     machines = list(dict.fromkeys(run.machine for run in runs))
     for number, machine in enumerate(machines):
-        colour = _OTHERS[number % len(_OTHERS)]
+        colour = _COLOURS[number % len(_COLOURS)]
         points = [(place, run.timings[name]) for place, run in enumerate(runs) if run.machine == machine]
         label = machine[3] or machine[1]
         axes.plot([p for p, _ in points], [t.median for _, t in points], marker="o", color=colour, label=label)
