@@ -11,11 +11,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageColor
 
 from sdbench.base.machine import available_cores
 from sdbench.cases.verdicts import Case, Verdict
 from sdbench.report import Report, Totals, case_table, describe_environment, summary_lines, write_report
+from sdbench.report.pictures import COLOURS
 from sdbench.report.table import reasons
 
 VALUE = Case(
@@ -120,9 +121,11 @@ def test_markdown_and_html_tell_the_same(folder: Path) -> None:
     assert "data:image/png;base64," in html
 
 
-def test_the_picture_is_a_picture(folder: Path) -> None:
+def test_the_picture_shows_what_the_layers_encode(folder: Path) -> None:
     with Image.open(folder / "layers-net-on-clips.png") as picture:
-        assert picture.size[0] > 500
+        drawn = {colour for _, colour in picture.convert("RGB").getcolors(1 << 24)}
+    for name in ("dynamic", "static", "joint", "residual"):
+        assert ImageColor.getrgb(COLOURS[name]) in drawn, f"{name} is not drawn"
 
 
 def test_a_second_report_replaces_the_first(folder: Path) -> None:

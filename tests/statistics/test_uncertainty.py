@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sdbench.statistics import FEWEST_GROUPS, Moments, estimate_from_moments, intervals, merge, moments
+from sdbench.statistics import FEWEST_GROUPS, Moments, beside, estimate_from_moments, intervals, merge, moments
 
 UNITS = 24
 
@@ -97,9 +97,13 @@ def test_shares_cover_the_truth() -> None:
 
 
 def test_replicates_of_two_layers_are_drawn_alike() -> None:
-    """The same layer twice: differences of replicates vanish, so that layers can be compared."""
+    """A layer and its units twice over share every replicate, so that layers of any size can be compared."""
     groups = study(4, 12)
-    a, b = (intervals(groups, 0.5, np.random.default_rng(5)) for _ in range(2))
-    assert a is not None
-    assert b is not None
-    np.testing.assert_array_equal(a.replicates["share.static"], b.replicates["share.static"])
+    one, other = (
+        intervals(layer, 0.5, np.random.default_rng(5)) for layer in (groups, [beside([g, g]) for g in groups])
+    )
+    assert one is not None
+    assert other is not None
+    for name, values in one.replicates.items():
+        np.testing.assert_allclose(other.replicates[name], values, err_msg=name)
+        assert name == "units.dead" or values.std() > 0, f"{name} is not resampled"
