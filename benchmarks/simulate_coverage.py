@@ -1,6 +1,6 @@
 """Simulate studies whose truth is known; print tables, write coverage.png and study_size.png.
 
-    python benchmarks/simulate_coverage.py [--studies 500] [--processes 2] [--out docs] [--kept FOLDER]
+    python -m benchmarks.simulate_coverage [--studies 500] [--processes 2] [--out docs] [--kept FOLDER]
 
 What is done is kept in a folder, one file a layer and design, and not done again.
 
@@ -25,10 +25,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 from scipy import stats
 
+from benchmarks.interval_coverage import LAYERS, coverage_of, mixed
+from benchmarks.known_layers import Population, simulated_study, truth
 from sdbench.base.draws import generator_for
 from sdbench.base.files import atomic_path
-from sdbench.calibration.coverage import LAYERS, coverage, mixed
-from sdbench.calibration.simulation import Population, study, truth
 from sdbench.statistics import SHARE_NAMES, estimate_from_moments, merge
 
 matplotlib.use("agg")
@@ -52,7 +52,7 @@ def simulate(task: Task, kept: Path) -> dict[str, Any]:
     if path.exists():
         known: dict[str, Any] = json.loads(path.read_text())
         return known
-    found = coverage(layer(name), generator_for(1, f"{name} {videos} {clips}"), videos, clips, studies)
+    found = coverage_of(layer(name), generator_for(1, f"{name} {videos} {clips}"), videos, clips, studies)
     row = {"layer": name, "videos": videos, "clips": clips, **asdict(found)}
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(row, indent=1) + "\n")
@@ -78,7 +78,7 @@ def integer_cut() -> list[dict[str, float]]:
         moved = []
         for number in range(100):
             generator = generator_for(number, f"cut {units}")
-            found = estimate_from_moments(merge(study(mixed(generator, units, 8), generator, 30, 3)))
+            found = estimate_from_moments(merge(simulated_study(mixed(generator, units, 8), generator, 30, 3)))
             moved.append([100 * found.dimensions[name] / units - found.shares[name] for name in SHARE_NAMES])
         rows.append({"units": units, **dict(zip(SHARE_NAMES, np.mean(moved, axis=0).tolist(), strict=True))})
     return rows
@@ -94,7 +94,7 @@ def style_balance() -> list[dict[str, float]]:
     for often in (1, 2, 4, 8):
         shares = []
         for number in range(200):
-            groups = study(population, generator_for(number, "studies"), 200, 3, (often, 1, 1, 1))
+            groups = simulated_study(population, generator_for(number, "studies"), 200, 3, (often, 1, 1, 1))
             shares.append(list(estimate_from_moments(merge(groups)).shares.values()))
         rows.append({"often": often, **dict(zip(SHARE_NAMES, np.mean(shares, axis=0).tolist(), strict=True))})
     return [{**row, **{n: row[n] - rows[0][n] for n in SHARE_NAMES}} for row in rows]

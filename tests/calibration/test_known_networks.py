@@ -8,7 +8,12 @@ import torch
 
 from sdbench.assets.store import AssetStore
 from sdbench.base.errors import InputError
-from sdbench.calibration.networks import (
+from sdbench.engine import LayerMeasurement, measure
+from sdbench.networks import Network
+from sdbench.studies.rendered_study import RenderedStudy, RenderedVideos
+from sdbench.video.feed import Feed
+from sdbench.video.render import FIELD_MOTIONS, Motion, Path, draw_appearance, render
+from tests.made.known_networks import (
     ColourNetwork,
     JoinedNetwork,
     MixedNetwork,
@@ -17,19 +22,17 @@ from sdbench.calibration.networks import (
     expected_shares,
     motion_statistics,
 )
-from sdbench.measure_rendered import as_video, measure_rendered
-from sdbench.studies.rendered import RenderedVideos
-from sdbench.video.render import FIELD_MOTIONS, Motion, Path, draw_appearance, render
 
-SHAPE = {"size": (32, 32), "frames": 8, "textures": ("noise", "blobs", "checks"), "motions": FIELD_MOTIONS}
+FEED = Feed(frames=8, size=32)
+SHOWN = {"textures": ("noise", "blobs", "checks"), "motions": FIELD_MOTIONS}
 PROPORTIONS = np.tile([0.1, 0.3, 0.7, 0.9, 0.8, 0.65, 0.2, 0.75], 4)
 
 
 @pytest.fixture(scope="module")
 def settled() -> tuple[ColourNetwork, MotionNetwork]:
     generator = np.random.default_rng(99)
-    population, prepare = RenderedVideos(300, generator, **SHAPE), as_video()
-    clips = [prepare(population.clip(population.scene(i)))["video"] for i in range(population.count)]
+    population = RenderedVideos(300, generator, size=(32, 32), frames=8, **SHOWN)
+    clips = [FEED(population.clip(population.scene(i)).frames)["video"] for i in range(population.count)]
     colours, motion = ColourNetwork(32, generator), MotionNetwork(32, generator)
     colours.settle(clips)
     motion.settle(clips)
@@ -37,12 +40,13 @@ def settled() -> tuple[ColourNetwork, MotionNetwork]:
 
 
 @pytest.fixture(scope="module")
-def measured(settled, tmp_path_factory):
+def measured(
+    settled: tuple[ColourNetwork, MotionNetwork], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, LayerMeasurement]:
     colours, motion = settled
     store = AssetStore(tmp_path_factory.mktemp("store"), quiet=True)
-    data = RenderedVideos(500, np.random.default_rng(0), **SHAPE)
     networks = (MixedNetwork(colours, motion, PROPORTIONS), JoinedNetwork(colours, motion))
-    found = [measure_rendered(network, data, as_video(), store=store) for network in networks]
+    found = [measure(Network(module, FEED), RenderedStudy(500, **SHOWN), store=store) for module in networks]
     return {**{name: found[0].layer(name) for name in found[0].layers}, "joined": found[1].layer("joined")}
 
 
@@ -74,7 +78,7 @@ def test_motion_is_told_in_pixels_whatever_the_texture() -> None:
     for path, expected in moved.items():
         for texture in ("noise", "blobs", "picture"):
             clip = render(draw_appearance((texture,), generator, (32, 32)), Motion("", path), (32, 32), 6)
-            found = motion_statistics(as_video()(clip)["video"])[0].numpy()
+            found = motion_statistics(Feed(frames=6, size=32)(clip.frames)["video"])[0].numpy()
             np.testing.assert_allclose(found, expected, atol=0.12)
 
 

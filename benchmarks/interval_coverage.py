@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sdbench.calibration.simulation import PARTS, Population, study, truth
+from benchmarks.known_layers import PARTS, Population, simulated_study, truth
 from sdbench.statistics import CLASS_NAMES, FACTORS, SHARE_NAMES, estimate_from_moments, intervals, merge
 from sdbench.statistics.sums import FloatArray
 
@@ -35,7 +35,7 @@ class Coverage:
     score_bias: dict[str, float]
 
 
-def coverage(
+def coverage_of(
     population: Population, generator: np.random.Generator, videos: int, clips: int, studies: int, replicates: int = 2
 ) -> Coverage:
     """Simulate studies of a population and hold their intervals against the truth.
@@ -53,7 +53,7 @@ def coverage(
     values, low, high = np.empty((3, studies, len(QUANTITIES)))
     scores = np.zeros(len(FACTORS))
     for number in range(studies):
-        groups = study(population, generator, videos, clips)
+        groups = simulated_study(population, generator, videos, clips)
         found = estimate_from_moments(merge(groups))
         limits = intervals(groups, found.threshold, generator, replicates)
         assert limits is not None

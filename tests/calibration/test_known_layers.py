@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from benchmarks.interval_coverage import LAYERS, coverage_of, mixed
+from benchmarks.known_layers import Population, simulated_study, truth
 from sdbench.base.errors import InputError
-from sdbench.calibration.coverage import LAYERS, coverage, mixed
-from sdbench.calibration.simulation import Population, study, truth
 from sdbench.statistics import FACTORS, SHARE_NAMES, estimate_from_moments, intervals, merge
 from sdbench.statistics.counting import count_classes
 
@@ -31,7 +31,7 @@ def test_a_large_study_answers_the_closed_form(skewed: bool) -> None:
     shift = 0.4 * np.sqrt(plain.variances.sum(axis=0))
     population = replace(plain, styles=styles, shuffled_gain=1.5, shuffled_shift=shift)
     known = truth(population)
-    found = estimate_from_moments(merge(study(population, generator, 4000, 3)))
+    found = estimate_from_moments(merge(simulated_study(population, generator, 4000, 3)))
     for name in SHARE_NAMES:
         assert found.shares[name] == pytest.approx(known.shares[name], abs=0.3)
     for position, factor in enumerate(FACTORS):
@@ -42,13 +42,13 @@ def test_unlike_frequencies_of_styles_move_the_answer() -> None:
     generator = np.random.default_rng(1)
     plain = mixed(generator, 24, 8)
     population = replace(plain, styles=generator.standard_normal((4, 24)))
-    even = estimate_from_moments(merge(study(population, generator, 400, 3))).shares["static"]
-    one_often = estimate_from_moments(merge(study(population, generator, 400, 3, (20, 1, 1, 1)))).shares["static"]
-    assert one_often < even - 1
+    even = estimate_from_moments(merge(simulated_study(population, generator, 400, 3))).shares["static"]
+    often = estimate_from_moments(merge(simulated_study(population, generator, 400, 3, (20, 1, 1, 1)))).shares["static"]
+    assert often < even - 1
 
 
 def test_five_hundred_pairs_are_enough_for_half_a_point() -> None:
-    found = coverage(LAYERS["mixed, 256 units"](np.random.default_rng(2)), np.random.default_rng(3), 125, 4, 10)
+    found = coverage_of(LAYERS["mixed, 256 units"](np.random.default_rng(2)), np.random.default_rng(3), 125, 4, 10)
     for name in SHARE_NAMES:
         assert abs(found.bias[f"share.{name}"]) < 0.5
     assert max(abs(bias) for bias in found.score_bias.values()) < 0.5
@@ -58,7 +58,7 @@ def test_five_hundred_pairs_are_enough_for_half_a_point() -> None:
 def test_intervals_cover_the_truth(videos: int, clips: int) -> None:
     """Of 200 studies each quantity's interval misses 2 to 8 %, give or take what 200 studies can tell."""
     population = LAYERS["mixed, 64 units"](np.random.default_rng(4))
-    found = coverage(population, np.random.default_rng(5), videos, clips, 200)
+    found = coverage_of(population, np.random.default_rng(5), videos, clips, 200)
     for name, covered in found.covered.items():
         assert 89 <= covered <= 100, name
     assert 92 <= np.mean(list(found.covered.values())) <= 99
@@ -91,7 +91,7 @@ def test_dead_units_have_an_interval_of_their_own() -> None:
     population = mixed(np.random.default_rng(7), 20, 8)
     variances = population.variances.copy()
     variances[:, :5] = 0
-    groups = study(replace(population, variances=variances), np.random.default_rng(8), 10, 5)
+    groups = simulated_study(replace(population, variances=variances), np.random.default_rng(8), 10, 5)
     found = intervals(groups, 0.5, np.random.default_rng(9))
     assert found is not None
     assert (found.classes["dead"].low, found.classes["dead"].high) == (25, 25)

@@ -125,7 +125,7 @@ def truth(population: Population, threshold: float = 0.5) -> Truth:
     )
 
 
-def study(
+def simulated_study(
     population: Population,
     generator: np.random.Generator,
     videos: int,
