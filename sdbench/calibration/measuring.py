@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import time
-from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +13,15 @@ from torch import Tensor
 from sdbench.assets.store import AssetStore
 from sdbench.base.draws import generator_for
 from sdbench.base.errors import InputError, unknown_name
-from sdbench.base.progress import progress
 from sdbench.calibration.drawing import HEADINGS, KINDS, draw_appearances, draw_motions
 from sdbench.calibration.scenes import draw_looks, draw_moves
-from sdbench.calibration.tasks import scene_inputs, unseen_textures, video_inputs
+from sdbench.calibration.tasks import feed_of, scene_inputs, unseen_textures, video_inputs
 from sdbench.calibration.trained import FOLDER, SEEDS, Kind, kind_named, load_trained
 from sdbench.calibration.training import one_thread
-from sdbench.measure import Measurement, key_of, versions
-from sdbench.passes import Passes, Sample, device_named, layer_names, one_right_answer, weights_digest
-from sdbench.statistics import FACTORS, Moments
-from sdbench.unfinished import Unfinished
+from sdbench.engine import About, Finished, Measurement, Plan, Planned, join, measure
+from sdbench.networks.network import Network
+from sdbench.studies.views import DYNAMIC, STATIC
+from sdbench.video.feed import Feed
 
 DATASETS = ("rendered", "rendered_vos")
 """What action networks and what segmentation networks are measured on."""
@@ -31,14 +29,12 @@ DATASETS = ("rendered", "rendered_vos")
 BLOCKS = 256
 """Independent blocks by default: two appearances crossed with two motions, two pairs of each factor."""
 
-_AT_ONCE = 16  # blocks that are drawn together
-_BATCH = 64  # views
-_DYNAMIC, _STATIC = (FACTORS.index(factor) for factor in ("dynamic", "static"))
+_TOGETHER = 16  # blocks that are drawn together
 
 _VIEWS = ((0, 0), (1, 0), (0, 1), (1, 1))
 """(appearance, motion) of the four views of a block."""
 
-_PAIRS = ((0, 1, _DYNAMIC), (2, 3, _DYNAMIC), (0, 2, _STATIC), (1, 3, _STATIC))
+_PAIRS = ((0, 1, DYNAMIC), (2, 3, DYNAMIC), (0, 2, STATIC), (1, 3, STATIC))
 
 
 def measure_trained(
@@ -51,11 +47,11 @@ def measure_trained(
     device: str = "cpu",
     store: AssetStore | None = None,
     folder: Path = FOLDER,
+    finished: Finished | None = None,
 ) -> Measurement:
     """Measure all trainings of a small network on one task.
 
-    A block is two appearances crossed with two motions, all four drawn independently, and is what is resampled. Every
-    network and every training sees the same blocks, in textures that none was trained on.
+    Every network and every training sees the same blocks, in textures that none was trained on: see `SceneStudy`.
 
     Args:
         name: one of `sdbench.calibration.trained.KINDS`.
@@ -66,6 +62,7 @@ def measure_trained(
         device: where the network runs.
         store: where unfinished measurements lie.
         folder: where the weights lie.
+        finished: takes the parts of this run: see `sdbench.engine.measure`.
 
     Returns:
         The measurement; values are means over the trainings (`Measurement.networks`), all layers but the answer and
@@ -74,84 +71,105 @@ def measure_trained(
     Raises:
         InputError: a name is unknown, there are too few pairs, or the device is not there.
         AssetError: the weights are missing or damaged.
+        DiskError: what is finished cannot be written.
     """
-    started = time.perf_counter()
     kind = kind_named(name)
     fitting = DATASETS[kind.segments]
     if dataset != fitting:
         raise InputError(f"{name} is measured on the data set {fitting}; got {dataset}")
     if task not in kind.tasks:
         raise unknown_name(f"task of {name}", task, kind.tasks)
-    blocks = BLOCKS if pairs is None else -(-pairs // 2)
-    if blocks < 2:
-        raise InputError(f"at least 3 pairs of each factor are needed, two come from a block; got {pairs}")
-    store = store or AssetStore()
-    where = device_named(device)
-    sums: dict[str, list[Moments]] = {}
-    digest = hashlib.sha256()
-    seconds = {"drawing": 0.0, "network": 0.0}
-    resumed = 0
+    study = SceneStudy(kind, BLOCKS if pairs is None else -(-pairs // 2))
+    feed = feed_of(kind)
+    trainings = []
     for training in range(SEEDS):
-        module = load_trained(name, task, training, folder).to(where)
-        names = tuple(n for n in layer_names(module, None)[:-1] if n not in module.dead_ends)
-        weights = weights_digest(module)
-        digest.update(weights.encode())
-        key = key_of(name, task, weights, dataset, seed, blocks, names, device, versions())
-        unfinished = Unfinished.resume(store.folder / "unfinished", key)
-        resumed += unfinished.done
-        passes = Passes(module, where, names, unfinished, seconds, _BATCH, channels_last=False)
+        module = load_trained(name, task, training, folder)
+        layers = [layer for layer in module.layers[:-1] if layer not in module.dead_ends]
+        network = Network(module, feed, name, layers)
         # More threads than one wait for each other longer than networks as small as these take.
-        with (
-            one_thread(),
-            one_right_answer(),
-            progress(f"measuring {name} ({task}, {training})", blocks, unfinished.done, store.quiet) as advance,
-        ):
-            passes.through(_samples(kind, blocks, seed, unfinished.done, seconds), advance)
-        for layer, parts in unfinished.sums.items():
-            sums.setdefault(layer, []).extend(parts)
-    seconds["total"] = time.perf_counter() - started
-    return Measurement(
-        network=name,
-        dataset=dataset,
-        protocol="crossed",
-        device=device,
-        seed=seed,
-        styles=(),
-        threshold=0.5,
-        sums=sums,
-        resampling_unit="block",
-        resampling_units=blocks,
-        clips=4 * blocks,
-        samples=blocks,
-        pairs=2 * blocks,
-        passes=4 * blocks * SEEDS,
-        skipped=(),
-        assets={},
-        weights=digest.hexdigest(),
-        seconds=seconds,
-        frames_painted=0,
-        resumed=resumed,
-        notes=(
-            "appearance and motion are drawn independently: dynamic pairs share the motion exactly, static pairs the "
-            "appearance",
-            f"values are means over {SEEDS} networks that were trained alike from other seeds",
-        ),
-        seeds=SEEDS,
-        networks=True,
-    )
+        with one_thread():
+            found = measure(network, study, seed=seed, device=device, store=store, workers=0, finished=finished)
+        trainings.append(found)
+    return join(trainings, [f"values are means over {SEEDS} networks that were trained alike from other seeds"])
 
 
-def _samples(kind: Kind, blocks: int, seed: int, start: int, seconds: dict[str, float]) -> Iterator[Sample]:
-    for first in range(0, blocks, _AT_ONCE):
-        count = min(_AT_ONCE, blocks - first)
-        if first + count <= start:
-            continue
-        began = time.perf_counter()
-        views = _views(kind, count, generator_for(seed, f"blocks {first}"))
-        seconds["drawing"] += time.perf_counter() - began
-        for number in range(max(first, start), first + count):
-            inputs = {name: values[number - first] for name, values in views.items()}
-            yield Sample(f"block {number}", str(number), inputs, _PAIRS)
+@dataclass(frozen=True, kw_only=True)
+class PlannedBlock(Planned):
+    """One block.
+
+    Attributes:
+        number: which of the blocks, from 0.
+        drawn_with: the numbers of the blocks that it is drawn together with, itself among them.
+    """
+
+    number: int
+    drawn_with: range
+
+
+class SceneStudy:
+    """Blocks of two appearances crossed with two motions, all four drawn independently.
+
+    A block gives two pairs of each factor and is what is resampled. Its views are drawn as the tensors that a small
+    network takes, in textures that none was trained on.
+
+    Args:
+        kind: the small network that they are shown to.
+        blocks: how many, at least 2.
+
+    Raises:
+        InputError: there are fewer.
+    """
+
+    def __init__(self, kind: Kind, blocks: int = BLOCKS) -> None:
+        if blocks < 2:
+            raise InputError(
+                f"at least 3 pairs of each factor are needed, 2 from a block; got {blocks} blocks: ask for more"
+            )
+        self.kind, self.blocks = kind, blocks
+        self._last: tuple[tuple[int, range], dict[str, Tensor]] | None = None
+
+    def plan(self, feed: Feed, seed: int) -> Plan:
+        """All blocks; what they show is drawn from `seed` when it is needed.
+
+        Raises:
+            InputError: a network that is fed otherwise than the study's kind is asked about.
+        """
+        if feed != feed_of(self.kind):
+            raise InputError(f"these blocks are drawn for networks that are fed {feed_of(self.kind)}; got {feed}")
+        groups = [range(n, min(n + _TOGETHER, self.blocks)) for n in range(0, self.blocks, _TOGETHER)]
+        samples = tuple(
+            PlannedBlock(
+                name=f"block {number}",
+                block=str(number),
+                views=len(_VIEWS),
+                pairs=_PAIRS,
+                seed=seed,
+                number=number,
+                drawn_with=group,
+            )
+            for group in groups
+            for number in group
+        )
+        about = About(
+            dataset=DATASETS[self.kind.segments],
+            protocol="crossed",
+            unit="block",
+            units=self.blocks,
+            clips=len(_VIEWS) * self.blocks,
+            notes=(
+                "appearance and motion are drawn independently: dynamic pairs share the motion exactly, static pairs "
+                "the appearance",
+            ),
+        )
+        return Plan(about, samples)
+
+    def draw(self, planned: PlannedBlock, feed: Feed) -> Mapping[str, Tensor]:  # noqa: ARG002 - `plan` looked at it
+        """The block's four views; see `sdbench.engine.study.Study.draw`."""
+        which = (planned.seed, planned.drawn_with)
+        if self._last is None or self._last[0] != which:
+            generator = generator_for(planned.seed, f"blocks {planned.drawn_with.start}")
+            self._last = (which, _views(self.kind, len(planned.drawn_with), generator))
+        return {name: values[planned.drawn_with.index(planned.number)] for name, values in self._last[1].items()}
 
 
 def _views(kind: Kind, count: int, generator: np.random.Generator) -> dict[str, Tensor]:

@@ -20,8 +20,10 @@ from sdbench.calibration.drawing import (
     draw_videos,
     video_tensor,
 )
+from sdbench.calibration.scenes import SIDE as SCENE_SIDE
 from sdbench.calibration.scenes import Looks, Moves, draw_looks, draw_moves, scene_tensors
 from sdbench.calibration.trained import Kind
+from sdbench.video.feed import IMAGENET_MEAN, IMAGENET_STD, Feed, Flow
 
 FRAMES = 8
 """Frames of a video."""
@@ -54,10 +56,18 @@ def _pool(seed: int) -> Textures:
     return draw_textures(_EACH[seed], np.random.Generator(np.random.PCG64(seed)))
 
 
+def feed_of(kind: Kind) -> Feed:
+    """What a small network is fed: the size, number and colours of the frames that `draw_batch` draws for it."""
+    if kind.segments:
+        flow: Flow = "both" if kind.paired else "forward"
+        return Feed(frames=1, size=SCENE_SIDE, mean=IMAGENET_MEAN, std=IMAGENET_STD, flow=flow)
+    return Feed(frames=FRAMES, size=SIDE, alpha=ALPHA if kind.two_speeds else None)
+
+
 def video_inputs(kind: Kind, textures: Textures, shown: Appearances, moved: Motions) -> dict[str, Tensor]:
     """Videos as an action network takes them."""
     video = video_tensor(draw_videos(textures, shown, moved, FRAMES, SIDE))
-    if not kind.architecture.startswith("slowfast"):
+    if not kind.two_speeds:
         return {"video": video}
     return {"slow": video[:, :, ::ALPHA].contiguous(), "fast": video}
 

@@ -73,6 +73,11 @@ class Kind:
         """Whether it takes two frames of a scene."""
         return self.architecture.startswith("rtnet")
 
+    @property
+    def two_speeds(self) -> bool:
+        """Whether it takes a video slow and fast."""
+        return self.architecture.startswith("slowfast")
+
     def build(self) -> VideoNetwork:
         """The network with random weights, in eval mode."""
         return build(self.architecture, num_classes=CLASSES, **self.options)
@@ -199,7 +204,7 @@ def alive(module: VideoNetwork) -> tuple[str, ...]:
     )
 
 
-def store(path: Path, trainings: Mapping[tuple[str, int], Training]) -> None:
+def save_trained(path: Path, trainings: Mapping[tuple[str, int], Training]) -> None:
     """Write the trainings of one network to one file, atomically.
 
     Args:

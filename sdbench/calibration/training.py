@@ -45,7 +45,7 @@ from sdbench.calibration.trained import (
     alive,
     kind_named,
     rounded,
-    store,
+    save_trained,
 )
 from sdbench.networks import VideoNetwork
 from sdbench.report.environment import git_revision
@@ -107,8 +107,8 @@ def train(name: str, task: str, seed: int, steps: int | None = None) -> Training
             schedule.step()
             seconds["drawing"] += drawn - started
             seconds["network"] += time.process_time() - drawn
-        kept = alive(module)
-        state = rounded({entry: value for entry, value in module.state_dict().items() if entry in kept})
+        answering = alive(module)
+        state = rounded({entry: value for entry, value in module.state_dict().items() if entry in answering})
         module.load_state_dict(state, strict=False)
         reached = score(kind, module.eval(), task)
     frames = steps * kind.batch * (FRAMES if not kind.segments else 2 if kind.paired else 1)
@@ -185,7 +185,7 @@ def jobs(names: Sequence[str] = tuple(KINDS)) -> list[Job]:
     return [(name, task, seed) for name in names for seed in range(SEEDS) for task in kind_named(name).tasks]
 
 
-def finished(job: Job, folder: Path, steps: int) -> Training | None:
+def kept(job: Job, folder: Path, steps: int) -> Training | None:
     """What an earlier run kept of a training of so many steps; None where there is nothing that can be used."""
     try:
         with safe_open(_part(job, folder), framework="pt") as file:
@@ -197,7 +197,7 @@ def finished(job: Job, folder: Path, steps: int) -> Training | None:
 
 
 def keep(training: Training, folder: Path) -> None:
-    """Keep a finished training for `finished`, atomically."""
+    """Keep a finished training for `kept`, atomically."""
     job = (training.network, training.task, training.seed)
     with atomic_path(_part(job, folder)) as temporary:
         state = {name: value.contiguous() for name, value in training.state.items()}
@@ -236,7 +236,7 @@ def train_all(wanted: Sequence[Job], parts: Path, processes: int, describe: dict
     """
     left: list[Job] = []
     for job in wanted:
-        done = finished(job, parts, kind_named(job[0]).steps)
+        done = kept(job, parts, kind_named(job[0]).steps)
         if done is None:
             left.append(job)
         else:
@@ -328,7 +328,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in names:
             of_name = {(task, seed): there[name, task, seed] for task in KINDS[name].tasks for seed in range(SEEDS)}
             path = options.output / f"{name}.safetensors"
-            store(path, of_name)
+            save_trained(path, of_name)
             _say(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
     except SdbenchError as error:
         _say(f"error: {error}")
