@@ -48,10 +48,15 @@ def test_every_frame_is_the_one_before_moved_by_whole_pixels(textures: Textures)
     for number, heading in enumerate(HEADINGS):
         step = int(moved.speed[number])
         first, second = videos[number, 2], videos[number, 3]
-        if heading == "right":
-            np.testing.assert_array_equal(second[:, step:], first[:, :-step])
-        if heading == "up":
-            np.testing.assert_array_equal(second[:-step], first[step:])
+        before, after = slice(None, -step), slice(step, None)
+        to, whence = {
+            "right": ((slice(None), after), (slice(None), before)),
+            "down": (after, before),
+            "left": ((slice(None), before), (slice(None), after)),
+            "up": (before, after),
+        }[heading]
+        np.testing.assert_array_equal(second[to], first[whence])
+        assert not np.array_equal(second, first)
 
 
 def test_pairs_share_one_factor_exactly(textures: Textures) -> None:

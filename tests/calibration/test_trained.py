@@ -1,4 +1,4 @@
-"""Training the small networks, keeping them, and what the method says of a stored one."""
+"""Training the small networks, and keeping them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from sdbench.answers.zeroing import lost_without
-from sdbench.assets import AssetStore
 from sdbench.base.draws import generator_for
 from sdbench.base.errors import AssetError, InputError
 from sdbench.calibration import training
-from sdbench.calibration.measuring import measure_trained
-from sdbench.calibration.tasks import draw_batch, unseen_textures
+from sdbench.calibration.tasks import draw_batch, feed_of, unseen_textures
 from sdbench.calibration.trained import (
     FOLDER,
     KINDS,
@@ -30,13 +27,10 @@ from sdbench.calibration.trained import (
     listed,
     load_trained,
     rounded,
-    store,
+    save_trained,
 )
-from sdbench.calibration.training import finished, keep, shortfall, train
-from sdbench.cases.records import Claim, Comparison, Quantity
-from sdbench.cases.verdicts import Verdict
-from sdbench.passes import weights_digest
-from sdbench.suite.running import Suite
+from sdbench.calibration.training import keep, kept, shortfall, train
+from sdbench.networks import Network
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,7 +46,6 @@ def _one_thread() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def short() -> Training:
     """Two steps of a training."""
-    torch.set_num_threads(1)
     return train("calibration_resnet3d", "motion", 0, steps=2)
 
 
@@ -64,27 +57,28 @@ def test_a_training_follows_from_its_seed(short: Training) -> None:
     assert not all(torch.equal(value, other.state[name]) for name, value in short.state.items())
 
 
-def test_training_leaves_torchs_own_draws_and_threads_alone(short: Training) -> None:
+def test_training_leaves_torchs_own_draws_and_threads_alone() -> None:
     torch.manual_seed(7)
     expected = torch.rand(3)
     torch.manual_seed(7)
+    torch.set_num_threads(2)
     train("calibration_resnet3d", "texture", 0, steps=1)
     assert torch.equal(torch.rand(3), expected)
-    assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == 2
 
 
 def test_what_is_kept_is_found_again_and_nothing_else(short: Training, tmp_path: Path) -> None:
     job = (short.network, short.task, short.seed)
-    assert finished(job, tmp_path, 2) is None
+    assert kept(job, tmp_path, 2) is None
     keep(short, tmp_path)
-    found = finished(job, tmp_path, 2)
+    found = kept(job, tmp_path, 2)
     assert found is not None
     assert found.about == short.about
     assert all(torch.equal(value, found.state[name]) for name, value in short.state.items())
-    assert finished(job, tmp_path, 3) is None, "of another length"
+    assert kept(job, tmp_path, 3) is None, "of another length"
     (path,) = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:1000])
-    assert finished(job, tmp_path, 2) is None, "cut off"
+    assert kept(job, tmp_path, 2) is None, "cut off"
 
 
 def test_rounding_is_what_a_file_holds(short: Training, tmp_path: Path) -> None:
@@ -92,7 +86,7 @@ def test_rounding_is_what_a_file_holds(short: Training, tmp_path: Path) -> None:
         ("motion", seed): replace(short, seed=seed, state={name: value + seed for name, value in short.state.items()})
         for seed in range(2)
     }
-    store(tmp_path / "calibration_resnet3d.safetensors", trainings)
+    save_trained(tmp_path / "calibration_resnet3d.safetensors", trainings)
     for seed in range(2):
         loaded = load_trained("calibration_resnet3d", "motion", seed, tmp_path).state_dict()
         for name, value in rounded(trainings["motion", seed].state).items():
@@ -123,27 +117,19 @@ def test_a_training_that_learned_nothing_fails_loudly(short: Training) -> None:
     assert shortfall(replace(short, about={**short.about, "score": 90.0})) is None
 
 
-def test_training_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """All is finished but one network, which is trained in a process of its own and does not learn in one step."""
-    kind = replace(KINDS["calibration_resnet3d"], steps=1)
-    monkeypatch.setitem(KINDS, "calibration_resnet3d", kind)
-    done = train("calibration_resnet3d", "motion", 0, steps=1)
-    done = replace(done, about={**done.about, "score": 99.0})
-    for name, task, seed in training.jobs(("calibration_resnet3d",)):
-        keep(replace(done, network=name, task=task, seed=seed), tmp_path / "parts")
-    called = []
-    monkeypatch.setattr(training, "train", lambda *job: called.append(job))
-    arguments = [
-        "--only",
-        "calibration_resnet3d",
-        "--parts",
-        str(tmp_path / "parts"),
-        "--output",
-        str(tmp_path / "out"),
-    ]
-    assert training.main(arguments) == 0
-    assert not called
-    assert len(listed("calibration_resnet3d", tmp_path / "out")) == 3 * SEEDS
+def test_training_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    """All is finished but one training: it is trained in a process of its own, and nothing else is."""
+    name = "calibration_resnet3d"
+    done = train(name, "motion", 0, steps=1)
+    done = replace(done, about={**done.about, "score": 99.99, "steps": KINDS[name].steps})
+    *others, left = training.jobs((name,))
+    for _, task, seed in others:
+        keep(replace(done, task=task, seed=seed), tmp_path / "parts")
+    folders = ["--parts", str(tmp_path / "parts"), "--output", str(tmp_path / "out")]
+    assert training.main(["--only", name, "--processes", "1", *folders]) == 0
+    scores = {(name, about["task"], about["seed"]): about["score"] for about in listed(name, tmp_path / "out")}
+    assert scores.pop(left) < 99.99
+    assert scores == dict.fromkeys(others, 99.99)
 
 
 def test_bad_arguments_are_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
@@ -199,10 +185,17 @@ def test_stored_networks_do_what_their_file_says(name: str) -> None:
         assert one["torch"]
     one = about[-1]
     module = load_trained(name, one["task"], one["seed"])
-    inputs, answer = draw_batch(kind, one["task"], unseen_textures(), 32, generator_for(0, "test"))
-    with torch.no_grad():
-        reached = 100 * float(training.score_of(kind, module(**inputs), answer).mean())
-    assert reached == pytest.approx(one["score"], abs=20)
+    # Other machines may round a sum otherwise and find an answer or two wrong that were right.
+    assert training.score(kind, module, one["task"]) == pytest.approx(one["score"], abs=0.5)
+
+
+def test_what_is_loaded_follows_from_the_file() -> None:
+    """The entries that are not stored do not come out of a generator."""
+    kind = KINDS["calibration_fusionseg"]
+    weights = [
+        Network(load_trained("calibration_fusionseg", "still", seed), feed_of(kind)).weights for seed in (0, 0, 1)
+    ]
+    assert weights[0] == weights[1] != weights[2]
 
 
 def test_all_weights_together_are_small() -> None:
@@ -218,76 +211,3 @@ def test_entries_that_no_answer_depends_on_are_left_out() -> None:
     assert "decoder.pred2.weight" in kept
     assert "encoder.bn1_1.running_var" in kept
     assert not any("pred5" in name or "bottolneck" in name or name.endswith("num_batches_tracked") for name in kept)
-
-
-def test_the_method_says_what_a_stored_network_was_trained_for(tmp_path: Path) -> None:
-    folder = AssetStore(tmp_path, offline=True, quiet=True)
-    found = {
-        task: measure_trained("calibration_resnet3d", task, "rendered", pairs=40, store=folder)
-        for task in ("motion", "texture")
-    }
-    for number in range(SEEDS):
-        shares = {task: measured.run("stage5", number).estimate.shares for task, measured in found.items()}
-        assert shares["motion"]["dynamic"] > shares["texture"]["dynamic"]
-        assert shares["texture"]["static"] > shares["motion"]["static"]
-    layer = found["motion"].layer("stage5")
-    assert len(layer.runs) == SEEDS
-    assert len(layer.estimate.unit_labels) == SEEDS * 128
-    means = layer.read("shares")
-    assert means.values["dynamic"] == pytest.approx(sum(run.shares["dynamic"] for run in layer.runs) / SEEDS)
-    assert means.intervals is not None
-    assert means.intervals["dynamic"].low < means.values["dynamic"] < means.intervals["dynamic"].high
-    assert not list((tmp_path / "unfinished").glob("*"))
-    for task, factor, other in (("motion", "dynamic", "static"), ("texture", "static", "dynamic")):
-        without = lost_without(found[task], task)
-        assert sum(one.lost[factor] for one in without) > sum(one.lost[other] for one in without)
-    with pytest.raises(InputError, match="stage 'stage9'"):
-        lost_without(found["motion"], "motion", "stage9")
-
-
-def test_measuring_says_what_does_not_fit() -> None:
-    with pytest.raises(InputError, match="measured on the data set rendered_vos; got rendered"):
-        measure_trained("calibration_rtnet", "still", "rendered")
-    with pytest.raises(InputError, match="at least 3 pairs"):
-        measure_trained("calibration_rtnet", "still", "rendered_vos", pairs=2)
-    with pytest.raises(InputError, match="small network 'calibration_rnet'"):
-        measure_trained("calibration_rnet", "still", "rendered_vos")
-
-
-def test_measuring_again_gives_the_same(tmp_path: Path) -> None:
-    one, other = (
-        measure_trained(
-            "calibration_fusionseg", "still", "rendered_vos", pairs=16, store=AssetStore(tmp_path / str(i), quiet=True)
-        )
-        for i in range(2)
-    )
-    assert one.weights == other.weights
-    assert one.layer("fusion.layer5").estimate.shares == other.layer("fusion.layer5").estimate.shares
-    assert weights_digest(load_trained("calibration_fusionseg", "still", 0)) == weights_digest(
-        load_trained("calibration_fusionseg", "still", 0)
-    )
-
-
-def test_a_claim_is_judged_for_each_training(tmp_path: Path) -> None:
-    def at(task: str) -> Quantity:
-        return Quantity(
-            network="calibration_resnet3d", trained_on=task, dataset="rendered", layer="stage5", name="shares.dynamic"
-        )
-
-    suite = Suite(AssetStore(tmp_path, offline=True, quiet=True), pairs=40)
-    claim = Claim(
-        id="toy/claim",
-        task="action recognition",
-        statement="training decides",
-        source="made up",
-        published=False,
-        comparisons=(Comparison(greater=at("motion"), lesser=at("texture")),),
-        each_seed=True,
-    )
-    case = suite.run(claim)
-    assert case.verdict is Verdict.HOLDS
-    assert case.measured is not None
-    assert len(case.measured) == SEEDS
-    turned = claim.model_copy(update={"comparisons": (Comparison(greater=at("texture"), lesser=at("motion")),)})
-    assert suite.run(turned).verdict is Verdict.FAILS
-    assert len(suite.measurements) == 2
