@@ -5,16 +5,46 @@ from __future__ import annotations
 import hashlib
 import math
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, TypeAdapter
+from pydantic_core import PydanticCustomError
 
 from sdbench.base.errors import InputError
-from sdbench.data.annotations import check_fields, read_json
+from sdbench.data.annotations import Entry, checked, read_json
 from sdbench.data.layouts import layout_named
-from sdbench.data.stylised import Annotated, LeftOut, Rule, StylisedDataset
+from sdbench.data.stylised import AnnotatedVideo, LeftOut, Rule, StylisedDataset
 
 FEWEST_FRAMES = 32
 FEWEST_ANNOTATED = 16
 _SUBSET = "validation"
+
+
+class _Video(Entry):
+    subset: str
+    annotations: list[Any]  # those of other subsets are not looked at
+
+
+class _File(Entry):
+    database: dict[str, _Video]
+
+
+def _in_order(segment: list[float]) -> list[float]:
+    if segment[0] > segment[1]:
+        raise PydanticCustomError("segment", "its start should not come after its end")
+    return segment
+
+
+_Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class _Annotation(Entry):
+    segment: Annotated[list[_Seconds], Field(min_length=2, max_length=2), AfterValidator(_in_order)]
+    label: str
+
+
+_FILE = TypeAdapter(_File)
+_ANNOTATIONS = TypeAdapter(dict[str, list[_Annotation]])
 
 
 def stylised_activitynet(folder: Path, skip_unusable: bool = False) -> StylisedDataset:
@@ -30,41 +60,23 @@ def stylised_activitynet(folder: Path, skip_unusable: bool = False) -> StylisedD
     assert layout.frames_per_second is not None
     path = folder / layout.annotations[0]
     digest = hashlib.sha256()
-    content = read_json(path, dict, digest)
-    check_fields(path, [("the file", content)], {"database": dict})
-    database: dict[str, dict[str, Any]] = content["database"]
-    check_fields(path, ((f"video {k!r}", v) for k, v in database.items()), {"subset": str, "annotations": list})
-    chosen = {video: entry["annotations"] for video, entry in database.items() if entry["subset"] == _SUBSET}
+    database = checked(path, read_json(path, dict, digest), _FILE).database
+    chosen = {video: entry.annotations for video, entry in database.items() if entry.subset == _SUBSET}
     if not chosen:
         raise InputError(f"the annotation file {path} has no video of the subset {_SUBSET!r}")
-    numbered = [
-        (f"annotation {i} of video {video!r}", a) for video, listed in chosen.items() for i, a in enumerate(listed)
-    ]
-    check_fields(path, numbered, {"segment": list, "label": str})
-    for name, annotation in numbered:
-        _check_segment(path, name, annotation["segment"])
     annotated = [
-        Annotated(
+        AnnotatedVideo(
             layout.video_folder(video),
-            listed[0]["label"] if listed else "",
-            tuple((float(a["segment"][0]), float(a["segment"][1])) for a in listed),
+            listed[0].label if listed else "",
+            tuple((a.segment[0], a.segment[1]) for a in listed),
         )
-        for video, listed in chosen.items()
+        for video, listed in checked(path, chosen, _ANNOTATIONS).items()
     ]
     return StylisedDataset(folder, layout, annotated, digest, _clip_start(layout.frames_per_second), skip_unusable)
 
 
-def _check_segment(path: Path, name: str, segment: list[Any]) -> None:
-    numbers = [v for v in segment if isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v)]
-    if len(segment) != 2 or len(numbers) != 2 or not 0 <= segment[0] <= segment[1]:
-        raise InputError(
-            f"the annotation file {path} cannot be used: {name} has segment = {segment!r}, "
-            "expected its start and end in seconds"
-        )
-
-
 def _clip_start(rate: int) -> Rule:
-    def rule(video: Annotated, frames: int) -> int:
+    def rule(video: AnnotatedVideo, frames: int) -> int:
         if frames < FEWEST_FRAMES:
             raise LeftOut(f"fewer than {FEWEST_FRAMES} frames")
         for start, end in video.segments:

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from sdbench.base.errors import InputError
 
-_KINDS: Mapping[type | tuple[type, ...], str] = {
-    str: "text",
-    dict: "an object",
-    list: "a list",
-    int: "a whole number",
-    (int, float): "a number",
-    (int, str): "a number or text",
-}
+_KINDS: dict[type, str] = {dict: "an object", list: "a list"}
 
-Fields = Mapping[str, type | tuple[type, ...]]
+_Read = TypeVar("_Read")
+
+
+class Entry(BaseModel):
+    """An entry of an annotation file: its fields are of exactly their kinds; others that it has are passed over."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
 
 
 def read_json(path: Path, kind: type, digest: Any = None) -> Any:
@@ -54,44 +55,54 @@ def read_json(path: Path, kind: type, digest: Any = None) -> Any:
     return parsed
 
 
-def check_fields(path: Path, entries: Iterable[tuple[str, Any]], fields: Fields) -> None:
-    """Check that every entry is an object with these fields.
+def checked(path: Path, content: Any, kind: TypeAdapter[_Read]) -> _Read:
+    """What an annotation file holds, as records.
 
     Args:
-        path: the annotation file, for the error.
-        entries: (how to name the entry, the entry).
-        fields: name of each field -> its type or types.
+        path: the file, for the error.
+        content: what was read of it.
+        kind: what it should be: usually a list or a mapping of `Entry`.
 
     Raises:
-        InputError: one is not; all faults of the first such entry are named, and how many more entries have some.
+        InputError: it is something else; the faults of the first entry are named, and how many more entries have some.
     """
-    first, more = "", 0
-    for name, entry in entries:
-        if not (faults := _faults(entry, fields)):
-            continue
-        if first:
-            more += 1
-        else:
-            first = f"{name} {faults}"
-    if first:
+    try:
+        return kind.validate_python(content)
+    except ValidationError as error:
         raise InputError(
-            f"the annotation file {path} cannot be used: {first}"
-            + (f" (and {more} more entries have faults)" if more else "")
-            + "; is it the published file?"
-        )
+            f"the annotation file {path} cannot be used: {first_fault(error)}; is it the published file?"
+        ) from None
 
 
-def _faults(entry: Any, fields: Fields) -> str:
-    if not isinstance(entry, dict):
-        return f"is not an object with the fields {', '.join(fields)}"
-    missing = [name for name in fields if name not in entry]
-    wrong = [name for name in fields if name in entry and not _is_a(entry[name], fields[name])]
-    parts = []
-    if missing:
-        parts.append(f"lacks the field{'s' if len(missing) > 1 else ''} {', '.join(missing)}")
-    parts += [f"has {name} = {entry[name]!r}, expected {_KINDS[fields[name]]}" for name in wrong]
-    return " and ".join(parts)
+def first_fault(error: ValidationError) -> str:
+    """What is wrong with the first entry that has a fault, and how many more entries have some."""
+    by_entry: dict[tuple[int | str, ...], list[ErrorDetails]] = {}
+    for fault in error.errors(include_url=False):
+        by_entry.setdefault(fault["loc"][: _entry_depth(fault)], []).append(fault)
+    entry, faults = next(iter(by_entry.items()))
+    where = f"entry {'.'.join(map(str, entry))}" if entry else "the file"
+    more = f" (and {len(by_entry) - 1} more entries have faults)" if len(by_entry) > 1 else ""
+    return f"{where} {' and '.join(_described(fault) for fault in faults)}{more}"
 
 
-def _is_a(value: Any, kind: type | tuple[type, ...]) -> bool:
-    return isinstance(value, kind) and not isinstance(value, bool)
+def _entry_depth(fault: ErrorDetails) -> int:
+    """How many parts of a fault's place name the entry; the rest is the field, and the place in it."""
+    if fault["type"] == "model_type":
+        return len(fault["loc"])
+    named = [depth for depth, part in enumerate(fault["loc"]) if isinstance(part, str)]
+    return named[-1] if named else len(fault["loc"])
+
+
+def _described(fault: ErrorDetails) -> str:
+    field = ".".join(map(str, fault["loc"][_entry_depth(fault) :]))
+    if fault["type"] == "missing":
+        return f"lacks the field {field}"
+    if fault["type"] == "model_type":
+        return f"is {_short(fault['input'])}: it should be an object"
+    message = fault["msg"].replace("Input", "it", 1)
+    return f"has {field} = {_short(fault['input'])}: {message[0].lower()}{message[1:]}"
+
+
+def _short(value: Any, most: int = 80) -> str:
+    text = repr(value)
+    return text if len(text) <= most else text[: most - 3] + "..."

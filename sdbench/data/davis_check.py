@@ -7,10 +7,13 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from sdbench.base.errors import InputError, some
+from sdbench.data.annotations import Entry, first_fault
 from sdbench.data.layouts import DESCRIPTION, FINISHED_MARKS
 from sdbench.data.segmentation import Mask, VideoSequence
 from sdbench.video.decode import natural_key, opened_picture, picture_size
@@ -83,14 +86,22 @@ class Painted:
         return f"styles: {names}, painted by the packaged style network; they are not those of the published study"
 
 
-def _read_description(path: Path) -> dict[str, dict[str, str]]:
+class _Description(Entry):
+    styles: dict[str, str]
+
+
+def _read_description(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(found["styles"], dict):
-            return dict(found)
-    except (ValueError, KeyError, TypeError):
-        pass
-    raise InputError(f"{path} is damaged; delete it with the copies beside it and run `sdbench stylize` again")
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        _Description.model_validate(content)
+        return content
+    except ValidationError as error:
+        fault = first_fault(error)
+    except ValueError as error:
+        fault = str(error)
+    raise InputError(
+        f"{path} is damaged ({fault}); delete it with the copies beside it and run `sdbench stylize` again"
+    )
 
 
 @dataclass

@@ -5,12 +5,22 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from sdbench.data.annotations import check_fields, read_json
+from pydantic import TypeAdapter
+
+from sdbench.data.annotations import Entry, checked, read_json
 from sdbench.data.layouts import layout_named
-from sdbench.data.stylised import Annotated, LeftOut, StylisedDataset
+from sdbench.data.stylised import AnnotatedVideo, LeftOut, StylisedDataset
 
 FEWEST_FRAMES = 8
 """The random start of a short video leaves at least so many."""
+
+
+class _Video(Entry):
+    vid_name: str
+    label: int
+
+
+_VIDEOS = TypeAdapter(list[_Video])
 
 
 def stylised_diving48(folder: Path, skip_unusable: bool = False) -> StylisedDataset:
@@ -22,13 +32,12 @@ def stylised_diving48(folder: Path, skip_unusable: bool = False) -> StylisedData
     layout = layout_named("diving48")
     path = folder / layout.annotations[0]
     digest = hashlib.sha256()
-    content = read_json(path, list, digest)
-    check_fields(path, ((f"entry {i}", entry) for i, entry in enumerate(content)), {"vid_name": str, "label": int})
-    annotated = [Annotated(layout.video_folder(entry["vid_name"]), str(entry["label"])) for entry in content]
+    videos = checked(path, read_json(path, list, digest), _VIDEOS)
+    annotated = [AnnotatedVideo(layout.video_folder(video.vid_name), str(video.label)) for video in videos]
     return StylisedDataset(folder, layout, annotated, digest, random_start, skip_unusable)
 
 
-def random_start(_video: Annotated, frames: int) -> None:
+def random_start(_video: AnnotatedVideo, frames: int) -> None:
     """The rule of data sets whose clips start anywhere."""
     if frames < FEWEST_FRAMES:
         raise LeftOut(f"fewer than {FEWEST_FRAMES} frames")

@@ -4,12 +4,27 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, TypeAdapter
 
 from sdbench.base.errors import InputError
-from sdbench.data.annotations import check_fields, read_json
+from sdbench.data.annotations import Entry, checked, read_json
 from sdbench.data.diving48 import random_start
 from sdbench.data.layouts import layout_named
-from sdbench.data.stylised import Annotated, StylisedDataset
+from sdbench.data.stylised import AnnotatedVideo, StylisedDataset
+
+
+def _as_text(number: Any) -> Any:
+    return str(number) if type(number) is int else number
+
+
+class _Video(Entry):
+    id: Annotated[str, BeforeValidator(_as_text)]
+    template: str
+
+
+_VIDEOS = TypeAdapter(list[_Video])
 
 
 def stylised_ssv2(folder: Path, skip_unusable: bool = False) -> StylisedDataset:
@@ -23,17 +38,12 @@ def stylised_ssv2(folder: Path, skip_unusable: bool = False) -> StylisedDataset:
     layout = layout_named("ssv2")
     videos_path, labels_path = (folder / name for name in layout.annotations)
     digest = hashlib.sha256()
-    entries = read_json(videos_path, list, digest)
+    videos = checked(videos_path, read_json(videos_path, list, digest), _VIDEOS)
     labels = read_json(labels_path, dict, digest)
-    check_fields(
-        videos_path,
-        ((f"entry {i}", entry) for i, entry in enumerate(entries)),
-        {"id": (int, str), "template": str},
-    )
     annotated = []
-    for entry in entries:
-        label = entry["template"].replace("[", "").replace("]", "")
+    for video in videos:
+        label = video.template.replace("[", "").replace("]", "")
         if label not in labels:
-            raise InputError(f"video {entry['id']} of {videos_path} is labelled {label!r}, which {labels_path} lacks")
-        annotated.append(Annotated(layout.video_folder(str(entry["id"])), label))
+            raise InputError(f"video {video.id} of {videos_path} is labelled {label!r}, which {labels_path} lacks")
+        annotated.append(AnnotatedVideo(layout.video_folder(video.id), label))
     return StylisedDataset(folder, layout, annotated, digest, random_start, skip_unusable)

@@ -40,7 +40,7 @@ class StylisedVideo:
 
 
 @dataclass(frozen=True)
-class Annotated:
+class AnnotatedVideo:
     """A video as its annotation file describes it: the name of its folder, its label, and annotated times.
 
     Attributes:
@@ -56,7 +56,7 @@ class LeftOut(Exception):  # noqa: N818 - not an error: the published rules leav
     """A video that the published rules leave out; the message is the reason."""
 
 
-Rule = Callable[[Annotated, int], "int | None"]
+Rule = Callable[[AnnotatedVideo, int], "int | None"]
 """Of a video and its number of frames: where its clip starts (None: at random), or `LeftOut`."""
 
 
@@ -92,7 +92,7 @@ class StylisedDataset:
         self,
         folder: Path,
         layout: Layout,
-        annotated: Sequence[Annotated],
+        annotated: Sequence[AnnotatedVideo],
         identity: hashlib._Hash,
         rule: Rule,
         skip_unusable: bool = False,
@@ -177,8 +177,7 @@ class StylisedDataset:
         Raises:
             InputError: a frame is missing, cannot be read, or has another size than the others.
         """
-        folder = self.folder / style / video.name
-        paths = [folder / self.layout.frame_name(position) for position in positions]
+        paths = self.files(video, style, positions)
         with ThreadPoolExecutor(available_cores()) as pool:
             frames = list(pool.map(read_picture, paths))
         for path, frame in zip(paths, frames, strict=True):
@@ -188,6 +187,11 @@ class StylisedDataset:
                     f"{frames[0].shape[1]} x {frames[0].shape[0]}; expected one size"
                 )
         return np.stack(frames)
+
+    def files(self, video: StylisedVideo, style: str, positions: Sequence[int]) -> list[Path]:
+        """The files of some frames of a video in one style, in the order of the positions; see `read`."""
+        folder = self.folder / style / video.name
+        return [folder / self.layout.frame_name(position) for position in positions]
 
 
 def _folders(folder: Path) -> set[str]:
@@ -209,7 +213,7 @@ def _check_styles(folder: Path, present: Mapping[str, set[str]]) -> tuple[str, .
     return tuple(style for style in STYLE_FOLDERS if present[style])
 
 
-def _unannotated(anywhere: set[str], annotated: Sequence[Annotated]) -> Iterator[str]:
+def _unannotated(anywhere: set[str], annotated: Sequence[AnnotatedVideo]) -> Iterator[str]:
     known = {entry.folder for entry in annotated}
     if absent := len(known - anywhere):
         yield f"{absent} of {len(known)} annotated videos are not in the style folders"

@@ -39,6 +39,8 @@ def test_videos_are_listed_and_read_by_position(tmp_path: Path, layout: str) -> 
     assert {video.start for video in found.videos} == ({0} if layout == "activitynet" else {None})
     assert found.styles == STYLE_FOLDERS
     assert found.skipped == ()
+    expected_files = [frame(folder, layout, 1, position, style=3) for position in (5, 0, 5)]
+    assert found.files(found.videos[1], "style_3", [5, 0, 5]) == expected_files
     frames = found.read(found.videos[1], "style_3", [5, 0, 5])
     assert frames.dtype == np.uint8
     expected = (moving_squares(33, 20, 24, seed=1)[[5, 0, 5]] * TINTS[2]).astype(np.uint8)
@@ -187,17 +189,31 @@ def test_an_annotation_file_that_is_missing_or_no_json_is_named(tmp_path: Path, 
     ("layout", "spoil", "said"),
     [
         ("activitynet", lambda c: c.pop("database"), "the file lacks the field database"),
-        ("activitynet", lambda c: c["database"]["b"].clear(), "video 'b' lacks the fields subset, annotations"),
-        ("activitynet", lambda c: c["database"].update(a=1), "video 'a' is not an object with the fields subset"),
+        (
+            "activitynet",
+            lambda c: c["database"]["b"].clear(),
+            "entry database.b lacks the field subset and lacks the field annotations;",
+        ),
+        ("activitynet", lambda c: c["database"].update(a=1), "entry database.a is 1: it should be an object;"),
         (
             "activitynet",
             lambda c: c["database"]["b"]["annotations"][0].pop("segment"),
-            "annotation 0 of video 'b' lacks the field segment",
+            "entry b.0 lacks the field segment;",
         ),
         (
             "activitynet",
             lambda c: c["database"]["b"]["annotations"][0].update(segment=[3, "x"]),
-            r"has segment = \[3, 'x'\], expected its start and end in seconds",
+            r"entry b\.0 has segment\.1 = 'x': it should be a valid number;",
+        ),
+        (
+            "activitynet",
+            lambda c: c["database"]["b"]["annotations"][0].update(segment=[3]),
+            r"entry b\.0 has segment = \[3\]: list should have at least 2 items",
+        ),
+        (
+            "activitynet",
+            lambda c: c["database"]["b"]["annotations"][0].update(segment=[3, 2]),
+            r"entry b\.0 has segment = \[3, 2\]: its start should not come after its end",
         ),
         (
             "activitynet",
@@ -205,9 +221,12 @@ def test_an_annotation_file_that_is_missing_or_no_json_is_named(tmp_path: Path, 
             "no video of the subset 'validation'",
         ),
         ("diving48", lambda c: [e.pop("label") for e in c], r"entry 0 lacks the field label \(and 2 more entries"),
-        ("diving48", lambda c: c[2].update(vid_name=7), "entry 2 has vid_name = 7, expected text"),
-        ("diving48", lambda c: c[1].update(label=True), "entry 1 has label = True, expected a whole number"),
+        ("diving48", lambda c: c[2].update(vid_name=7), "entry 2 has vid_name = 7: it should be a valid string;"),
+        ("diving48", lambda c: c[1].update(label=True), "entry 1 has label = True: it should be a valid integer;"),
+        ("diving48", lambda c: c.append("d"), "entry 3 is 'd': it should be an object;"),
+        ("diving48", lambda c: c[0].update(vid_name=list(range(99))), r"vid_name = \[0, 1, .{60,80}\.\.\.: it should"),
         ("ssv2", lambda c: c[1].pop("template"), "entry 1 lacks the field template"),
+        ("ssv2", lambda c: c[1].update(id=True), "entry 1 has id = True: it should be a valid string;"),
         (
             "ssv2",
             lambda c: c[1].update(template="Eating [something]"),
@@ -221,8 +240,17 @@ def test_missing_fields_are_named(tmp_path: Path, layout: str, spoil, said: str)
     content = json.loads(path.read_text())
     spoil(content)
     path.write_text(json.dumps(content))
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=said) as caught:
         read(folder, layout)
+    assert "\n" not in str(caught.value)
+
+
+def test_ids_may_be_numbers(tmp_path: Path) -> None:
+    folder = built(tmp_path, "ssv2")
+    path = folder / LAYOUTS["ssv2"].annotations[0]
+    before = json.loads(path.read_text())
+    path.write_text(json.dumps([{**entry, "id": int(entry["id"])} for entry in before]))
+    assert [video.name for video in read(folder, "ssv2").videos] == ["1", "2", "3"]
 
 
 def test_nothing_to_use_is_said(tmp_path: Path) -> None:
