@@ -11,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from sdbench.base.errors import InputError
-from sdbench.data.segmentation import SegmentationDataset
-from sdbench.zoo.vos_preparation import SIZE, VosPreparation
+from sdbench.data.segmentation import SegmentationDataset, resize_mask
+
+DAVIS_SIZE = (480, 854)
+"""Height and width that every frame of DAVIS is brought to, as published."""
 
 
 @dataclass(frozen=True)
@@ -57,18 +59,17 @@ class CentreBias:
         )
 
 
-def centre_bias(dataset: SegmentationDataset, size: tuple[int, int] = SIZE) -> CentreBias:
+def centre_bias(dataset: SegmentationDataset, size: tuple[int, int] = DAVIS_SIZE) -> CentreBias:
     """The mean of all masks, each brought to `size` (height, width) by nearest neighbour.
 
     Raises:
         InputError: a mask cannot be used, or none shows an object.
     """
-    preparation = VosPreparation(size)
     total = np.zeros(size)
     masks = empty = 0
     for sequence in dataset.sequences:
         for position in range(len(sequence.frames)):
-            mask = preparation.mask(dataset.mask(sequence, position))
+            mask = resize_mask(dataset.mask(sequence, position), size)
             total += mask
             masks += 1
             empty += not mask.any()

@@ -88,10 +88,7 @@ class DavisDataset:
         Raises:
             InputError: there is no such style or frame, or the picture is damaged or of another size than the first.
         """
-        if style is not None and style not in self.styles:
-            raise unknown_name("style", style, self.styles)
-        place = self.root / FRAMES if style is None else self._style_folder(style)
-        path = place / sequence.name / f"{self._frame(sequence, position)}.jpg"
+        path = self._image_file(sequence, position, style)
         picture = read_picture(path)
         self._check_size(path, picture.shape[:2], sequence, style)
         return picture
@@ -103,13 +100,7 @@ class DavisDataset:
             InputError: there is no such frame, none forward of the last or backward of the first, the flow was not
                 asked for, or the picture is damaged or of another size than the frames.
         """
-        way = "backward" if backward else "forward"
-        if backward not in self._directions:
-            raise InputError(f"{way} flow was not asked for when {self.root} was opened")
-        frame = self._frame(sequence, position)
-        if frame == sequence.frames[0 if backward else -1]:
-            raise InputError(f"{sequence.name} has no {way} flow of frame {frame}: it is the {_END[backward]}")
-        path = self.flows / flow_folder(backward) / sequence.name / f"{frame}.png"
+        path = self._flow_file(sequence, position, backward)
         picture = read_picture(path)
         self._check_size(path, picture.shape[:2], sequence)
         return picture
@@ -121,14 +112,52 @@ class DavisDataset:
             InputError: there is no such frame, the picture is damaged or of another size than the frames, or it tells
                 several objects apart.
         """
-        path = self.root / MASKS / sequence.name / f"{self._frame(sequence, position)}.png"
+        path = self._mask_file(sequence, position)
         mask = read_mask(path)
         self._check_size(path, mask.shape, sequence)
         return mask
 
-    def _style_folder(self, style: str) -> Path:
-        assert self.painted is not None
-        return self.painted / style
+    def files(
+        self,
+        sequence: VideoSequence,
+        positions: Sequence[int],
+        styles: Sequence[str | None] = (),
+        flow: Sequence[bool] = (),
+        masks: bool = False,
+    ) -> list[Path]:
+        """The files that are read for some frames: see `SegmentationDataset`.
+
+        Raises:
+            InputError: there is no such style or frame, or the flow was not asked for.
+        """
+        found: list[Path] = []
+        for position in positions:
+            found += [self._image_file(sequence, position, style) for style in styles]
+            directions = [backward for backward in flow if sequence.has_flow(position, backward)]
+            found += [self._flow_file(sequence, position, backward) for backward in directions]
+            found += [self._mask_file(sequence, position)] if masks else []
+        return found
+
+    def _image_file(self, sequence: VideoSequence, position: int, style: str | None) -> Path:
+        if style is not None and style not in self.styles:
+            raise unknown_name("style", style, self.styles)
+        place = self.root / FRAMES
+        if style is not None:
+            assert self.painted is not None
+            place = self.painted / style
+        return place / sequence.name / f"{self._frame(sequence, position)}.jpg"
+
+    def _flow_file(self, sequence: VideoSequence, position: int, backward: bool) -> Path:
+        way = "backward" if backward else "forward"
+        if backward not in self._directions:
+            raise InputError(f"{way} flow was not asked for when {self.root} was opened")
+        frame = self._frame(sequence, position)
+        if not sequence.has_flow(position, backward):
+            raise InputError(f"{sequence.name} has no {way} flow of frame {frame}: it is the {_END[backward]}")
+        return self.flows / flow_folder(backward) / sequence.name / f"{frame}.png"
+
+    def _mask_file(self, sequence: VideoSequence, position: int) -> Path:
+        return self.root / MASKS / sequence.name / f"{self._frame(sequence, position)}.png"
 
     def _frame(self, sequence: VideoSequence, position: int) -> str:
         if sequence not in self.sequences:

@@ -91,6 +91,10 @@ class LabelledFolder:
             )
         self.videos = tuple(videos)
 
+    def file(self, video: LabelledVideo) -> Path:
+        """The file of one of `videos`."""
+        return self.folder / video.name
+
     def read(self, video: LabelledVideo, choose: Callable[[int], Sequence[int]]) -> Frames:
         """Frames of a video.
 
@@ -107,7 +111,7 @@ class LabelledFolder:
         Raises:
             InputError: the file cannot be decoded, or a position is beyond its end.
         """
-        source = self.folder / video.name
+        source = self.file(video)
         length = sum(1 for _ in decode_frames(source))
         positions = [int(position) for position in choose(length)]
         if not positions or min(positions) < 0 or max(positions) >= length:

@@ -22,10 +22,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import BeforeValidator, Field, Json, TypeAdapter
+from pydantic_core import PydanticCustomError
 
 from sdbench.base.errors import InputError, some
+from sdbench.data.annotations import Entry, checked
 from sdbench.data.segmentation import Mask, VideoSequence
 from sdbench.video.decode import picture_size, read_picture
 from sdbench.video.frames import Frames
@@ -37,9 +41,37 @@ FLOW = {False: "FlowImages_gap1", True: "FlowImages_gap-1"}
 
 MOTIONS = {"0": "locomotion", "1": "deformation", "2": "static"}
 
-_COLUMNS = ("file_list", "spatial_coordinates", "metadata")
 _FILE = re.compile(r"/?([^/]+)/([^/]+)\.jpg")
 _MOTION = re.compile(r"\{\s*['\"]1['\"]\s*:\s*['\"](\d+)['\"]\s*\}")
+
+
+def _video_and_frame(text: Any) -> tuple[str, str]:
+    if match := _FILE.fullmatch(str(text)):
+        return match[1], match[2]
+    raise PydanticCustomError("file", "it should be /VIDEO/FRAME.jpg")
+
+
+def _how_it_moves(text: Any) -> str:
+    if text == "{}":
+        return ""
+    if (match := _MOTION.fullmatch(str(text))) and match[1] in MOTIONS:
+        return MOTIONS[match[1]]
+    known = ", ".join(MOTIONS)
+    raise PydanticCustomError("motion", "it should be {{'1': 'M'}} with M one of {known}", {"known": known})
+
+
+_Number = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class _Row(Entry):
+    """A frame with a box: 2, left, top, width, height. As published, metadata {} says that it moves as before."""
+
+    file_list: Annotated[tuple[str, str], BeforeValidator(_video_and_frame)]
+    spatial_coordinates: Json[Annotated[list[_Number], Field(min_length=5, max_length=5)]]
+    metadata: Annotated[str, BeforeValidator(_how_it_moves)]
+
+
+_ROWS = TypeAdapter(dict[int, _Row])
 
 
 @dataclass(frozen=True)
@@ -132,9 +164,7 @@ class MocaDataset:
         Raises:
             InputError: a style is asked for, or the picture is missing or damaged.
         """
-        if style is not None:
-            raise InputError(f"MoCA has no styles; {style!r} was asked for")
-        return read_picture(self.folder / FRAMES / sequence.name / f"{sequence.frames[position]}.jpg")
+        return read_picture(self._image_file(sequence, position, style))
 
     def flow(self, sequence: VideoSequence, position: int, backward: bool = False) -> Frames:
         """Flow from a frame to the next (or, `backward`, to the one before), drawn as a picture: (H, W, 3) uint8.
@@ -142,7 +172,7 @@ class MocaDataset:
         Raises:
             InputError: the picture is missing or damaged.
         """
-        return read_picture(self.folder / FLOW[backward] / sequence.name / f"{sequence.frames[position]}.png")
+        return read_picture(self._flow_file(sequence, position, backward))
 
     def size(self, sequence: VideoSequence) -> tuple[int, int]:
         """Height and width of the first frame, in whose pixels the boxes of the video are given.
@@ -150,7 +180,7 @@ class MocaDataset:
         Raises:
             InputError: the picture is missing or damaged.
         """
-        return picture_size(self.folder / FRAMES / sequence.name / f"{sequence.frames[0]}.jpg")
+        return picture_size(self._image_file(sequence, 0))
 
     def box(self, sequence: VideoSequence, position: int) -> Box | None:
         """The annotated box of a frame; None where it has none."""
@@ -167,6 +197,36 @@ class MocaDataset:
             mask[round(box.top) : round(box.bottom), round(box.left) : round(box.right)] = True
         return mask
 
+    def files(
+        self,
+        sequence: VideoSequence,
+        positions: Sequence[int],
+        styles: Sequence[str | None] = (),
+        flow: Sequence[bool] = (),
+        masks: bool = False,
+    ) -> list[Path]:
+        """The files that are read for some frames: see `SegmentationDataset`.
+
+        A mask is a box of the annotation file, drawn at the size of the sequence's first frame.
+
+        Raises:
+            InputError: a style is asked for.
+        """
+        found = [self.folder / ANNOTATIONS, self._image_file(sequence, 0)] if masks else []
+        for position in positions:
+            found += [self._image_file(sequence, position, style) for style in styles]
+            directions = [backward for backward in flow if sequence.has_flow(position, backward)]
+            found += [self._flow_file(sequence, position, backward) for backward in directions]
+        return found
+
+    def _image_file(self, sequence: VideoSequence, position: int, style: str | None = None) -> Path:
+        if style is not None:
+            raise InputError(f"MoCA has no styles; {style!r} was asked for")
+        return self.folder / FRAMES / sequence.name / f"{sequence.frames[position]}.jpg"
+
+    def _flow_file(self, sequence: VideoSequence, position: int, backward: bool) -> Path:
+        return self.folder / FLOW[backward] / sequence.name / f"{sequence.frames[position]}.png"
+
 
 def _stems(folder: Path, pattern: str) -> set[str]:
     """Names of files without ending; hidden ones, which archives made on a Mac bring along, are passed over."""
@@ -182,44 +242,29 @@ def _read_annotations(path: Path) -> tuple[bytes, dict[str, dict[str, Box]]]:
         raise InputError(f"no annotation file at {path}; it comes with the prepared data: put it there") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"the annotation file {path} cannot be read ({error}); copy it again") from None
-    if not rows or any(column not in rows[0] for column in _COLUMNS):
+    if not rows or any(column not in rows[0] for column in _Row.model_fields):
         raise InputError(
-            f"the annotation file {path} must have rows with the columns {', '.join(_COLUMNS)}; is it the published "
-            "file of the prepared data?"
+            f"the annotation file {path} must have rows with the columns {', '.join(_Row.model_fields)}; is it the "
+            "published file of the prepared data?"
         )
+    # In the order of the frames, under the number of its line; a frame without a box has "[]".
+    boxed = sorted(
+        ((number, row) for number, row in enumerate(rows, start=2) if row["spatial_coordinates"] != "[]"),
+        key=lambda numbered: numbered[1]["file_list"] or "",
+    )
     boxes: dict[str, dict[str, Box]] = {}
-    motion = None
-    for row in sorted(rows, key=lambda row: row["file_list"] or ""):
-        if row["spatial_coordinates"] == "[]":
-            continue
-        # As published, a frame that does not say how the animal moves is like the one before it.
-        motion = motion if row["metadata"] == "{}" else _motion(row["metadata"])
-        file = _FILE.fullmatch(row["file_list"] or "")
-        edges = _edges(row["spatial_coordinates"])
-        if file is None or edges is None or motion is None:
-            raise InputError(
-                f"the annotation file {path} cannot be used: got {row['file_list']}, {row['spatial_coordinates']}, "
-                f"{row['metadata']}; expected /VIDEO/FRAME.jpg, [2,LEFT,TOP,WIDTH,HEIGHT] and {{'1': 'M'}} with M one "
-                f"of {', '.join(MOTIONS)}"
-            )
-        boxes.setdefault(file[1], {})[file[2]] = Box(*edges, motion)
+    motion = ""
+    for row in checked(path, dict(boxed), _ROWS).values():
+        motion = row.metadata or motion
+        if not motion:
+            raise InputError(f"the annotation file {path} does not say how the animal of its first frame moves")
+        video, frame = row.file_list
+        boxes.setdefault(video, {})[frame] = Box(*_edges(row.spatial_coordinates), motion)
     return content, boxes
 
 
-def _motion(text: str | None) -> str | None:
-    match = _MOTION.fullmatch(text or "")
-    return MOTIONS.get(match[1]) if match else None
-
-
-def _edges(text: str | None) -> tuple[float, float, float, float] | None:
-    """Left, top, right and bottom edge; None where the text does not give them."""
-    try:
-        values = json.loads(text or "")
-    except json.JSONDecodeError:
-        return None
-    if not isinstance(values, list) or len(values) != 5 or not all(isinstance(x, (int, float)) for x in values):
-        return None
-    _, left, top, width, height = values
-    # As published, an edge outside the frame is moved in and the box keeps its width and height.
-    left, top = max(float(left), 0.0), max(float(top), 0.0)
+def _edges(coordinates: Sequence[float]) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom edge; as published, one outside the frame is moved in and the box keeps its size."""
+    _, left, top, width, height = coordinates
+    left, top = max(left, 0.0), max(top, 0.0)
     return left, top, left + width, top + height

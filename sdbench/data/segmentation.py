@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from sdbench.video.frames import Frames
 
@@ -25,6 +28,18 @@ class VideoSequence:
 
     name: str
     frames: tuple[str, ...]
+
+    def has_flow(self, position: int, backward: bool = False) -> bool:
+        """Whether a frame has a neighbour to flow to: none forward of the last, none backward of the first."""
+        return position != (0 if backward else len(self.frames) - 1)
+
+
+def resize_mask(mask: Mask, size: tuple[int, int]) -> Mask:
+    """A mask (H, W) brought to `size` (height, width) by nearest neighbour."""
+    if mask.shape == size:
+        return mask
+    picture = Image.fromarray(mask.astype(np.uint8))
+    return np.asarray(picture.resize((size[1], size[0]), Image.Resampling.NEAREST)).astype(np.bool_)
 
 
 class SegmentationDataset(Protocol):
@@ -82,4 +97,24 @@ class SegmentationDataset(Protocol):
 
     def mask(self, sequence: VideoSequence, position: int) -> Mask:
         """The object in a frame: (H, W) bool."""
+        ...
+
+    def files(
+        self,
+        sequence: VideoSequence,
+        positions: Sequence[int],
+        styles: Sequence[str | None] = (),
+        flow: Sequence[bool] = (),
+        masks: bool = False,
+    ) -> list[Path]:
+        """The files that are read for some frames; none where the data lie in memory.
+
+        Args:
+            sequence: one of `sequences`.
+            positions: which frames, from 0.
+            styles: those whose pictures are read; None for the frames as filmed.
+            flow: directions of the flow pictures that are read: False for forward, True for backward; a frame that has
+                no flow in a direction has no file there.
+            masks: whether masks are read.
+        """
         ...

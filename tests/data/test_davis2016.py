@@ -51,6 +51,39 @@ def test_frames_masks_flow_and_styles_are_read(data: Path, painted: Path) -> Non
     np.testing.assert_array_equal(mask, square(2, 24, 40) > 0)
 
 
+def test_files_of_what_is_read(data: Path, painted: Path) -> None:
+    found: SegmentationDataset = davis(data, painted, backward_flow=True)
+    camel = found.sequences[1]
+    assert found.files(camel, [0, 2], [None, "Lynx"], [False, True], masks=True) == [
+        data / "JPEGImages/480p/camel/00000.jpg",
+        painted / "JPEGImages/Lynx/camel/00000.jpg",
+        data / "FlowImages_gap1/camel/00000.png",
+        data / "Annotations/480p/camel/00000.png",
+        data / FRAME,
+        painted / "JPEGImages/Lynx/camel/00002.jpg",
+        data / "FlowImages_gap1/camel/00002.png",
+        data / "FlowImages_gap-1/camel/00002.png",
+        data / MASK,
+    ]
+    assert found.files(camel, [4], flow=[False]) == found.files(camel, [0]) == []
+    with pytest.raises(InputError, match="unknown style 'Zuzka'"):
+        found.files(camel, [0], ["Zuzka"])
+    with pytest.raises(InputError, match="backward flow was not asked for"):
+        davis(data).files(camel, [1], flow=[True])
+
+
+def test_what_the_styles_were_made_with_must_be_whole(data: Path, painted: Path) -> None:
+    place = painted / "stylised.json"
+    for content, said in (
+        ("{", r"stylised\.json is damaged \(Expecting property name"),
+        ('{"styles": ["Lynx"]}', r"is damaged \(the file has styles = \['Lynx'\]: it should be a valid dictionary\)"),
+        ("[]", r"is damaged \(the file is \[\]: it should be an object\)"),
+    ):
+        place.write_text(content)
+        with pytest.raises(InputError, match=said):
+            davis(data, painted)
+
+
 def test_archives_with_a_folder_of_their_own_are_found(tmp_path: Path, data: Path, painted: Path) -> None:
     expected = davis(data, painted).identity
     (tmp_path / "unpacked").mkdir()

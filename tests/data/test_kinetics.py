@@ -42,6 +42,7 @@ def test_class_names_can_be_given_in_the_order_of_the_network(folder: Path) -> N
 
 def test_frames_are_read_by_position(folder: Path) -> None:
     found = LabelledFolder(folder)
+    assert found.file(found.videos[1]) == folder / "yoga/a.mp4"
     every = list(decode_frames(folder / "yoga/a.mp4"))
     given = []
     frames = found.read(found.videos[1], lambda length: given.append(length) or [7, 0, 7])

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
+from sdbench.zoo.vos_preparation import VosPreparation
 from torch import Tensor, nn
 
 from sdbench.data.segmentation import Mask, VideoSequence
 from sdbench.video.frames import Frames
-from sdbench.zoo.vos_preparation import VosPreparation
 
 SIZE = (24, 32)
 SINGLE = VosPreparation(SIZE)
@@ -55,6 +56,16 @@ class Squares:
         lacking = self.wrong.get((self.sequences.index(sequence), position), 0)
         square[:, 2 + position + 8 - lacking :] = False
         return square
+
+    def files(
+        self,
+        sequence: VideoSequence,
+        positions: Sequence[int],
+        styles: Sequence[str | None] = (),
+        flow: Sequence[bool] = (),
+        masks: bool = False,
+    ) -> list[Path]:
+        return []
 
     def _picture(self, kind: str, sequence: VideoSequence, position: int, colour: int) -> Frames:
         self.reads[kind, sequence.name, position] += 1

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -60,3 +62,13 @@ class Remembered:
         mask = np.zeros((self.height, self.width), dtype=bool)
         mask[8:20, 4 + position : 20 + position] = True
         return mask
+
+    def files(
+        self,
+        sequence: VideoSequence,
+        positions: Sequence[int],
+        styles: Sequence[str | None] = (),
+        flow: Sequence[bool] = (),
+        masks: bool = False,
+    ) -> list[Path]:
+        return []
