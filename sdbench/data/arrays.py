@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
 
 from sdbench.base.errors import InputError
+from sdbench.base.kept import key_of
 from sdbench.data.clip import Clip
 from sdbench.video.frames import Frames, check_clip
 
@@ -30,7 +31,6 @@ class ArrayDataset:
         self.name = name
         self.assets: tuple[str, ...] = ()
         self.skipped: tuple[str, ...] = ()
-        digest = hashlib.sha256()
         listed: list[Clip] = []
         self._frames: dict[str, Frames] = {}
         for video, frames in clips.items():
@@ -42,12 +42,13 @@ class ArrayDataset:
                 raise InputError(f"{what} has values from {frames.min()} to {frames.max()}; expected 0 to 255")
             self._frames[video] = np.ascontiguousarray(np.rint(frames), dtype=np.uint8)
             listed.append(Clip(video, 0, 0, *frames.shape[:3]))
-            digest.update(f"{video} {frames.shape}".encode())
-            digest.update(self._frames[video].data)
         self.clips = tuple(listed)
-        self.identity = digest.hexdigest()
 
-    def read(self, clips: Iterable[Clip]) -> Iterator[Frames]:
-        """Yield the frames (T, H, W, 3) uint8 of each of `clips`."""
-        for clip in clips:
-            yield self._frames[clip.video]
+    def digest_of(self, video: str) -> str:
+        """Hash of the frames of a clip."""
+        frames = self._frames[video]
+        return key_of(frames.shape, hashlib.sha256(frames.data).hexdigest())
+
+    def read(self, clip: Clip) -> Frames:
+        """The frames (T, H, W, 3) uint8 of one of `clips`."""
+        return self._frames[clip.video]

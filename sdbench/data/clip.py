@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -51,15 +50,14 @@ class Dataset(Protocol):
         ...
 
     @property
-    def identity(self) -> str:
-        """Hash of all that decides what the clips hold; equal identities mean equal clips."""
-        ...
-
-    @property
     def assets(self) -> tuple[str, ...]:
         """Names of the assets that the clips came from."""
         ...
 
-    def read(self, clips: Iterable[Clip]) -> Iterator[Frames]:
-        """Yield the frames (T, H, W, 3) uint8 of each of `clips`, which are given in the data set's order."""
+    def digest_of(self, video: str) -> str:
+        """Hash of what a video holds; equal digests mean equal frames."""
+        ...
+
+    def read(self, clip: Clip) -> Frames:
+        """The frames (T, H, W, 3) uint8 of one of `clips`."""
         ...

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sdbench.assets.store import AssetStore
+from sdbench.base.content import Contents
 from sdbench.base.errors import InputError
+from sdbench.base.kept import kept_folder, key_of
 from sdbench.base.machine import available_cores
 from sdbench.base.progress import progress
 from sdbench.data.davis2016 import DavisDataset, davis
 from sdbench.data.make.flow import FlowJob, frames_of, make_flow
-from sdbench.video.flow import dis_method, flow_folder
+from sdbench.video.flow import FlowMethod, dis_method, flow_folder
 
 DAVIS = "davis2016"
 PAINTED = "stylized_davis"
@@ -24,8 +27,8 @@ def lacking_davis(data: Path | None, store: AssetStore) -> list[str]:
         if own is None and not _is_fetched(name, store):
             place = f" or put it into {data / name}" if data else ", or name the folder that holds it with --data"
             lacking.append(f"data set {name} is not here: sdbench fetch {name}{place}")
-        elif own is not None and name == DAVIS and not _has_flow(own):
-            lacking.append(f"{own} has no flow pictures: sdbench flow {own}")
+        elif own is not None and name == DAVIS:
+            lacking += _lacking_flow(own)
     return lacking
 
 
@@ -38,6 +41,7 @@ def davis_at_hand(data: Path | None, store: AssetStore, backward_flow: bool = Fa
     Raises:
         InputError: something is missing or cannot be used; all of it is named.
         AssetError: an archive cannot be had.
+        DiskError: flow pictures cannot be kept.
     """
     own = _own(data, DAVIS)
     painted = _own(data, PAINTED) or store.unpacked(PAINTED)
@@ -63,28 +67,31 @@ def _is_fetched(name: str, store: AssetStore) -> bool:
     return store.is_present(name) or (store.folder / "unpacked" / name).is_dir()
 
 
-def _has_flow(folder: Path) -> bool:
+def _lacking_flow(folder: Path) -> list[str]:
     try:
         root, _ = frames_of(folder)
-    except InputError:
-        return True  # `davis` says what is wrong with it
-    return (root / flow_folder(False)).is_dir()
+    except InputError as error:
+        return [str(error)]
+    return [] if (root / flow_folder(False)).is_dir() else [f"{folder} has no flow pictures: sdbench flow {folder}"]
 
 
 def _flows(folder: Path, store: AssetStore) -> Path:
     """Flow pictures of the fetched DAVIS, in a folder of their own: that of the archive stays as it is."""
     _, sequences = frames_of(folder)
-    target = store.folder / "flow" / DAVIS
-    target.mkdir(parents=True, exist_ok=True)
-    job = FlowJob(target, sequences, dis_method())
+    method = dis_method()
+    content = Contents(store.folder / "contents").of(path for frames in sequences.values() for path in frames)
+    key = key_of("flow", {name: len(frames) for name, frames in sequences.items()}, content, method.described())
+    return kept_folder(store.folder / "flow" / DAVIS, key, lambda target: _draw(target, sequences, method, store.quiet))
+
+
+def _draw(target: Path, sequences: Mapping[str, Sequence[Path]], method: FlowMethod, quiet: bool) -> None:
     total = sum(2 * (len(frames) - 1) for frames in sequences.values())
     done = 0
-    with progress("drawing flow", total, done, store.quiet) as advance:
+    with progress("drawing flow", total, done, quiet) as advance:
 
         def count() -> None:
             nonlocal done
             done += 1
             advance(done)
 
-        make_flow(job, available_cores(), count)
-    return target
+        make_flow(FlowJob(target, sequences, method), available_cores(), count)

@@ -5,18 +5,16 @@ Frames and styles are what they are; the masks are made up, since nobody has seg
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 from PIL import Image
 
 from sdbench.assets.store import AssetStore
 from sdbench.base.errors import InputError
-from sdbench.base.files import atomic_path, remove_tree, sha256_of, write_text
+from sdbench.base.files import atomic_path, sha256_of, write_text
+from sdbench.base.kept import kept_folder, key_of
 from sdbench.base.machine import available_cores
 from sdbench.data.clip import Clip
 from sdbench.data.davis2016 import DavisDataset, davis
@@ -25,10 +23,11 @@ from sdbench.data.layouts import layout_named
 from sdbench.data.make.flow import FlowJob, make_flow
 from sdbench.data.make.stylised import QUALITY, Job, stylize
 from sdbench.data.segmentation import Mask
-from sdbench.data.stylised_packaged import CLIPS
-from sdbench.data.videos import PACKAGED, packaged_videos
+from sdbench.data.shots import ShotFinder
+from sdbench.data.stylised_packaged import CLIP_FRAMES, CLIP_HEIGHT
+from sdbench.data.videos import PACKAGED, VideoDataset, packaged_videos
 from sdbench.video.decode import read_picture
-from sdbench.video.flow import Flow, dis_method
+from sdbench.video.flow import Flow, FlowMethod, dis_method
 from sdbench.video.frames import Frames
 from sdbench.video.paint import DEFAULT_STYLES
 
@@ -43,11 +42,8 @@ _MASKS_NOTE = (
     "median; they segment nothing that anybody marked"
 )
 
-_SEAL = "seal.json"
-"""Names and hashes of all files; written when they are whole."""
 
-
-def packaged_davis(store: AssetStore) -> DavisDataset:
+def packaged_davis(store: AssetStore, shots: ShotFinder) -> DavisDataset:
     """Some 16-frame clips of the packaged videos as sequences, in four styles, with flow by OpenCV and made-up masks.
 
     The pictures are made at the first call and kept in the cache folder; every later call checks their hashes. The
@@ -57,33 +53,35 @@ def packaged_davis(store: AssetStore) -> DavisDataset:
     Raises:
         AssetError: videos or styles cannot be had.
         InputError: OpenCV is not installed, or a clip could not be painted.
+        DiskError: the cache folder cannot be read or written.
     """
     method = dis_method()
-    clips = packaged_videos(CLIPS, store)
+    clips = packaged_videos(CLIP_FRAMES, CLIP_HEIGHT, shots, store)
     chosen = _chosen(clips.clips)
     styles = store.path("styles26")
     recipe = (clips.identity, chosen, method.described(), DEFAULT_STYLES, sha256_of(styles), QUALITY, _OBJECT)
-    digest = hashlib.sha256(repr(recipe).encode()).hexdigest()
-    folder = store.folder / "packaged_davis" / digest[:16]
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_suffix(".lock")):
-        if not _is_sealed(folder):
-            sources = _write_frames(folder, chosen, clips.read(chosen))
-            make_flow(FlowJob(folder, sources, method), available_cores(), lambda: None)
-            job = Job(folder, layout_named("davis"), DEFAULT_STYLES, CLIPS.short_side, styles)
-            frame_folders = {name: frames[0].parent for name, frames in sources.items()}
-            outcome = stylize(job, frame_folders, available_cores(), lambda _name: None)
-            if outcome.failed:
-                raise InputError(f"packaged clips could not be painted: {'; '.join(outcome.failed)}")
-            _write_masks(folder, sources)
-            _seal(folder)
+    key = key_of("packaged davis", recipe)
+    folder = kept_folder(
+        store.folder / "packaged_davis", key, lambda folder: _fill(folder, clips, chosen, method, styles)
+    )
     found = davis(folder, folder, backward_flow=True)
     found.name = "packaged_davis"
-    found.notes = (*found.notes, f"sequences are packaged clips of {CLIPS.frames} frames", _MASKS_NOTE)
+    found.notes = (*found.notes, f"sequences are packaged clips of {CLIP_FRAMES} frames", _MASKS_NOTE)
     found.sources = {_name(clip): f"{clip.video}/shot{clip.shot}" for clip in chosen}
     found.assets = (*PACKAGED.values(), "transnetv2", "styles26")
-    found.identity = hashlib.sha256(f"{found.identity} {digest}".encode()).hexdigest()
+    found.identity = key_of(found.identity, key)
     return found
+
+
+def _fill(folder: Path, clips: VideoDataset, chosen: Sequence[Clip], method: FlowMethod, styles: Path) -> None:
+    sources = _write_frames(folder, chosen, map(clips.read, chosen))
+    make_flow(FlowJob(folder, sources, method), available_cores(), lambda: None)
+    job = Job(folder, layout_named("davis"), DEFAULT_STYLES, CLIP_HEIGHT, styles)
+    frame_folders = {name: frames[0].parent for name, frames in sources.items()}
+    outcome = stylize(job, frame_folders, available_cores(), lambda _name: None)
+    if outcome.failed:
+        raise InputError(f"packaged clips could not be painted: {'; '.join(outcome.failed)}")
+    _write_masks(folder, sources, method)
 
 
 def _chosen(clips: Sequence[Clip]) -> list[Clip]:
@@ -116,8 +114,7 @@ def _write_frames(folder: Path, clips: Sequence[Clip], read: Iterable[Frames]) -
     return sources
 
 
-def _write_masks(folder: Path, sources: dict[str, list[Path]]) -> None:
-    method = dis_method()
+def _write_masks(folder: Path, sources: Mapping[str, Sequence[Path]], method: FlowMethod) -> None:
     for name, paths in sources.items():
         frames = [read_picture(path) for path in paths]
         followed = [*frames[1:], frames[-2]]  # the last frame's flow is the one backward
@@ -131,27 +128,3 @@ def made_up_mask(flow: Flow) -> Mask:
     """The fifth of a frame whose flow (H, W, 2) differs most from the frame's median: (H, W) bool."""
     apart = np.linalg.norm(flow - np.median(flow, axis=(0, 1)), axis=-1)
     return np.asarray(apart > np.quantile(apart, 1 - _OBJECT))
-
-
-def _files(folder: Path) -> dict[str, Path]:
-    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    return {name: path for name, path in sorted(found.items()) if name != _SEAL}
-
-
-def _seal(folder: Path) -> None:
-    hashes = {name: sha256_of(path) for name, path in _files(folder).items()}
-    write_text(folder / _SEAL, json.dumps(hashes, indent=0) + "\n")
-
-
-def _is_sealed(folder: Path) -> bool:
-    """Whether all files are there as they were made; what was sealed and is no longer whole is made again."""
-    path = folder / _SEAL
-    if not path.exists():
-        return False  # interrupted: every file that is there is whole, and the rest is made
-    try:
-        if json.loads(path.read_text(encoding="utf-8")) == {n: sha256_of(p) for n, p in _files(folder).items()}:
-            return True
-    except ValueError:
-        pass
-    remove_tree(folder)
-    return False

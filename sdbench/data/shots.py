@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from sdbench.base.files import write_text
-from sdbench.networks.shots.transnetv2 import TransNetV2
-from sdbench.video.frames import Frames
+from sdbench.base.kept import Arrays, kept_arrays, key_of
+from sdbench.networks.shots.transnetv2 import FRAME_SIZE, TransNetV2
+from sdbench.video.decode import decode_frames
+from sdbench.video.frames import Frames, contrast_of, resize_frame, scaled_size
 
 _WINDOW, _MARGIN = 100, 25
 """The network sees 100 frames and is believed about the middle 50, as its authors use it."""
@@ -28,6 +27,75 @@ class Shot:
 
     start: int
     stop: int
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What was found in a video when all of it was decoded.
+
+    Attributes:
+        size: height and width of its frames, brought to the short side that was asked for.
+        shots: in order.
+        contrast: (T,) float32, of each frame: see `sdbench.video.frames.contrast_of`.
+    """
+
+    size: tuple[int, int]
+    shots: tuple[Shot, ...]
+    contrast: npt.NDArray[np.float32]
+
+    @property
+    def frames(self) -> int:
+        """How many there are."""
+        return len(self.contrast)
+
+
+@dataclass(frozen=True, eq=False)
+class ShotFinder:
+    """Finds shots, and keeps what it found: a video is decoded for it once.
+
+    Attributes:
+        network: TransNet V2 with its weights.
+        weights: hash of these weights.
+        folder: where answers are kept.
+    """
+
+    network: TransNetV2
+    weights: str
+    folder: Path
+
+    def scan(self, source: Path, content: str, short_side: int) -> Scan:
+        """Decode a video and find its shots, or recall what was found before.
+
+        Args:
+            source: a video file, or a folder of pictures.
+            content: hash of what it holds.
+            short_side: what the shorter side of a frame is brought to, in pixels.
+
+        Raises:
+            InputError: it cannot be decoded.
+            DiskError: what is kept cannot be read or written.
+        """
+        rule = (TRANSITION_THRESHOLD, FRAME_SIZE, _WINDOW, _MARGIN)
+        key = key_of("shots", self.weights, rule, content, short_side)
+        kept = kept_arrays(self.folder, key, lambda: self._found(source, short_side))
+        height, width = kept["size"].tolist()
+        shots = tuple(Shot(start, stop) for start, stop in kept["shots"].tolist())
+        return Scan((height, width), shots, kept["contrast"])
+
+    def _found(self, source: Path, short_side: int) -> Arrays:
+        size = (0, 0)
+        thumbnails: list[Frames] = []
+        for frame in decode_frames(source):
+            if not thumbnails:
+                size = scaled_size(frame.shape[0], frame.shape[1], short_side)
+            thumbnails.append(resize_frame(resize_frame(frame, size), FRAME_SIZE))
+        probabilities = transition_probabilities(self.network, np.stack(thumbnails))
+        shots = shots_between(probabilities > TRANSITION_THRESHOLD)
+        return {
+            "size": np.array(size),
+            "shots": np.array([(shot.start, shot.stop) for shot in shots], dtype=np.int64),
+            "contrast": np.array([contrast_of(thumbnail[None]) for thumbnail in thumbnails], dtype=np.float32),
+        }
 
 
 @torch.no_grad()
@@ -68,26 +136,6 @@ def shots_between(transitions: npt.NDArray[np.bool_]) -> list[Shot]:
         previous = bool(marked)
     if len(transitions) and not previous:
         shots.append(Shot(start, len(transitions)))
-    return shots
-
-
-def find_shots(network: TransNetV2, thumbnails: Frames, cache: Path | None = None) -> list[Shot]:
-    """Cut a video into shots; the answer is kept in `cache` under the hash of the thumbnails.
-
-    Args:
-        network: TransNet V2 with its weights.
-        thumbnails: (T, 27, 48, 3) uint8 frames of the whole video.
-        cache: folder for answers.
-    """
-    kept = cache / f"{hashlib.sha256(np.ascontiguousarray(thumbnails).data).hexdigest()}.json" if cache else None
-    if kept and kept.is_file():
-        try:
-            return [Shot(*pair) for pair in json.loads(kept.read_text(encoding="utf-8"))]
-        except (ValueError, TypeError):
-            kept.unlink()  # damaged: found again below
-    shots = shots_between(transition_probabilities(network, thumbnails) > TRANSITION_THRESHOLD)
-    if kept:
-        write_text(kept, json.dumps([[shot.start, shot.stop] for shot in shots]))
     return shots
 
 

