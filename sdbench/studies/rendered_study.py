@@ -180,12 +180,18 @@ class RenderedStudy:
         """All scenes, in two appearances and two motions each.
 
         Raises:
-            InputError: a texture or motion is unknown, or the network is fed too few frames or pixels.
+            InputError: a texture or motion is unknown, the network is fed too few frames or pixels, or the clips have
+                another number of frames than it is fed.
         """
         videos = RenderedVideos(self.scenes, generator_for(seed, "scenes"), **self._options(feed))
         rows = 1 if feed.flow is None else videos.frames - (1 if feed.flow == "forward" else 3)
         if rows < 1:
             raise InputError(f"flow both ways takes clips of at least 4 frames; got {videos.frames}")
+        if feed.flow is None and videos.frames not in (feed.frames, feed.span):
+            raise InputError(
+                f"this network is fed {feed.frames} frames, taken from {feed.span}; got clips of {videos.frames}: "
+                "leave out the number of frames"
+            )
         block = blocks_of(range(self.scenes))
         samples = tuple(
             PlannedScene(
