@@ -112,15 +112,16 @@ def test_every_scene_is_planned_once_and_resampled_alone() -> None:
 
 def test_what_decides_the_pictures_decides_what_a_planned_scene_is() -> None:
     """Finished parts of a study must not be taken for those of one that renders otherwise."""
-    studies_ = (
+    feed = Feed(frames=4, size=24, stride=2)
+    others = (
         RenderedStudy(3),
         RenderedStudy(4),
-        RenderedStudy(3, frames=5),
+        RenderedStudy(3, frames=8),
         RenderedStudy(3, textures=("noise",)),
         RenderedStudy(3, motions=("sprite",)),
         RenderedStudy(3, dot=3),
     )
-    planned = [study.plan(FEED, 0).samples[0] for study in studies_]
+    planned = [study.plan(feed, 0).samples[0] for study in others]
     planned.append(RenderedStudy(3).plan(Feed(frames=4, size=32), 0).samples[0])
     assert len(set(planned)) == len(planned)
 
