@@ -7,6 +7,7 @@ from sdbench.data.clip import Clip, Dataset
 from sdbench.data.davis2016 import DavisDataset, davis
 from sdbench.data.diving48 import stylised_diving48
 from sdbench.data.kinetics import LabelledFolder, LabelledVideo
+from sdbench.data.shots import ShotFinder
 from sdbench.data.ssv2 import stylised_ssv2
 from sdbench.data.stylised import StylisedDataset, StylisedVideo
 from sdbench.data.videos import VideoDataset, folder_of_videos, packaged_videos
@@ -23,6 +24,7 @@ __all__ = [
     "DavisDataset",
     "LabelledFolder",
     "LabelledVideo",
+    "ShotFinder",
     "StylisedDataset",
     "StylisedVideo",
     "VideoDataset",
