@@ -1,6 +1,6 @@
 """How far does making pairs by painting and shuffling move the answer? Print a table, write stylisation.png.
 
-    python benchmarks/compare_stylisation.py [--scenes 32] [--out docs]
+    python benchmarks/compare_stylisation.py [--scenes 128] [--out docs]
 
 The same rendered clips are measured twice with i3d_inception: with exact pairs (another appearance in the same motion,
 the same appearance in another motion), and with the paper's way of making pairs (another painted style; the frames in
@@ -20,13 +20,12 @@ from PIL import Image
 
 from sdbench.assets.store import AssetStore
 from sdbench.base.files import atomic_path
-from sdbench.data.arrays import ArrayDataset
-from sdbench.measure import Measurement, measure
-from sdbench.measure_rendered import as_video, measure_rendered
+from sdbench.engine import Measurement, measure
 from sdbench.statistics import FACTORS, SHARE_NAMES
-from sdbench.studies.rendered import RenderedVideos
+from sdbench.studies import RenderedStudy, clips
+from sdbench.studies.rendered_study import PlannedScene, RenderedVideos
 from sdbench.video.render import FIELD_MOTIONS
-from sdbench.zoo import load
+from sdbench.zoo import network_named
 
 matplotlib.use("agg")
 
@@ -38,10 +37,24 @@ COLOURS = {"dynamic": "#D55E00", "static": "#0072B2", "residual": "#888888"}
 
 
 def both_ways(scenes: int, store: AssetStore) -> dict[str, Measurement]:
-    videos = RenderedVideos(scenes, np.random.default_rng(0), textures=TEXTURES, motions=MOTIONS)
-    exact = measure_rendered(load(NETWORK, store=store), videos, as_video(0.5, 0.5), store=store, name=NETWORK)
-    clips = {videos.scene(i).name: videos.clip(videos.scene(i)).frames for i in range(scenes)}
-    return {"exact": exact, "painted": measure(NETWORK, ArrayDataset("rendered", clips), store=store)}
+    network = network_named(NETWORK, store=store)
+    study = RenderedStudy(scenes, textures=TEXTURES, motions=MOTIONS)
+    planned = study.plan(network.feed, 0).samples[0]
+    assert isinstance(planned, PlannedScene)
+    videos = RenderedVideos(
+        scenes,
+        None,
+        network.feed.height_and_width,
+        network.feed.frames,
+        textures=TEXTURES,
+        motions=MOTIONS,
+        origin=planned.origin,
+    )
+    filmed = {scene.name: videos.clip(scene).frames for scene in map(videos.scene, range(scenes))}
+    return {
+        "exact": measure(network, study, store=store),
+        "painted": measure(network, clips(filmed, store=store), store=store),
+    }
 
 
 def table(found: dict[str, Measurement]) -> str:
@@ -80,7 +93,7 @@ def picture(found: dict[str, Measurement], path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--scenes", type=int, default=32)
+    parser.add_argument("--scenes", type=int, default=128)
     parser.add_argument("--out", type=Path, default=Path("docs"))
     given = parser.parse_args()
     found = both_ways(given.scenes, AssetStore())

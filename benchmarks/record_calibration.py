@@ -26,13 +26,12 @@ from sdbench.base.files import atomic_path, write_text
 from sdbench.base.machine import processor_name
 from sdbench.calibration.measuring import DATASETS
 from sdbench.calibration.trained import KINDS, SEEDS, SEGMENTATION, listed
-from sdbench.cases.records import Claim, Comparison, ExpectedFile, ExpectedValue, Quantity, Source
+from sdbench.cases.records import Asked, Claim, Comparison, ExpectedFile, ExpectedValue, Quantity, Source
 from sdbench.cases.verdicts import Verdict
-from sdbench.measure import Measurement
+from sdbench.engine import Measurement
 from sdbench.report.environment import git_revision
 from sdbench.statistics import CLASS_NAMES, FACTORS, SHARE_NAMES
-from sdbench.suite.at_hand import LOST
-from sdbench.suite.running import Suite
+from sdbench.suite import Here, Suite
 
 ROOT = Path(__file__).parents[1]
 
@@ -53,6 +52,9 @@ CLAIMED = {
     "calibration_rtnet": ("fusion.layer5", "fusion.layer2"),
 }
 """The layers that claims are tried at."""
+
+LOST = "accuracy_lost_without_units"
+"""What a network's stage is worth: see `sdbench.answers.zeroing`."""
 
 _TRIED = tuple((stage, percent) for stage in ("stage3", "stage4", "stage5") for percent in (30.0, 50.0))
 """Stages and percentages of units that the table of losses has."""
@@ -196,7 +198,7 @@ def tables(suite: Suite, failed: list[tuple[str, str]]) -> str:
             accuracy.append(
                 (name, task, fmean(reached), min(reached), max(reached), fmean(a["seconds"] for a in scores))
             )
-            found = suite.measurement(name, task, DATASETS[kind.segments])
+            found = suite.measurement(Asked(name, task, DATASETS[kind.segments]))
             for layer in dict.fromkeys((*CLAIMED[name], *LAYERS[name])):
                 reading = found.layer(layer).read("shares")
                 runs = [found.run(layer, number).read("shares") for number in range(SEEDS)]
@@ -254,7 +256,7 @@ def picture(suite: Suite, path: Path) -> None:
     figure, panels = plt.subplots(1, len(KINDS), figsize=(13, 3.2), sharey=True, layout="constrained")
     for panel, (name, kind) in zip(panels, KINDS.items(), strict=True):
         for place, task in enumerate(kind.tasks):
-            found = suite.measurement(name, task, DATASETS[kind.segments])
+            found = suite.measurement(Asked(name, task, DATASETS[kind.segments]))
             for number in range(SEEDS):
                 reading = found.run(kind.layer, number).read("shares")
                 assert reading.intervals is not None
@@ -282,13 +284,13 @@ def main() -> None:
     revision = git_revision(ROOT)
     if revision.endswith("+changes") and not options.tables:
         raise InputError("the checkout has uncommitted changes; commit them first, so that the record can name them")
-    suite, failed = Suite(AssetStore()), []
+    suite, failed = Suite(Here(AssetStore())), []
     for segments, file in ((False, "action"), (True, "vos")):
         values: list[ExpectedValue] = []
         claims: list[Claim] = []
         for name in (name for name, kind in KINDS.items() if kind.segments == segments):
             for task in KINDS[name].tasks:
-                found = suite.measurement(name, task, DATASETS[segments])
+                found = suite.measurement(Asked(name, task, DATASETS[segments]))
                 values += recorded(name, task, found, _source(revision))
         tried = [claim for name, kind in KINDS.items() if kind.segments == segments for claim in candidates(name)]
         for claim in [*tried, *(balance() if segments else ())]:
@@ -304,6 +306,7 @@ def main() -> None:
             write_text(ROOT / "expected" / "calibration" / f"{file}.json", text)
     picture(suite, options.picture)
     print(tables(suite, failed))
+    suite.over()
 
 
 if __name__ == "__main__":
