@@ -1,1 +1,1 @@
-"""Data, networks and statistics whose right answer follows from how they are made."""
+"""Small networks that were trained where only one factor helps, and the scenes that they are measured on."""
