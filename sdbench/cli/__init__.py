@@ -9,12 +9,10 @@ from collections.abc import Sequence
 
 from sdbench import __version__
 from sdbench.base.errors import SdbenchError
-from sdbench.cli import fetching, listing, making, measuring
-from sdbench.cli.arguments import expected_folder
-from sdbench.cli.measuring import measurement_table
+from sdbench.cli import fetching, listing, making, measuring, segmenting
 from sdbench.history.command import add_parser as add_history
 
-__all__ = ["expected_folder", "main", "measurement_table"]
+__all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"sdbench {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for group in (listing, fetching, measuring, making):
+    for group in (listing, fetching, measuring, segmenting, making):
         group.add_commands(commands)
     add_history(commands)
     return parser

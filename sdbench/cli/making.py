@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sdbench.base.errors import InputError
-from sdbench.cli.arguments import names
+from sdbench.cli.arguments import names, positive
 
 
 def add_commands(commands: Any) -> None:
@@ -23,11 +23,11 @@ def add_commands(commands: Any) -> None:
     )
     stylising.add_argument(
         "--short-side",
-        type=int,
+        type=positive,
         help="make larger frames smaller to this shorter side, in pixels (default: 256, davis 480; X3D-L sees 356)",
     )
     stylising.add_argument("--split", default="val", help="which sequences of DAVIS (default: %(default)s)")
-    stylising.add_argument("--processes", type=int, help="how many videos at once (default: one a core)")
+    stylising.add_argument("--processes", type=positive, help="how many videos at once (default: one a core)")
     stylising.set_defaults(run=_stylize)
 
     flowing = commands.add_parser("flow", help="make the optical flow pictures that a data set of segmentation lacks")
@@ -37,7 +37,7 @@ def add_commands(commands: Any) -> None:
         "--method", default="dis", help="dis (OpenCV's), or module:function of your own (default: %(default)s)"
     )
     flowing.add_argument("--preset", default="medium", help="of dis: ultrafast, fast or medium (default: %(default)s)")
-    flowing.add_argument("--threads", type=int, help="how many pictures at once (default: one a core)")
+    flowing.add_argument("--threads", type=positive, help="how many pictures at once (default: one a core)")
     flowing.set_defaults(run=_flow)
 
 
