@@ -20,6 +20,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from sdbench.measure_action import measure_action
+from sdbench.studies.stylised import plan_pairs
+from sdbench.zoo.action_preparation import preparation_for
 from tabulate import tabulate
 
 from sdbench import build, units
@@ -27,9 +30,6 @@ from sdbench.assets import AssetStore
 from sdbench.base.draws import generator_for
 from sdbench.data import StylisedDataset, stylised_diving48
 from sdbench.data.layouts import LAYOUTS, STYLE_FOLDERS
-from sdbench.measure_action import measure_action
-from sdbench.studies.stylised import plan_pairs
-from sdbench.zoo.action_preparation import preparation_for
 
 STAGES = ("stage1", "stage2", "stage3", "stage4", "stage5")
 _ROUNDS = 5

@@ -18,6 +18,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from sdbench.measure_vos import measure_vos
+from sdbench.zoo.vos_preparation import vos_preparation_for
 from tabulate import tabulate
 from torch import Tensor
 
@@ -25,9 +27,7 @@ from sdbench import build, units
 from sdbench.assets import AssetStore
 from sdbench.data import davis
 from sdbench.data.davis_check import PUBLISHED_STYLES
-from sdbench.measure_vos import measure_vos
 from sdbench.video.flow import draw_flow, flow_folder
-from sdbench.zoo.vos_preparation import vos_preparation_for
 
 _SEQUENCES = 4
 _LENGTH = 6

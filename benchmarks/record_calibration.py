@@ -21,6 +21,7 @@ from tabulate import tabulate
 
 from sdbench.answers.zeroing import STAGE, lost_without
 from sdbench.assets import AssetStore
+from sdbench.base.environment import git_revision
 from sdbench.base.errors import InputError
 from sdbench.base.files import atomic_path, write_text
 from sdbench.base.machine import processor_name
@@ -29,7 +30,6 @@ from sdbench.calibration.trained import KINDS, SEEDS, SEGMENTATION, listed
 from sdbench.cases.records import Asked, Claim, Comparison, ExpectedFile, ExpectedValue, Quantity, Source
 from sdbench.cases.verdicts import Verdict
 from sdbench.engine import Measurement
-from sdbench.report.environment import git_revision
 from sdbench.statistics import CLASS_NAMES, FACTORS, SHARE_NAMES
 from sdbench.suite import Here, Suite
 

@@ -10,10 +10,10 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
+from sdbench.suite.at_hand import why_not
 
 from sdbench.assets import AssetStore
 from sdbench.cases.verdicts import Verdict
-from sdbench.suite.at_hand import why_not
 from sdbench.suite.running import Suite
 from tests.cases.test_records import EXPECTED, read_all
 

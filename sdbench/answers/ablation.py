@@ -9,7 +9,7 @@ very units that matter.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,14 +17,16 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from sdbench.answers.masks import FloatArray, frame_scores, percentiles, resampled_means, segmenter_for
-from sdbench.answers.segmenting import Task
+from sdbench.answers.resampling import FloatArray, percentiles, resampled_means
+from sdbench.answers.scoring import Target, frame_scores
+from sdbench.answers.segmenting import Condition, Zeroed
+from sdbench.assets.store import AssetStore
 from sdbench.base.draws import generator_for
 from sdbench.base.errors import InputError, unknown_name
-from sdbench.networks.reading import Units, VideoNetwork, check_part_of_answer
-from sdbench.statistics import Estimate, Interval
-from sdbench.statistics.sums import FACTORS
-from sdbench.zoo.vos_preparation import VosPreparation
+from sdbench.engine import Finished
+from sdbench.networks.network import Network
+from sdbench.networks.reading import VideoNetwork, check_part_of_answer
+from sdbench.statistics import FACTORS, Estimate, Interval
 
 SELECTIONS = (*FACTORS, "random")
 """How the units that are set to zero are chosen."""
@@ -153,9 +155,8 @@ class Ablation:
 
 
 def ablate(
-    module: nn.Module,
-    task: Task,
-    preparation: VosPreparation,
+    network: Network,
+    target: Target,
     layer: str,
     estimate: Estimate,
     *,
@@ -166,17 +167,19 @@ def ablate(
     frames: int | None = None,
     seed: int = 0,
     device: str = "cpu",
-    name: str = "the network",
-    quiet: bool = False,
+    store: AssetStore | None = None,
+    workers: int | None = None,
+    finished: Finished | None = None,
 ) -> Ablation:
-    """Mean IoU against the percentage of units of a layer that are set to zero.
+    """Mean IoU against the percentage of units of a layer that are set to zero. Interrupted, it goes on.
 
-    Every frame is read once; it goes through the network once whole and once for each selection and percentage.
+    Every frame is read once; it goes through the network once whole and once for each set of units. Calls that share
+    `finished` do not repeat the passes of one another: those of the whole network serve all layers.
 
     Args:
-        module: a network that takes {"image", "flow"}; for what it answers see `sdbench.answers.segmenting.Segmenter`.
-        task: `Masks` of a data set or `Boxes` of MoCA.
-        preparation: what the network is fed: `sdbench.answers.segmenting.published_input`.
+        network: it takes {"image", "flow"}; for what it answers see `sdbench.answers.segmenting.Segmenter`, for what it
+            was fed when its masks were published, `sdbench.answers.segmenting.published_input`.
+        target: `Masks` of a data set or `Boxes` of MoCA.
         layer: whose units are set to zero; for a module that is not of the suite the name of a submodule.
         estimate: of that layer.
         percents: how many percent of its units, each above 0 and at most 100.
@@ -186,15 +189,17 @@ def ablate(
         frames: at most so many of each sequence, evenly spread; all that count by default.
         seed: of random units, of the second frames of RTNet's samples and of the resampling.
         device: "cpu", "cuda" or any other device of torch.
-        name: how to call the network on the progress bar and in errors.
-        quiet: no progress bar.
+        store: parts of unfinished runs lie in its folder.
+        workers: processes that read frames while the network is busy; by default one a core.
+        finished: takes the parts of this run, which then stay on disk until the caller discards them.
 
     Raises:
         InputError: the layer is unknown, a dead end, the network's answer, or has another number of units than the
             estimate; a percentage or selection is not one of those that can be; or see `frame_scores`.
+        DiskError: what is finished cannot be written.
     """
     started = time.perf_counter()
-    _check(module, layer, percents, selections, stronger)
+    _check(network.module, layer, percents, selections, stronger)
     stronger = stronger or stronger_factor(estimate)
     chosen = [
         (selection, percent, _choose(estimate, selection, percent, stronger, seed))
@@ -202,11 +207,19 @@ def ablate(
         for percent in percents
     ]
     count = len(estimate.unit_scores[stronger])
-    conditions: list[Mapping[str, Units]] = [{}]
-    conditions += [{layer: np.isin(np.arange(count), units)} for _, _, units in chosen]
-    segmenter = segmenter_for(module, preparation, flip, device, name)
-    draws = generator_for(seed, "segmentation")
-    scores = frame_scores(segmenter, task, preparation, conditions, draws, frames=frames, quiet=quiet)
+    conditions = [Condition(flip=flip)]
+    conditions += [Condition((Zeroed(layer, tuple(units.tolist()), count),), flip) for _, _, units in chosen]
+    scores = frame_scores(
+        network,
+        target,
+        conditions,
+        frames=frames,
+        seed=seed,
+        device=device,
+        store=store,
+        workers=workers,
+        finished=finished,
+    )
     means = 100 * np.stack([part.mean(axis=0) for part in scores.values()])
     drawn = resampled_means(means, generator_for(seed, "resampling"))
     columns = means.mean(axis=0)

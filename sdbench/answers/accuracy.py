@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from sdbench.ahead import ahead
+from sdbench.answers.asking import asked
+from sdbench.assets.store import AssetStore
+from sdbench.base.content import Contents
 from sdbench.base.draws import generator_for
 from sdbench.base.errors import InputError
-from sdbench.base.progress import progress
+from sdbench.base.kept import Arrays
 from sdbench.data.kinetics import LabelledFolder, LabelledVideo
-from sdbench.passes import device_named, one_right_answer
+from sdbench.engine import Finished, Planned
+from sdbench.engine.loader import Drawn
+from sdbench.engine.placing import device_named, on_device
+from sdbench.networks.network import Network
+from sdbench.networks.reading import answer_without
 from sdbench.statistics import FEWEST_GROUPS, Interval
-from sdbench.video.transform import window
-from sdbench.zoo.action_preparation import ActionPreparation
+from sdbench.video.feed import Feed, window
 
-_AHEAD = 4
 _REPLICATES = 2000
 _BEST = 5
 _MEASURES = ("top1", "top5", "top1_shuffled", "top5_shuffled", "change")
@@ -45,61 +50,114 @@ class Accuracy:
     seconds: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class ShuffledVideo(Planned):
+    """A video that is shown as filmed and shuffled.
+
+    Attributes:
+        video: the video.
+        orders: name of each of the network's inputs, and the positions that it takes of the middle window, from 0, in
+            the order in which they are shown shuffled.
+    """
+
+    video: LabelledVideo
+    orders: tuple[tuple[str, tuple[int, ...]], ...]
+
+
 def measure_accuracy(
-    module: nn.Module,
+    network: Network,
     dataset: LabelledFolder,
-    preparation: ActionPreparation,
     *,
     seed: int = 0,
     videos: int | None = None,
     device: str = "cpu",
-    name: str = "the network",
-    quiet: bool = False,
+    store: AssetStore | None = None,
+    workers: int | None = None,
+    finished: Finished | None = None,
 ) -> Accuracy:
-    """Top-1 and top-5 accuracy, ordered and shuffled, of one view of each video.
+    """Top-1 and top-5 accuracy, ordered and shuffled, of one view of each video. Interrupted, it goes on.
 
     The view is the middle window of the video and the middle crop; shuffled, the same frames come in a random order,
     SlowFast's two paths each in their own. Both go through the network together.
 
     Args:
-        module: an action network whose answer has one number a class.
+        network: an action network whose answer has one number a class.
         dataset: the labelled videos; a random part of them where `videos` is given.
-        preparation: what the network is fed.
-        seed: of the random orders and of the part.
+        seed: of the random orders, the part and the resampling.
         videos: how many to use; all by default.
         device: "cpu", "cuda" or any other device of torch.
-        name: how to call the network on the progress bar and in errors.
-        quiet: no progress bar.
+        store: parts of unfinished runs lie in its folder.
+        workers: processes that decode videos while the network is busy; by default one a core.
+        finished: takes the parts of this run, which then stay on disk until the caller discards them.
 
     Raises:
-        InputError: the answer has too few classes, fewer than two videos are asked for, a video cannot be decoded, or
-            no video is recognised as filmed, so that there is no relative change.
+        InputError: the network sees optical flow, its answer has too few classes, fewer than two videos are asked for,
+            a video cannot be decoded, or no video is recognised as filmed, so that there is no relative change.
+        DiskError: what is finished cannot be written.
     """
     started = time.perf_counter()
+    store = store or AssetStore()
     where = device_named(device)
-    module = module.to(where).eval()
+    if network.feed.flow is not None:
+        raise InputError(f"{network.name} sees frames with their optical flow; expected a network that names actions")
     generator = generator_for(seed, "shuffle")
-    chosen = _chosen(dataset.videos, videos, generator)
-    right: list[npt.NDArray[np.bool_]] = []
-    samples = _samples(dataset, chosen, preparation, generator)
-    with (
-        one_right_answer(),
-        progress(f"accuracy of {name}", len(chosen), 0, quiet) as advance,
-        ahead(samples, _AHEAD) as coming,
-        torch.no_grad(),
-    ):
-        for video, inputs in coming:
-            answers = module(**{key: value.to(where) for key, value in inputs.items()})
-            right.append(_right(answers, video, name))
-            advance(len(right))
-    hits = np.stack(right)
-    values = _values(hits.mean(axis=0))
+    planned = _planned(dataset, network.feed, videos, generator, Contents(store.folder / "contents"))
+    answers = asked(
+        network,
+        planned,
+        {("accuracy", seed): partial(_Right, network, where)},
+        partial(_drawn, dataset, network.feed),
+        doing=f"accuracy of {network.name}",
+        device=where,
+        store=store,
+        workers=workers,
+        finished=finished,
+    )
+    right = answers["accuracy", seed]["right"]
+    values = _values(right.mean(axis=0))
     if not np.isfinite(values["change"]):
         raise InputError(
-            f"{name} recognises none of {len(chosen)} videos as filmed, so shuffling can change nothing; "
+            f"{network.name} recognises none of {len(planned)} videos as filmed, so shuffling can change nothing; "
             "check that the classes are in the order of its answer"
         )
-    return Accuracy(values, _intervals(hits, generator), len(chosen), time.perf_counter() - started)
+    return Accuracy(values, _intervals(right, generator), len(planned), time.perf_counter() - started)
+
+
+class _Right:
+    """Which answers to some videos are right: `sdbench.engine.parts.Work`."""
+
+    def __init__(self, network: Network, device: torch.device) -> None:
+        self.network, self.device = network, device
+        self._right: list[npt.NDArray[np.bool_]] = []
+
+    def see(self, sample: Drawn) -> None:
+        assert isinstance(sample.planned, ShuffledVideo)
+        module = self.network.module
+        shown = {name: on_device(values, module, self.device) for name, values in sample.value.items()}
+        self._right.append(_right(answer_without(module, shown, {}), sample.planned.video, self.network.name))
+
+    def finish(self) -> Arrays:
+        return {"right": np.stack(self._right)}
+
+
+def _planned(
+    dataset: LabelledFolder, feed: Feed, count: int | None, generator: np.random.Generator, contents: Contents
+) -> list[ShuffledVideo]:
+    chosen = _chosen(dataset.videos, count, generator)
+    return [
+        ShuffledVideo(
+            name=video.name,
+            block=video.name,
+            views=2,
+            pairs=(),
+            content=contents.of([dataset.file(video)]),
+            video=video,
+            orders=tuple(
+                (name, tuple(generator.permutation(positions).tolist())) for name, positions in feed.choose().items()
+            ),
+        )
+        for video in chosen
+    ]
 
 
 def _chosen(
@@ -112,37 +170,29 @@ def _chosen(
     return tuple(videos[int(i)] for i in np.sort(generator.choice(len(videos), size=count, replace=False)))
 
 
-def _samples(
-    dataset: LabelledFolder,
-    videos: Sequence[LabelledVideo],
-    preparation: ActionPreparation,
-    generator: np.random.Generator,
-) -> Iterator[tuple[LabelledVideo, dict[str, Tensor]]]:
-    """Each video and the network's inputs, ordered and shuffled: (2, 3, T, H, W) each."""
-    chosen = preparation.choose()
-    needed = sorted({position for positions in chosen.values() for position in positions})
+def _drawn(dataset: LabelledFolder, feed: Feed, planned: ShuffledVideo) -> dict[str, Tensor]:
+    """The network's inputs, of two views: as filmed, and shuffled."""
+    needed = sorted({position for _, order in planned.orders for position in order})
 
     def middle(length: int) -> list[int]:
-        start = max(0, (length - preparation.window) // 2)
-        positions = window(start, preparation.window, length)
+        start = max(0, (length - feed.span) // 2)
+        positions = window(start, feed.span, length)
         return [positions[i] for i in needed]
 
-    for video in videos:
-        prepared = preparation(dataset.read(video, middle))
-        inputs = {}
-        for key, positions in chosen.items():
-            ordered = [needed.index(position) for position in positions]
-            shuffled = generator.permutation(ordered).tolist()
-            inputs[key] = torch.stack([prepared[:, ordered], prepared[:, shuffled]])
-        yield video, inputs
+    frames = dataset.read(planned.video, middle)
+    pixels = (replace(feed, fit="crop") if feed.fit == "crops" else feed).pixels(frames)
+    return {
+        name: feed.ordered([pixels[:, [needed.index(i) for i in shown]] for shown in (sorted(order), order)])
+        for name, order in planned.orders
+    }
 
 
 def _right(answers: Tensor, video: LabelledVideo, name: str) -> npt.NDArray[np.bool_]:
     """(4,) whether the class is the first, and among the first five: ordered, ordered, shuffled, shuffled."""
-    if answers.ndim != 2 or answers.shape[1] <= video.class_index:
+    if answers.ndim != 2 or len(answers) != 2 or answers.shape[1] <= video.class_index:
         raise InputError(
-            f"{name} answers with shape {tuple(answers.shape)}; {video.name} has class number {video.class_index}, "
-            "expected one number for each class: are these its classes?"
+            f"{name} answers two clips with shape {tuple(answers.shape)}; {video.name} has class number "
+            f"{video.class_index}, expected one row a clip with one number for each class: are these its classes?"
         )
     best = answers.topk(min(_BEST, answers.shape[1]), dim=1).indices.cpu().numpy()
     return np.array([part for row in best for part in (row[0] == video.class_index, video.class_index in row)])

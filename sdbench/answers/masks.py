@@ -8,30 +8,21 @@ frame of a sequence do not count; all other frames have flow both ways, so that 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from torch import nn
 
-from sdbench.ahead import ahead
-from sdbench.answers.segmenting import ObjectMap, Segmenter, Task, check_threshold, shown, thinned
+from sdbench.answers.resampling import percentiles, resampled_means
+from sdbench.answers.scoring import frame_scores
+from sdbench.answers.segmenting import Condition, ObjectMap, check_threshold
+from sdbench.assets.store import AssetStore
 from sdbench.base.draws import generator_for
 from sdbench.base.errors import InputError
-from sdbench.base.progress import progress
 from sdbench.data.segmentation import Mask, SegmentationDataset, VideoSequence
-from sdbench.networks.reading import Units
-from sdbench.passes import device_named, one_right_answer
-from sdbench.statistics import FEWEST_GROUPS, Interval
-from sdbench.zoo.vos_preparation import VosPreparation
-
-FloatArray = npt.NDArray[np.float64]
-
-REPLICATES = 2000
-_AHEAD = 4
-_NAMED = 5
+from sdbench.engine import Finished
+from sdbench.networks.network import Network
+from sdbench.statistics import Interval
 
 
 def intersection_over_union(found: Mask, true: Mask) -> float:
@@ -53,6 +44,9 @@ class Masks:
     Attributes:
         dataset: frames, flow and masks.
         threshold: a pixel belongs to the found object where its probability is above.
+
+    Raises:
+        InputError: the threshold is no probability below 1.
     """
 
     dataset: SegmentationDataset
@@ -60,6 +54,11 @@ class Masks:
 
     def __post_init__(self) -> None:
         check_threshold(self.threshold)
+
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """The one that is asked for."""
+        return (self.threshold,)
 
     def positions(self, sequence: VideoSequence, paired: bool) -> Sequence[int]:  # noqa: ARG002 - the same for all
         """All frames but the first and the last."""
@@ -69,10 +68,11 @@ class Masks:
         """The mask of a frame."""
         return self.dataset.mask(sequence, position)
 
-    def score(self, found: ObjectMap, truth: Mask) -> float:
-        """Intersection over union."""
+    def score(self, found: ObjectMap, truth: Mask) -> tuple[float, ...]:
+        """Intersection over union, from 0 to 1, at each of `thresholds`."""
         height, width = truth.shape
-        return intersection_over_union(found.at((height, width)) > self.threshold, truth)
+        probability = found.at((height, width))
+        return tuple(intersection_over_union(probability > threshold, truth) for threshold in self.thresholds)
 
 
 @dataclass(frozen=True)
@@ -95,40 +95,49 @@ class MaskQuality:
 
 
 def measure_masks(
-    module: nn.Module,
+    network: Network,
     dataset: SegmentationDataset,
-    preparation: VosPreparation,
     *,
     threshold: float = 0.5,
     flip: bool = False,
     frames: int | None = None,
     seed: int = 0,
     device: str = "cpu",
-    name: str = "the network",
-    quiet: bool = False,
+    store: AssetStore | None = None,
+    workers: int | None = None,
+    finished: Finished | None = None,
 ) -> MaskQuality:
-    """Mean intersection over union of found and true masks.
+    """Mean intersection over union of found and true masks. Interrupted, it goes on where it stopped.
 
     Args:
-        module: a network that takes {"image", "flow"}; for what it answers see `sdbench.answers.segmenting.Segmenter`.
+        network: it takes {"image", "flow"}; for what it answers see `sdbench.answers.segmenting.Segmenter`, for what it
+            was fed when its masks were published, `sdbench.answers.segmenting.published_input`.
         dataset: sequences of at least 3 frames, at least 4 for RTNet.
-        preparation: what the network is fed: `sdbench.answers.segmenting.published_input`.
-        threshold: a pixel belongs to the found object where its probability is above.
+        threshold: a pixel belongs to the found object where its probability is above; at least 0 and below 1.
         flip: average with the answer to the mirror image.
         frames: at most so many of each sequence, evenly spread; all that count by default.
         seed: of the second frames of RTNet's samples and of the resampling.
         device: "cpu", "cuda" or any other device of torch.
-        name: how to call the network on the progress bar and in errors.
-        quiet: no progress bar.
+        store: parts of unfinished runs lie in its folder.
+        workers: processes that read frames while the network is busy; by default one a core.
+        finished: takes the parts of this run, which then stay on disk until the caller discards them.
 
     Raises:
-        InputError: sequences are too short, or the network answers something else.
+        InputError: sequences are too short, or the network answers something else: see `frame_scores`.
+        DiskError: what is finished cannot be written.
     """
     started = time.perf_counter()
-    segmenter = segmenter_for(module, preparation, flip, device, name)
-    task = Masks(dataset, threshold)
-    draws = generator_for(seed, "segmentation")
-    scores = frame_scores(segmenter, task, preparation, [{}], draws, frames=frames, quiet=quiet)
+    scores = frame_scores(
+        network,
+        Masks(dataset, threshold),
+        [Condition(flip=flip)],
+        frames=frames,
+        seed=seed,
+        device=device,
+        store=store,
+        workers=workers,
+        finished=finished,
+    )
     means = np.array([float(part.mean()) for part in scores.values()])
     drawn = resampled_means(means[:, None], generator_for(seed, "resampling"))
     return MaskQuality(
@@ -138,97 +147,3 @@ def measure_masks(
         frames=sum(len(part) for part in scores.values()),
         seconds=time.perf_counter() - started,
     )
-
-
-def segmenter_for(
-    module: nn.Module, preparation: VosPreparation, flip: bool = False, device: str = "cpu", name: str = "the network"
-) -> Segmenter:
-    """The network on its device and in eval mode."""
-    where = device_named(device)
-    return Segmenter(module.to(where).eval(), where, preparation.paired, flip, name)
-
-
-def frame_scores(
-    segmenter: Segmenter,
-    task: Task,
-    preparation: VosPreparation,
-    conditions: Sequence[Mapping[str, Units]],
-    generator: np.random.Generator,
-    *,
-    frames: int | None = None,
-    quiet: bool = False,
-) -> dict[str, FloatArray]:
-    """Score every frame that counts, under each of several conditions; frames are read once, in the background.
-
-    Args:
-        segmenter: the network.
-        task: what is found is held against.
-        preparation: what the network is fed.
-        conditions: for each, layer -> units that are set to zero; {} for the whole network.
-        generator: draws the second frames of paired samples, the same for all conditions.
-        frames: at most so many of each sequence, evenly spread; all that count by default.
-        quiet: no progress bar.
-
-    Returns:
-        Name of a sequence -> (frames, conditions) scores, in the order of the data set.
-
-    Raises:
-        InputError: sequences have no frame that counts, or too few to pair, or a layer lacks the units.
-    """
-    chosen = _chosen(task, preparation.paired, frames)
-    total = sum(len(positions) for positions in chosen.values())
-    scores = np.empty((total, len(conditions)))
-    with (
-        one_right_answer(),
-        progress(f"masks of {segmenter.name}", total, 0, quiet) as advance,
-        ahead(shown(task, preparation, chosen, generator), _AHEAD) as coming,
-    ):
-        for row, frame in enumerate(coming):
-            for column, zeroed in enumerate(conditions):
-                found = segmenter(frame.inputs, frame.name, zeroed)
-                scores[row, column] = task.score(found, frame.truth)
-            advance(row + 1)
-    parts = np.split(scores, np.cumsum([len(positions) for positions in chosen.values()])[:-1])
-    return dict(zip(chosen, parts, strict=True))
-
-
-def _chosen(task: Task, paired: bool, most: int | None) -> dict[str, Sequence[int]]:
-    """Name of a sequence -> which of its frames are shown."""
-    sequences = task.dataset.sequences
-    if not sequences:
-        raise InputError(f"{task.dataset.name} has no sequence")
-    fewest = 4 if paired else 3
-    chosen = {sequence.name: thinned(task.positions(sequence, paired), most) for sequence in sequences}
-    short = [s.name for s in sequences if not chosen[s.name] or (paired and len(s.frames) < fewest)]
-    if short:
-        named = ", ".join(short[:_NAMED]) + (f" and {len(short) - _NAMED} more" if len(short) > _NAMED else "")
-        why = ", as the network looks at two of them that have flow both ways" if paired else ""
-        raise InputError(
-            f"sequences of {task.dataset.name} with too few frames that count: {named}; expected at least {fewest} "
-            f"frames{why}: leave these sequences out"
-        )
-    return chosen
-
-
-def resampled_means(means: FloatArray, generator: np.random.Generator) -> FloatArray | None:
-    """Means over bootstrap samples of sequences: (sequences, columns) -> (replicates, columns).
-
-    All columns of a replicate are of the same sequences, so that columns can be compared. None below 8 sequences.
-    """
-    weights = resampling_weights(len(means), generator)
-    return None if weights is None else weights @ means / len(means)
-
-
-def resampling_weights(count: int, generator: np.random.Generator) -> FloatArray | None:
-    """(replicates, count): how often each of `count` sequences is in each bootstrap sample; None below 8 sequences."""
-    if count < FEWEST_GROUPS:
-        return None
-    return generator.multinomial(count, np.full(count, 1 / count), size=REPLICATES).astype(np.float64)
-
-
-def percentiles(values: npt.NDArray[Any]) -> Interval | None:
-    """The middle 95 % of bootstrap replicates; None where one has no value."""
-    if not np.isfinite(values).all():
-        return None
-    low, high = np.percentile(values, (2.5, 97.5))
-    return Interval(float(low), float(high))

@@ -14,21 +14,26 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
-from torch import nn
 
-from sdbench.answers.masks import FloatArray, frame_scores, percentiles, resampling_weights, segmenter_for
-from sdbench.answers.segmenting import Grey, ObjectMap, check_threshold
+from sdbench.answers.resampling import FloatArray, percentiles, resampling_weights
+from sdbench.answers.scoring import frame_scores
+from sdbench.answers.segmenting import Condition, Grey, ObjectMap, check_threshold
+from sdbench.assets.store import AssetStore
 from sdbench.base.draws import generator_for
 from sdbench.data.moca import Box, MocaDataset
 from sdbench.data.segmentation import VideoSequence
+from sdbench.engine import Finished
+from sdbench.networks.network import Network
 from sdbench.statistics import Interval
-from sdbench.zoo.vos_preparation import VosPreparation
 
 Edges = tuple[float, float, float, float]
 """Left, top, right and bottom edge of a box; the last two are not inside."""
 
 SUCCESS = (0.5, 0.6, 0.7, 0.8, 0.9)
 """A frame is a success where its IoU is above."""
+
+PUBLISHED_THRESHOLDS = (0.1, 0.2)
+"""Probabilities above which a pixel belongs to the found object, in the published table."""
 
 MEASURES = ("miou", *(f"sr_{level}" for level in SUCCESS), "msr")
 
@@ -82,6 +87,9 @@ class Boxes:
     Attributes:
         dataset: MoCA.
         threshold: a pixel belongs to the found object where its probability is above; the study used 0.2.
+
+    Raises:
+        InputError: the threshold is no probability below 1.
     """
 
     dataset: MocaDataset
@@ -89,6 +97,11 @@ class Boxes:
 
     def __post_init__(self) -> None:
         check_threshold(self.threshold)
+
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """Both published ones, whichever of them is asked for; else the one that is."""
+        return PUBLISHED_THRESHOLDS if self.threshold in PUBLISHED_THRESHOLDS else (self.threshold,)
 
     def positions(self, sequence: VideoSequence, paired: bool) -> Sequence[int]:
         """The annotated frames; of the last (where `paired`, of the first too) there is no flow."""
@@ -101,11 +114,12 @@ class Boxes:
         assert box is not None
         return box, self.dataset.size(sequence)
 
-    def score(self, found: ObjectMap, truth: tuple[Box, tuple[int, int]]) -> float:
-        """Intersection over union of the boxes; 0 where nothing was found."""
-        true, size = truth
-        edges = found_box(found.grey(size), self.threshold)
-        return 0.0 if edges is None else box_iou(edges, (true.left, true.top, true.right, true.bottom))
+    def score(self, found: ObjectMap, truth: tuple[Box, tuple[int, int]]) -> tuple[float, ...]:
+        """Intersection over union of the boxes at each of `thresholds`, from 0 to 1; 0 where nothing was found."""
+        box, size = truth
+        true, grey = (box.left, box.top, box.right, box.bottom), found.grey(size)
+        edges = [found_box(grey, threshold) for threshold in self.thresholds]
+        return tuple(0.0 if one is None else box_iou(one, true) for one in edges)
 
 
 @dataclass(frozen=True)
@@ -129,38 +143,47 @@ class MocaQuality:
 
 
 def measure_moca(
-    module: nn.Module,
+    network: Network,
     dataset: MocaDataset,
-    preparation: VosPreparation,
     *,
     threshold: float = 0.2,
     flip: bool = False,
     seed: int = 0,
     device: str = "cpu",
-    name: str = "the network",
-    quiet: bool = False,
+    store: AssetStore | None = None,
+    workers: int | None = None,
+    finished: Finished | None = None,
 ) -> MocaQuality:
-    """Mean IoU and success rates on MoCA.
+    """Mean IoU and success rates on MoCA. Interrupted, it goes on where it stopped.
 
     Args:
-        module: a network that takes {"image", "flow"}; for what it answers see `sdbench.answers.segmenting.Segmenter`.
+        network: it takes {"image", "flow"}; for what it answers see `sdbench.answers.segmenting.Segmenter`, for what it
+            was fed when its masks were published, `sdbench.answers.segmenting.published_input`.
         dataset: MoCA; with backward flow for RTNet.
-        preparation: what the network is fed: `sdbench.answers.segmenting.published_input`.
         threshold: a pixel belongs to the found object where its probability is above: 0.1 or 0.2 in the published
-            table.
+            table; at least 0 and below 1. Frames are scored at both in one pass.
         flip: average with the answer to the mirror image.
         seed: of the second frames of RTNet's samples and of the resampling.
         device: "cpu", "cuda" or any other device of torch.
-        name: how to call the network on the progress bar and in errors.
-        quiet: no progress bar.
+        store: parts of unfinished runs lie in its folder.
+        workers: processes that read frames while the network is busy; by default one a core.
+        finished: takes the parts of this run, which then stay on disk until the caller discards them.
 
     Raises:
         InputError: see `frame_scores`.
+        DiskError: what is finished cannot be written.
     """
     started = time.perf_counter()
-    segmenter = segmenter_for(module, preparation, flip, device, name)
-    task = Boxes(dataset, threshold)
-    scores = frame_scores(segmenter, task, preparation, [{}], generator_for(seed, "segmentation"), quiet=quiet)
+    scores = frame_scores(
+        network,
+        Boxes(dataset, threshold),
+        [Condition(flip=flip)],
+        seed=seed,
+        device=device,
+        store=store,
+        workers=workers,
+        finished=finished,
+    )
     ious = {video: part[:, 0] for video, part in scores.items()}
     return moca_quality(ious, generator_for(seed, "resampling"), started)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from sdbench.base.errors import InputError, unknown_name
 from sdbench.calibration.tasks import draw_batch, unseen_textures
 from sdbench.calibration.trained import Kind, kind_named, load_trained
 from sdbench.calibration.training import one_thread, score_of
-from sdbench.measure import Measurement
+from sdbench.engine import Measurement
 from sdbench.networks.reading import Units, VideoNetwork, answer_without
 from sdbench.statistics import FACTORS
 
@@ -59,20 +59,21 @@ def lost_without(found: Measurement, task: str, stage: str = STAGE, percent: flo
     for number in range(found.seeds):
         module = load_trained(found.network, task, number)
         estimates = {layer: found.run(layer, number).estimate for layer in layers}
-        whole = _right(kind, module, task, {})
-        lost = {}
-        for factor in FACTORS:
-            chosen = {layer: top_units(estimate, factor, percent) for layer, estimate in estimates.items()}
-            lost[factor] = whole - _right(kind, module, task, chosen)
-        answers.append(Lost(whole, lost))
+        zeroed = [
+            {layer: top_units(estimate, factor, percent) for layer, estimate in estimates.items()} for factor in FACTORS
+        ]
+        whole, *without = _right(kind, module, task, [{}, *zeroed])
+        answers.append(Lost(whole, {factor: whole - left for factor, left in zip(FACTORS, without, strict=True)}))
     return answers
 
 
-def _right(kind: Kind, module: VideoNetwork, task: str, zeroed: Mapping[str, Units]) -> float:
+def _right(kind: Kind, module: VideoNetwork, task: str, conditions: Sequence[Mapping[str, Units]]) -> list[float]:
+    """Right answers in percent, under each of several conditions: layer -> units that are set to zero."""
     generator, textures = np.random.Generator(np.random.PCG64(_SEED)), unseen_textures()
     scores = []
     with one_thread():
         for _ in range(_VIDEOS // _BATCH):
             inputs, answer = draw_batch(kind, task, textures, _BATCH, generator)
-            scores.append(score_of(kind, answer_without(module, inputs, zeroed), answer))
-    return 100 * float(torch.cat(scores).mean())
+            answers = [answer_without(module, inputs, zeroed) for zeroed in conditions]
+            scores.append(torch.stack([score_of(kind, answered, answer) for answered in answers]))
+    return [100 * float(of_one.mean()) for of_one in torch.cat(scores, dim=1)]

@@ -69,7 +69,7 @@ def keep_arrays(place: Path, arrays: Arrays) -> None:
     Raises:
         DiskError: the disk is full, or the folder cannot be written to.
     """
-    plain = {name: np.ascontiguousarray(values) for name, values in arrays.items()}
+    plain = {name: np.asarray(values, order="C") for name, values in arrays.items()}
     with _written(place), atomic_path(place) as temporary:
         save_file(plain, temporary, metadata={"content": _digest(plain)})
 

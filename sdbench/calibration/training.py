@@ -32,6 +32,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sdbench.assets.store import AssetStore
+from sdbench.base.environment import git_revision
 from sdbench.base.errors import InputError, SdbenchError, unknown_name
 from sdbench.base.files import atomic_path
 from sdbench.calibration.scenes import SIDE as SCENE_SIDE
@@ -48,7 +49,6 @@ from sdbench.calibration.trained import (
     save_trained,
 )
 from sdbench.networks import VideoNetwork
-from sdbench.report.environment import git_revision
 
 _TESTED = {False: 512, True: 192}  # videos, scenes
 _TEST_BATCH = 64

@@ -13,10 +13,10 @@ import docker
 import requests
 
 from sdbench import __version__
+from sdbench.base.environment import git_revision
 from sdbench.base.errors import SdbenchError
 from sdbench.container.engine import HOST_WORKS, EngineError, explained, is_disk_full, said_by
 from sdbench.container.source import DOCKERFILE, Source
-from sdbench.report.environment import git_revision
 
 SOURCE_LABEL = "sdbench.source"
 BASE_LABEL = "sdbench.base"

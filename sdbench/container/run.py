@@ -22,10 +22,10 @@ import docker
 import requests
 from docker.types import Mount
 
+from sdbench.base.environment import CONTAINER_VARIABLE, MACHINE_VARIABLE, REVISION_VARIABLE, git_revision
 from sdbench.base.machine import gpus, machine_identity
 from sdbench.container.engine import EngineError, explained, gpu_requests, new_name, remove, user_of
 from sdbench.container.image import Image
-from sdbench.report.environment import CONTAINER_VARIABLE, MACHINE_VARIABLE, REVISION_VARIABLE, git_revision
 
 CACHE, REPORT, DATA, LOCK = "/cache", "/report", "/data", "/lock.json"
 """Where things of this machine are seen inside."""

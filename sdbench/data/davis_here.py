@@ -19,8 +19,11 @@ DAVIS = "davis2016"
 PAINTED = "stylized_davis"
 
 
-def lacking_davis(data: Path | None, store: AssetStore) -> list[str]:
-    """What keeps `davis_at_hand` from working, one sentence each; nothing is fetched or made."""
+def lacking_davis(data: Path | None, store: AssetStore, backward_flow: bool = False) -> list[str]:
+    """What is not here that `davis_at_hand` takes, one sentence each; nothing is fetched or made.
+
+    What is here but damaged is not lacking: `davis_at_hand` says what is wrong with it.
+    """
     lacking = []
     for name in (DAVIS, PAINTED):
         own = _own(data, name)
@@ -28,7 +31,7 @@ def lacking_davis(data: Path | None, store: AssetStore) -> list[str]:
             place = f" or put it into {data / name}" if data else ", or name the folder that holds it with --data"
             lacking.append(f"data set {name} is not here: sdbench fetch {name}{place}")
         elif own is not None and name == DAVIS:
-            lacking += _lacking_flow(own)
+            lacking += _lacking_flow(own, backward_flow)
     return lacking
 
 
@@ -59,6 +62,11 @@ def davis_at_hand(data: Path | None, store: AssetStore, backward_flow: bool = Fa
     return found
 
 
+def assets_of_davis(data: Path | None) -> list[str]:
+    """Names of the assets that `davis_at_hand` takes: what is not among the user's own."""
+    return [name for name in (DAVIS, PAINTED) if _own(data, name) is None]
+
+
 def _own(data: Path | None, name: str) -> Path | None:
     return data / name if data is not None and (data / name).is_dir() else None
 
@@ -67,12 +75,17 @@ def _is_fetched(name: str, store: AssetStore) -> bool:
     return store.is_present(name) or (store.folder / "unpacked" / name).is_dir()
 
 
-def _lacking_flow(folder: Path) -> list[str]:
+def _lacking_flow(folder: Path, backward_flow: bool) -> list[str]:
     try:
         root, _ = frames_of(folder)
-    except InputError as error:
-        return [str(error)]
-    return [] if (root / flow_folder(False)).is_dir() else [f"{folder} has no flow pictures: sdbench flow {folder}"]
+    except InputError:
+        return []
+    wanted = {False: "flow pictures", True: "pictures of backward flow"}
+    return [
+        f"{folder} has no {words}: sdbench flow {folder}"
+        for backward, words in wanted.items()
+        if backward <= backward_flow and not (root / flow_folder(backward)).is_dir()
+    ]
 
 
 def _flows(folder: Path, store: AssetStore) -> Path:

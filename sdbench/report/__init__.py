@@ -1,7 +1,7 @@
 """Verdicts become something to read: a table, Markdown, HTML, JSON, pictures. No torch."""
 
+from sdbench.base.environment import describe_environment
 from sdbench.report.content import Report
-from sdbench.report.environment import describe_environment
 from sdbench.report.record import write_report
 from sdbench.report.table import Totals, case_table, summary_lines
 

@@ -15,11 +15,13 @@ from sdbench import engine
 from sdbench.base.errors import InputError, unknown_name
 from sdbench.calibration.measuring import measure_trained
 from sdbench.cases.records import Asked
-from sdbench.data import READERS, packaged_davis, packaged_stylised, packaged_videos
+from sdbench.data import READERS, packaged_videos
 from sdbench.data.davis_here import PAINTED, assets_of_davis, davis_at_hand, lacking_davis
+from sdbench.data.davis_packaged import packaged_davis
 from sdbench.data.kinetics import LabelledFolder, labelled_folder
 from sdbench.data.moca import MocaDataset
 from sdbench.data.segmentation import SegmentationDataset
+from sdbench.data.stylised_packaged import packaged_stylised
 from sdbench.engine import Measurement, Study
 from sdbench.networks import Network
 from sdbench.statistics import FACTORS

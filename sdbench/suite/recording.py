@@ -8,11 +8,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from sdbench.assets.store import AssetStore
+from sdbench.base.environment import git_revision
 from sdbench.base.errors import InputError
 from sdbench.base.files import write_text
 from sdbench.base.machine import processor_name
 from sdbench.cases.records import Asked, ExpectedFile, ExpectedValue, Source, spread_tolerance
-from sdbench.report.environment import git_revision
 from sdbench.suite.datasets import data_set
 from sdbench.suite.here import Here
 from sdbench.suite.running import Suite

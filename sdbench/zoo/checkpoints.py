@@ -6,8 +6,6 @@ else, or through torch's own `weights_only` reader; what was read once is kept a
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 import struct
 import zipfile
@@ -20,11 +18,11 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from sdbench.base.errors import AssetError
-from sdbench.base.files import atomic_path, is_web_page, sha256_of
+from sdbench.base.files import is_web_page, sha256_of
+from sdbench.base.kept import kept_arrays, key_of
 from sdbench.networks.action.tokens import resize_positions
 from sdbench.networks.registry import build
 from sdbench.zoo.caffe2 import from_caffe2
@@ -225,10 +223,7 @@ def read_converted(path: Path, network: str, folder: Path, options: Mapping[str,
 def converted(
     folder: Path, source: str, name: str, details: Mapping[str, Any], read: Callable[[], StateDict]
 ) -> StateDict:
-    """What `read` answers, by way of a safetensors copy in `folder`, which is made at the first call.
-
-    The copy names the hash of the file that it was made from and its own hash lies beside it; a copy that does not fit
-    either is made anew.
+    """What `read` answers, by way of a copy in `folder`, which is made at the first call, and anew where it is damaged.
 
     Args:
         folder: where the copies lie.
@@ -236,21 +231,13 @@ def converted(
         name: whose weights they are.
         details: what the answer depends on besides.
         read: reads the weights.
+
+    Raises:
+        DiskError: the copy cannot be read or written.
     """
-    known = hashlib.sha256(json.dumps(details, sort_keys=True).encode()).hexdigest()[:8] if details else ""
-    copy = folder / f"{'-'.join(filter(None, (source[:16], name, known, _CONVERSION)))}.safetensors"
-    seal = copy.with_suffix(".sha256")
-    if copy.is_file() and seal.is_file() and seal.read_text(encoding="ascii").strip() == sha256_of(copy):
-        return read_safetensors(copy)
-    state = read()
-    seal.unlink(missing_ok=True)
-    with atomic_path(copy) as temporary:
-        # Entries may be views of one another, which the format cannot hold.
-        save_file({name: value.clone() for name, value in state.items()}, temporary, metadata={"source_sha256": source})
-        digest = sha256_of(temporary)
-    with atomic_path(seal) as temporary:
-        temporary.write_text(digest, encoding="ascii")
-    return state
+    key = key_of("weights", _CONVERSION, source, name, sorted(details.items()))
+    kept = kept_arrays(folder, key, lambda: {entry: value.numpy() for entry, value in read().items()})
+    return {entry: torch.from_numpy(value) for entry, value in kept.items()}
 
 
 def load_state(module: nn.Module, state: Mapping[str, Tensor], what: str, spare: Collection[str] = ()) -> None:

@@ -10,11 +10,16 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from sdbench.answers.masks import Masks, frame_scores, intersection_over_union, measure_masks, segmenter_for
-from sdbench.answers.segmenting import ObjectMap, Segmenter, partner, published_input, thinned
+from sdbench.answers.masks import Masks, intersection_over_union, measure_masks
+from sdbench.answers.scoring import frame_scores, partner, thinned
+from sdbench.answers.segmenting import Condition, ObjectMap, Segmenter, Zeroed, published_input
+from sdbench.assets import AssetStore
 from sdbench.base.errors import InputError
-from sdbench.networks import build
-from tests.made.segmented import PAIRED, SINGLE, SIZE, Red, Squares
+from sdbench.networks import Network, build
+from sdbench.statistics import Interval
+from sdbench.video.feed import Feed
+from tests.answers.plain import plain_ious
+from tests.made.segmented import PAIRED, SINGLE, SIZE, Answering, Red, Squares, paired, single
 
 
 def test_intersection_over_union_by_hand() -> None:
@@ -30,52 +35,53 @@ def test_intersection_over_union_by_hand() -> None:
 
 
 @pytest.mark.parametrize("answer", ["probability", "logits"])
-def test_frames_are_averaged_by_sequence_without_the_first_and_the_last(answer: str) -> None:
+def test_frames_are_averaged_by_sequence_without_the_first_and_the_last(answer: str, own_store: AssetStore) -> None:
     # Frames that count: 3 of IoU 1, 1/2 and 3/4 and 2 of IoU 1; the first and the last would be wrong.
     dataset = Squares((5, 4), wrong={(0, 0): 8, (0, 2): 4, (0, 3): 2, (0, 4): 8, (1, 3): 7})
-    quality = measure_masks(Red(answer), dataset, SINGLE, quiet=True)
+    quality = measure_masks(single(Red(answer)), dataset, store=own_store)
     assert quality.sequences == pytest.approx({"sequence0": 75.0, "sequence1": 100.0})
     assert quality.miou == pytest.approx(87.5)
     assert quality.frames == 5
     assert quality.interval is None
 
 
-def test_a_network_of_two_frames_sees_both_flows_and_the_first_frame_is_scored() -> None:
+def test_a_network_of_two_frames_sees_both_flows_and_the_first_frame_is_scored(own_store: AssetStore) -> None:
     dataset = Squares((5, 14), wrong={(0, 2): 4})
-    quality = measure_masks(Red("pair"), dataset, PAIRED, quiet=True)
+    quality = measure_masks(paired(Red("pair")), dataset, store=own_store)
     # Forward flow is red and backward flow is blue where the square is: all of it is found.
     assert quality.sequences == pytest.approx({"sequence0": (100 + 50 + 100) / 3, "sequence1": 100.0})
 
 
-def test_eight_sequences_give_an_interval_that_one_seed_repeats() -> None:
+def test_eight_sequences_give_an_interval_that_one_seed_repeats(own_store: AssetStore) -> None:
     dataset = Squares((3,) * 8, wrong={(i, 1): i for i in range(8)})
-    first, again = (measure_masks(Red(), dataset, SINGLE, quiet=True, seed=3) for _ in range(2))
+    first, again = (measure_masks(single(Red()), dataset, store=own_store, seed=3) for _ in range(2))
     assert first.interval == again.interval
     assert first.interval is not None
     assert first.interval.low < first.miou < first.interval.high
     assert first.miou == pytest.approx(100 * (1 - 3.5 / 8))
+    assert first.interval == Interval(37.5, 76.5625)
     spread = 100 / 8 * np.std(np.arange(8)) / np.sqrt(8)
     assert first.interval.half_width == pytest.approx(1.96 * spread, rel=0.1)
 
 
-def test_the_threshold_is_strict_and_applies_to_probabilities() -> None:
+def test_the_threshold_is_strict_and_applies_to_probabilities(own_store: AssetStore) -> None:
     class Faint(Red):
-        def forward(self, image: Tensor, flow: Tensor) -> Tensor:
-            return 0.25 * super().forward(image, flow)
+        def found(self, image: Tensor, flow: Tensor) -> Tensor:
+            return 0.25 * super().found(image, flow)
 
-    assert measure_masks(Faint(), Squares(), SINGLE, threshold=0.24, quiet=True).miou == 100
-    assert measure_masks(Faint(), Squares(), SINGLE, threshold=0.25, quiet=True).miou == 0
+    assert measure_masks(single(Faint()), Squares(), threshold=0.24, store=own_store).miou == 100
+    assert measure_masks(single(Faint()), Squares(), threshold=0.25, store=own_store).miou == 0
     with pytest.raises(InputError, match="threshold must be at least 0 and below 1, as probabilities are; got 20"):
-        measure_masks(Faint(), Squares(), SINGLE, threshold=20, quiet=True)
+        measure_masks(single(Faint()), Squares(), threshold=20, store=own_store)
 
 
-def test_masks_are_compared_at_their_own_size() -> None:
+def test_masks_are_compared_at_their_own_size(own_store: AssetStore) -> None:
     class Halved(Red):
-        def forward(self, image: Tensor, flow: Tensor) -> Tensor:
-            return nn.functional.avg_pool2d(super().forward(image, flow), 2)
+        def found(self, image: Tensor, flow: Tensor) -> Tensor:
+            return nn.functional.avg_pool2d(super().found(image, flow), 2)
 
     dataset = Squares((5,))
-    assert 75 < measure_masks(Halved(), dataset, SINGLE, quiet=True).miou < 100
+    assert 75 < measure_masks(single(Halved()), dataset, store=own_store).miou < 100
 
 
 class Ramp(nn.Module):
@@ -94,13 +100,13 @@ def test_a_flip_mirrors_frame_and_flow_and_averages_probabilities() -> None:
     module = Ramp()
     draw = torch.Generator().manual_seed(0)
     inputs = {key: torch.randn(1, 3, 4, 6, generator=draw) for key in ("image", "flow")}
-    segmenter = Segmenter(module, torch.device("cpu"), paired=False, flip=True)
-    found = segmenter(inputs, "a frame")
+    segmenter = Segmenter(module, torch.device("cpu"), paired=False)
+    found = segmenter(inputs, "a frame", Condition(flip=True))
     torch.testing.assert_close(found.probability, torch.full((4, 6), 0.5))
     (image, flow), (mirrored_image, mirrored_flow) = module.shown
     torch.testing.assert_close(mirrored_image, image.flip(3))
     torch.testing.assert_close(mirrored_flow, flow.flip(3))
-    plain = Segmenter(module, torch.device("cpu"), paired=False)(inputs, "a frame")
+    plain = segmenter(inputs, "a frame")
     torch.testing.assert_close(plain.probability[0], torch.linspace(0, 1, 6))
 
 
@@ -125,17 +131,20 @@ def test_networks_are_fed_as_their_test_codes_do() -> None:
     picture = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
     mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 
-    matnet = published_input("matnet")(picture)
+    matnet = published_input("matnet").pixels(picture[None])[:, 0]
     resized = np.asarray(Image.fromarray(picture).resize((473, 473)))  # Pillow's default is bicubic
     np.testing.assert_allclose(matnet.numpy(), ((resized / 255 - mean) / std).transpose(2, 0, 1), atol=1e-5)
 
-    rtnet = published_input("rtnet")
-    assert rtnet.paired
-    assert rtnet(picture).shape == (3, 384, 672)
-    corners = ((picture[::49, ::69] / 255 - mean) / std).transpose(2, 0, 1)
-    np.testing.assert_allclose(rtnet(picture)[:, ::383, ::671].numpy(), corners, atol=1e-5)
+    for name in ("rtnet", "rtnet34"):
+        feed = published_input(name)
+        assert feed.flow == "both"
+        normal = torch.from_numpy(((picture / 255 - mean) / std).transpose(2, 0, 1)).float()[None]
+        corners = nn.functional.interpolate(normal, size=(384, 672), mode="bilinear", align_corners=True)[0]
+        torch.testing.assert_close(feed.pixels(picture[None])[:, 0], corners, atol=1e-5, rtol=0)
 
-    assert published_input("fusionseg")(picture).shape == (3, 480, 854)
+    fusionseg = published_input("fusionseg").pixels(picture[None])[:, 0]
+    averaged = np.asarray(Image.fromarray(picture).resize((854, 480), Image.Resampling.BILINEAR))
+    np.testing.assert_allclose(fusionseg.numpy(), ((averaged / 255 - mean) / std).transpose(2, 0, 1), atol=1e-5)
     with pytest.raises(InputError, match="i3d is no network of video object segmentation"):
         published_input("i3d")
 
@@ -150,48 +159,53 @@ def test_the_second_frame_is_any_within_ten_but_the_first() -> None:
         partner(1, range(1, 2), generator)
 
 
-def test_conditions_share_what_is_read_and_the_second_frames() -> None:
+def test_conditions_share_what_is_read_and_the_second_frames(own_store: AssetStore) -> None:
     dataset = Squares((6,))
     torch.manual_seed(0)
-    module = build("rtnet34", width=16)
-    whole: dict[str, list[int]] = {}
-    conditions = [whole, {"fusion.layer5": [0, 1, 2]}, whole]
-    segmenter = segmenter_for(module, PAIRED)
-    scores = frame_scores(segmenter, Masks(dataset), PAIRED, conditions, np.random.default_rng(0), quiet=True)
-    assert scores["sequence0"].shape == (4, 3)
-    np.testing.assert_array_equal(scores["sequence0"][:, 0], scores["sequence0"][:, 2])
+    network = Network(build("rtnet34", width=16), PAIRED)
+    nothing, some = Zeroed("fusion.layer2", (), 16), Zeroed("fusion.layer2", tuple(range(10)), 16)
+    conditions = [Condition(), Condition((some,)), Condition((nothing,)), Condition()]
+    scores = frame_scores(network, Masks(dataset, 0.45), conditions, store=own_store)["sequence0"]
+    assert scores.shape == (4, 4)
+    np.testing.assert_array_equal(scores[:, 0], scores[:, 2])
+    np.testing.assert_array_equal(scores[:, 0], scores[:, 3])
+    assert (scores[:, 0] != scores[:, 1]).any()
     assert all(dataset.reads["mask", "sequence0", i] == 1 for i in range(1, 5))
     assert sum(n for (kind, _, _), n in dataset.reads.items() if kind == "image") == 8
 
 
-def test_a_few_frames_of_each_sequence_are_spread_evenly() -> None:
+def test_a_few_frames_of_each_sequence_are_spread_evenly(own_store: AssetStore) -> None:
     assert list(thinned(range(1, 12), 3)) == [1, 6, 11]
     assert list(thinned(range(1, 12), 20)) == list(range(1, 12))
     assert list(thinned(range(1, 12), None)) == list(range(1, 12))
     with pytest.raises(InputError, match="at least one frame"):
         thinned(range(4), 0)
     dataset = Squares((9, 3), wrong={(0, 4): 4})
-    quality = measure_masks(Red(), dataset, SINGLE, frames=3, quiet=True)
+    quality = measure_masks(single(Red()), dataset, frames=3, store=own_store)
     assert quality.frames == 4
     assert {position for kind, name, position in dataset.reads if name == "sequence0"} == {1, 4, 7}
     assert quality.sequences["sequence0"] == pytest.approx(250 / 3)
 
 
-@pytest.mark.parametrize(("name", "options"), [("fusionseg", {"width": 4}), ("matnet", {"width": 4})])
-def test_networks_of_one_frame_run_and_repeat(name: str, options: dict[str, int]) -> None:
+@pytest.mark.parametrize(("name", "threshold"), [("fusionseg", 0.55), ("matnet", 0.48), ("rtnet34", 0.3)])
+@pytest.mark.parametrize("flip", [False, True])
+def test_networks_score_what_plain_code_says(name: str, threshold: float, flip: bool, own_store: AssetStore) -> None:
     torch.manual_seed(0)
-    module = build(name, **options)
-    first, again = (measure_masks(module, Squares((4,)), SINGLE, flip=True, quiet=True) for _ in range(2))
-    assert first.miou == again.miou
-    assert 0 <= first.miou <= 100
+    module = build(name, width=16 if name == "rtnet34" else 4)
+    feed = PAIRED if name == "rtnet34" else SINGLE
+    found = measure_masks(
+        Network(module, feed), Squares((5, 4)), threshold=threshold, flip=flip, seed=3, store=own_store
+    )
+    ious = plain_ious(module, Squares((5, 4)), feed is PAIRED, threshold, flip=flip, seed=3)
+    assert list(found.sequences.values()) == pytest.approx([100 * np.mean(part) for part in ious], rel=0.02)
 
 
-class Constant(nn.Module):
+class Constant(Answering):
     def __init__(self, answer: Tensor) -> None:
         super().__init__()
         self.answer = answer
 
-    def forward(self, image: Tensor, flow: Tensor) -> Tensor:
+    def found(self, image: Tensor, flow: Tensor) -> Tensor:
         return self.answer
 
 
@@ -205,20 +219,25 @@ class Constant(nn.Module):
         (torch.full((1, 1, 4, 4), 3.0), "values from 3 to 3 .* expected probabilities"),
     ],
 )
-def test_another_answer_is_refused(answer: Tensor, complaint: str) -> None:
+def test_another_answer_is_refused(answer: Tensor, complaint: str, own_store: AssetStore) -> None:
     with pytest.raises(InputError, match=complaint):
-        measure_masks(Constant(answer), Squares(), SINGLE, quiet=True)
+        measure_masks(single(Constant(answer)), Squares(), store=own_store)
 
 
-def test_a_single_row_is_no_answer_of_a_network_of_two_frames() -> None:
+def test_a_single_row_is_no_answer_of_a_network_of_two_frames(own_store: AssetStore) -> None:
     with pytest.raises(InputError, match=r"expected \(2, 1, h, w\)"):
-        measure_masks(Constant(torch.zeros(1, 1, *SIZE)), Squares(), PAIRED, quiet=True)
+        measure_masks(paired(Constant(torch.zeros(1, 1, *SIZE))), Squares(), store=own_store)
 
 
-def test_sequences_that_are_too_short_are_all_named() -> None:
+def test_sequences_that_are_too_short_are_all_named(own_store: AssetStore) -> None:
     with pytest.raises(InputError, match="too few frames that count: sequence1, sequence2; expected at least 3"):
-        measure_masks(Red(), Squares((5, 2, 1)), SINGLE, quiet=True)
+        measure_masks(single(Red()), Squares((5, 2, 1)), store=own_store)
     with pytest.raises(InputError, match="sequence1; expected at least 4 frames"):
-        measure_masks(Red("pair"), Squares((5, 3)), PAIRED, quiet=True)
+        measure_masks(paired(Red("pair")), Squares((5, 3)), store=own_store)
     with pytest.raises(InputError, match="squares has no sequence"):
-        measure_masks(Red(), Squares(()), SINGLE, quiet=True)
+        measure_masks(single(Red()), Squares(()), store=own_store)
+
+
+def test_a_network_without_flow_is_refused(own_store: AssetStore) -> None:
+    with pytest.raises(InputError, match="Red is fed no optical flow; expected a network of video object segmentation"):
+        measure_masks(Network(Red(), Feed()), Squares(), store=own_store)

@@ -4,35 +4,44 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sdbench.answers.moca import Boxes, box_iou, found_box, measure_moca, moca_quality
 from sdbench.answers.segmenting import ObjectMap
+from sdbench.assets import AssetStore
 from sdbench.base.errors import InputError
 from sdbench.data.moca import MocaDataset
-from sdbench.zoo.vos_preparation import VosPreparation
+from sdbench.engine import Finished
+from sdbench.networks import Network
 from tests.made.moca import FOUND, SIZE, blank, make_moca
+from tests.made.segmented import SINGLE, Answering
 
 
 @pytest.fixture
 def moca(tmp_path: Path) -> Path:
-    return make_moca(tmp_path)
+    return make_moca(tmp_path / "moca")
 
 
-class AsDrawn(nn.Module):
+def network(module: Answering | None = None) -> Network:
+    """Fed pictures at their own size."""
+    return Network(module or AsDrawn(), replace(SINGLE, size=SIZE))
+
+
+class AsDrawn(Answering):
     """Answers the red channel of the flow picture as the probability."""
 
-    def forward(self, image: Tensor, flow: Tensor) -> Tensor:
+    def found(self, image: Tensor, flow: Tensor) -> Tensor:
         return (flow[:, :1] * 0.229 + 0.485).mul(255).round().clamp(0, 255) / 255
 
 
-def test_measures_worked_out_by_hand(moca: Path) -> None:
-    quality = measure_moca(AsDrawn(), MocaDataset(moca), VosPreparation(SIZE), quiet=True)
+def test_measures_worked_out_by_hand(moca: Path, own_store: AssetStore) -> None:
+    quality = measure_moca(network(), MocaDataset(moca), store=own_store)
     # IoU 1, 0.5 (no success at 0.5: it must be above) and 0; and 0.75. The unannotated frame does not count.
     assert quality.frames == 4
     assert quality.videos == pytest.approx({"adder": 50, "bear": 75})
@@ -41,21 +50,21 @@ def test_measures_worked_out_by_hand(moca: Path) -> None:
     )
     assert quality.intervals is None
     # At 0.1 the third frame of the first video is found too.
-    lower = measure_moca(AsDrawn(), MocaDataset(moca), VosPreparation(SIZE), threshold=0.1, quiet=True)
+    lower = measure_moca(network(), MocaDataset(moca), threshold=0.1, store=own_store)
     assert lower.values["miou"] == pytest.approx((250 / 3 + 75) / 2)
     assert lower.values["sr_0.9"] == pytest.approx(50)
 
 
-def test_a_flip_changes_what_is_only_found_one_way(moca: Path) -> None:
+def test_a_flip_changes_what_is_only_found_one_way(moca: Path, own_store: AssetStore) -> None:
     class Left(AsDrawn):
-        def forward(self, image: Tensor, flow: Tensor) -> Tensor:
-            found = super().forward(image, flow)
+        def found(self, image: Tensor, flow: Tensor) -> Tensor:
+            found = super().found(image, flow)
             found[..., 5:] = 0
             return found
 
-    dataset, preparation = MocaDataset(moca), VosPreparation(SIZE)
-    plain = measure_moca(Left(), dataset, preparation, quiet=True)
-    flipped = measure_moca(Left(), dataset, preparation, flip=True, quiet=True)
+    dataset = MocaDataset(moca)
+    plain = measure_moca(network(Left()), dataset, store=own_store)
+    flipped = measure_moca(network(Left()), dataset, flip=True, store=own_store)
     assert plain.videos["adder"] == pytest.approx(100 * (0.5 + 0 + 0) / 3)  # columns 2 to 5 of 2 to 8
     # Mirrored, columns 15 to 20 are seen: the found object is the same, at half the probability.
     assert flipped.videos["adder"] == pytest.approx(plain.videos["adder"])
@@ -205,16 +214,16 @@ def test_success_is_counted_over_frames_and_intervals_over_videos() -> None:
 
 
 @pytest.mark.parametrize("threshold", [-0.1, 1.0, float("nan")])
-def test_a_threshold_is_a_probability(moca: Path, threshold: float) -> None:
+def test_a_threshold_is_a_probability(moca: Path, threshold: float, own_store: AssetStore) -> None:
     with pytest.raises(InputError, match=r"threshold must be at least 0 and below 1"):
-        measure_moca(AsDrawn(), MocaDataset(moca), VosPreparation(SIZE), threshold=threshold, quiet=True)
+        measure_moca(network(), MocaDataset(moca), threshold=threshold, store=own_store)
 
 
-def test_a_damaged_picture_is_named_and_styles_are_refused(moca: Path) -> None:
+def test_a_damaged_picture_is_named_and_styles_are_refused(moca: Path, own_store: AssetStore) -> None:
     dataset = MocaDataset(moca)
     (moca / "FlowImages_gap1" / "adder" / "00001.png").write_bytes(b"no picture")
     with pytest.raises(InputError, match=r"00001.png cannot be read as a picture"):
-        measure_moca(AsDrawn(), dataset, VosPreparation(SIZE), quiet=True)
+        measure_moca(network(), dataset, store=own_store)
     (moca / "JPEGImages" / "bear" / "00000.jpg").unlink()
     with pytest.raises(InputError, match=r"00000.jpg is no longer there"):
         dataset.image(dataset.sequences[1], 0)
@@ -227,5 +236,18 @@ def test_a_probability_is_quantised_before_the_threshold(moca: Path) -> None:
     task = Boxes(MocaDataset(moca))
     truth = task.truth(task.dataset.sequences[0], 0)
     drawn = torch.from_numpy(blank((2, 2, 8, 6)) / 255).float()
-    assert task.score(ObjectMap(0.203 * drawn), truth) == 0
-    assert task.score(ObjectMap(0.204 * drawn), truth) == 1
+    assert task.score(ObjectMap(0.203 * drawn), truth) == (1, 0)  # at 0.1 and at 0.2
+    assert task.score(ObjectMap(0.204 * drawn), truth) == (1, 1)
+    assert Boxes(task.dataset, 0.15).score(ObjectMap(0.203 * drawn), truth) == (1,)
+
+
+def test_the_two_published_thresholds_share_their_passes(moca: Path, own_store: AssetStore) -> None:
+    counting, finished = network(), Finished()
+    found = [
+        measure_moca(counting, MocaDataset(moca), threshold=threshold, store=own_store, finished=finished)
+        for threshold in (0.1, 0.2)
+    ]
+    assert counting.module.passes == 4
+    assert found[0].values["miou"] > found[1].values["miou"]
+    measure_moca(counting, MocaDataset(moca), threshold=0.3, store=own_store, finished=finished)
+    assert counting.module.passes == 8

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sdbench.assets import AssetStore
+from sdbench.base.errors import InputError
 from sdbench.data.davis_here import davis_at_hand, lacking_davis
 from tests.made.davis import SEQUENCES, make_davis, make_painted
 
@@ -63,6 +64,10 @@ def test_what_lacks_is_said(tmp_path: Path, store: AssetStore) -> None:
     own = make_davis(data / "davis2016", flow=False)
     make_painted(data / "stylized_davis", own)
     assert lacking_davis(data, store) == [f"{own} has no flow pictures: sdbench flow {own}"]
+    assert lacking_davis(data, store, backward_flow=True)[1] == (
+        f"{own} has no pictures of backward flow: sdbench flow {own}"
+    )
     shutil.rmtree(own / "JPEGImages" / "480p" / "bear")
-    (said,) = lacking_davis(data, store)
-    assert said.startswith("missing frames: 5, of bear ")
+    assert lacking_davis(data, store) == [], "what is here but damaged is not lacking"
+    with pytest.raises(InputError, match="missing frames"):
+        davis_at_hand(data, store)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from sdbench.zoo.vos_preparation import VosPreparation
-from torch import Tensor, nn
+from torch import Tensor
 
 from sdbench.data.segmentation import Mask, VideoSequence
+from sdbench.networks import Network, VideoNetwork
+from sdbench.video.feed import IMAGENET_MEAN, IMAGENET_STD, Feed
 from sdbench.video.frames import Frames
 
 SIZE = (24, 32)
-SINGLE = VosPreparation(SIZE)
-PAIRED = VosPreparation(SIZE, paired=True)
+SINGLE = Feed(1, SIZE, IMAGENET_MEAN, IMAGENET_STD, fit="stretch", flow="forward")
+PAIRED = replace(SINGLE, flow="both")
 
 
 class Squares:
@@ -41,6 +43,9 @@ class Squares:
         )
         self.wrong = wrong or {}
         self.reads: Counter[tuple[str, str, int]] = Counter()
+
+    def source_of(self, sequence: VideoSequence) -> str:
+        return sequence.name
 
     def image(self, sequence: VideoSequence, position: int, style: str | None = None) -> Frames:
         assert style is None
@@ -80,7 +85,35 @@ class Squares:
         return mask
 
 
-class Red(nn.Module):
+class Answering(VideoNetwork):
+    """Answers what `found` says, and counts its passes.
+
+    Attributes:
+        passes: how many there were.
+        most: Ctrl-C is pressed in the pass after so many.
+    """
+
+    layers = ("mask",)
+    most: int | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.passes = 0
+
+    def trace(self, image: Tensor, flow: Tensor) -> Iterator[tuple[str, Tensor]]:
+        self.count()
+        yield "mask", self.found(image, flow)
+
+    def count(self) -> None:
+        if self.passes == self.most:
+            raise KeyboardInterrupt
+        self.passes += 1
+
+    def found(self, image: Tensor, flow: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+class Red(Answering):
     """Answers probability 1 where the picture and the flow are red, else 0, in the way of one of the networks.
 
     Args:
@@ -91,7 +124,7 @@ class Red(nn.Module):
         super().__init__()
         self.answer = answer
 
-    def forward(self, image: Tensor, flow: Tensor) -> Tensor:
+    def found(self, image: Tensor, flow: Tensor) -> Tensor:
         if self.answer == "pair":
             assert image.shape[1:3] == (2, 3)
             assert flow.shape[1:3] == (2, 6)
@@ -103,3 +136,13 @@ class Red(nn.Module):
         if self.answer == "logits":
             return torch.cat([-20 * probability, 20 * probability - 10], dim=1)
         return probability
+
+
+def single(module: VideoNetwork) -> Network:
+    """A network that is fed one frame with its forward flow."""
+    return Network(module, SINGLE)
+
+
+def paired(module: VideoNetwork) -> Network:
+    """A network that is fed two frames, each with flow both ways."""
+    return Network(module, PAIRED)

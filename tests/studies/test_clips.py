@@ -7,18 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from torch import Tensor
-
 import sdbench.measure
 import sdbench.passes
+import torch
+from sdbench.measure import measure
+from sdbench.zoo.preparation import Preparation
+from torch import Tensor
+
 from sdbench.assets import AssetStore
 from sdbench.base.errors import InputError
 from sdbench.data import ArrayDataset
-from sdbench.measure import measure
 from sdbench.networks import VideoNetwork
 from sdbench.statistics import estimate
-from sdbench.zoo.preparation import Preparation
 from tests.conftest import moving_squares
 
 pytestmark = pytest.mark.assets

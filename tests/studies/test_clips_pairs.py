@@ -6,10 +6,10 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from sdbench.studies.clips import DYNAMIC, STATIC, plan_balanced
 
 from sdbench.base.errors import InputError
 from sdbench.data.clip import Clip
-from sdbench.studies.clips import DYNAMIC, STATIC, plan_balanced
 
 STYLES = ("a", "b", "c", "d")
 

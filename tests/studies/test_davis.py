@@ -8,11 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sdbench.passes
 import torch
 from PIL import Image
+from sdbench.measure import Measurement
+from sdbench.measure_vos import measure_vos
+from sdbench.studies.davis import plan_sequences
+from sdbench.zoo.vos_preparation import VosPreparation
 from torch import Tensor
 
-import sdbench.passes
 from sdbench import estimate
 from sdbench.assets import AssetStore
 from sdbench.base.draws import generator_for
@@ -20,15 +24,11 @@ from sdbench.base.errors import InputError
 from sdbench.data.davis_here import davis_at_hand
 from sdbench.data.davis_packaged import packaged_davis
 from sdbench.data.segmentation import SegmentationDataset
-from sdbench.measure import Measurement
-from sdbench.measure_vos import measure_vos
 from sdbench.networks import VideoNetwork, build, units
 from sdbench.networks.filled import fill_state_dict
 from sdbench.report.markdown import measurement_sentence
 from sdbench.statistics import Estimate
-from sdbench.studies.davis import plan_sequences
 from sdbench.video.jitter import draw_jitters
-from sdbench.zoo.vos_preparation import VosPreparation
 from tests.made.vos import Remembered
 
 SMALL = VosPreparation((32, 48))

@@ -2,11 +2,11 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from sdbench.studies.clips import DYNAMIC, STATIC
+from sdbench.studies.davis import plan_sequences
 
 from sdbench import InputError
 from sdbench.data.segmentation import VideoSequence
-from sdbench.studies.clips import DYNAMIC, STATIC
-from sdbench.studies.davis import plan_sequences
 
 STYLES = ("a", "b", "c", "d")
 

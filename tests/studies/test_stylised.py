@@ -7,18 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sdbench.passes
 import torch
+from sdbench.measure import Measurement
+from sdbench.measure_action import measure_action
+from sdbench.zoo.action_preparation import ActionPreparation
 from torch import Tensor
 
-import sdbench.passes
 from sdbench.assets import AssetStore
 from sdbench.base.errors import InputError
 from sdbench.data import READERS, StylisedDataset
-from sdbench.measure import Measurement
-from sdbench.measure_action import measure_action
 from sdbench.networks import VideoNetwork, build
 from sdbench.report.markdown import measurement_sentence
-from sdbench.zoo.action_preparation import ActionPreparation
 from tests.made.stylised import make, names, read
 
 X3D = ActionPreparation(frames=4, sampling_rate=12, window=48, short_side=36, crop=32)

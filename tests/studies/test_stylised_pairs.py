@@ -6,12 +6,12 @@ from collections import Counter
 
 import numpy as np
 import pytest
-
-from sdbench.base.errors import InputError
-from sdbench.data.stylised import StylisedVideo
 from sdbench.studies.clips import DYNAMIC, STATIC
 from sdbench.studies.stylised import MOST_PAIRS, VideoPlan, draw_start, plan_pairs
 from sdbench.zoo.action_preparation import preparation_for
+
+from sdbench.base.errors import InputError
+from sdbench.data.stylised import StylisedVideo
 
 STYLES = ("style_1", "style_2", "style_3", "style_4")
 C2D, SLOWFAST = preparation_for("c2d"), preparation_for("slowfast_r50_8x8")

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sdbench.measure_action import measure_action
+from sdbench.studies.stylised import plan_pairs
+from sdbench.zoo.action_preparation import preparation_for
 
 from sdbench import build, estimate, units
 from sdbench.assets import AssetStore
 from sdbench.base.draws import generator_for
-from sdbench.measure_action import measure_action
 from sdbench.networks.filled import fill_state_dict
-from sdbench.studies.stylised import plan_pairs
-from sdbench.zoo.action_preparation import preparation_for
 from tests.made.stylised import make, names, read
 
 FAMILIES = {

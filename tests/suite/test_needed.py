@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+from sdbench.suite.needed import assets_of
 
 from sdbench.assets import packaged_manifest
 from sdbench.cases.records import read_all
-from sdbench.suite.needed import assets_of
 from tests.test_benchmarks import ROOT, run
 
 RECORDS = {record.id: record for record in read_all(ROOT / "expected")}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from sdbench.suite.at_hand import why_not
 
 from sdbench import build
 from sdbench.answers.accuracy import Accuracy
@@ -14,7 +15,6 @@ from sdbench.cases.records import ExpectedValue, Unpublished, read_all
 from sdbench.cases.verdicts import Verdict
 from sdbench.networks.filled import fill_state_dict
 from sdbench.statistics import Interval
-from sdbench.suite.at_hand import why_not
 from sdbench.suite.running import Suite
 from tests.cases.test_records import EXPECTED
 from tests.made.stylised import make, names

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sdbench.suite.at_hand import why_not
+from sdbench.zoo.vos_preparation import VosPreparation
 
 from sdbench import build
 from sdbench.assets import AssetStore
@@ -18,9 +20,7 @@ from sdbench.cli import main
 from sdbench.data.davis_here import davis_at_hand, lacking_davis
 from sdbench.data.segmentation import SegmentationDataset
 from sdbench.networks.filled import fill_state_dict
-from sdbench.suite.at_hand import why_not
 from sdbench.suite.running import Suite
-from sdbench.zoo.vos_preparation import VosPreparation
 from tests.cases.test_records import EXPECTED
 from tests.made.davis import make_davis, make_painted
 from tests.made.moca import make_moca

@@ -13,7 +13,7 @@ from torch import nn
 
 import sdbench
 from sdbench.base.errors import AssetError, InputError
-from sdbench.zoo.checkpoints import load_state, read_checkpoint, read_converted, read_safetensors, read_torch
+from sdbench.zoo.checkpoints import converted, load_state, read_checkpoint, read_converted, read_safetensors, read_torch
 from sdbench.zoo.flax import from_flax_i3d
 from sdbench.zoo.pickled import read_pickled_arrays
 
@@ -105,6 +105,16 @@ def test_a_checkpoint_is_converted_once_and_a_bad_copy_made_anew(tmp_path: Path,
     copy.write_bytes(b"short")
     with pytest.raises(AssetError, match="cannot be read as safetensors"):
         read_safetensors(copy)
+
+
+def test_what_is_converted_keeps_kinds_and_shapes(tmp_path: Path) -> None:
+    state = {"half": torch.ones(2, 3).half(), "counter": torch.tensor(5), "view": torch.arange(6.0).reshape(2, 3).T}
+    for _ in range(2):
+        found = converted(tmp_path, "source", "network", {}, lambda: state)
+        assert found.keys() == state.keys()
+        for name, value in state.items():
+            assert (found[name].dtype, found[name].shape) == (value.dtype, value.shape), name
+            assert torch.equal(found[name], value)
 
 
 def test_everything_that_does_not_fit_is_listed() -> None:
