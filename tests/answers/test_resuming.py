@@ -143,7 +143,7 @@ def test_whatever_decides_a_score_is_asked_anew(own_store: AssetStore) -> None:
 
     def passes(module: Answering, network: Callable[[Answering], Network] = single, **options: object) -> int:
         before = module.passes
-        measure_masks(network(module), Squares((6,)), store=own_store, finished=finished, **options)  # type: ignore[arg-type]
+        measure_masks(network(module), Squares((6,)), store=own_store, finished=finished, **options)
         return module.passes - before
 
     red, pair = Red(), Red("pair")
@@ -158,7 +158,7 @@ def test_whatever_decides_a_score_is_asked_anew(own_store: AssetStore) -> None:
     assert passes(pair, paired, seed=1) == 4
     red.register_buffer("weight", torch.ones(1))
     assert passes(red) == 4
-    red.weight += 1  # type: ignore[operator]
+    red.weight += 1
     assert passes(red) == 4
 
 
