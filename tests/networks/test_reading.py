@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sdbench import build, units
+from sdbench import Feed, Layer, build, units
 from sdbench.base.errors import InputError
 from sdbench.networks import VideoNetwork, network_names
 from sdbench.networks.reading import average_to_units
@@ -81,7 +81,7 @@ def test_a_submodule_that_does_not_run_is_named() -> None:
 
 
 @pytest.mark.parametrize("name", network_names())
-def test_every_network_lists_what_it_yields(name: str) -> None:
+def test_every_network_has_layers_with_names_of_their_own(name: str) -> None:
     module = build(name)
     assert len(set(module.layers)) == len(module.layers)
     assert not module.training
@@ -97,3 +97,83 @@ def test_unknown_networks_and_options_are_named() -> None:
 def test_the_classifier_has_the_size_asked_for() -> None:
     module = build("i3d_inception", num_classes=7)
     assert module(torch.zeros(1, 3, 4, 32, 48)).shape == (1, 7)
+
+
+class Answering(nn.Module):
+    """A module whose one layer answers whatever it is told to."""
+
+    def __init__(self, answer: object) -> None:
+        super().__init__()
+        self.layer = _Answer(answer)
+
+    def forward(self, video: Tensor) -> Tensor:
+        self.layer(video)
+        return video
+
+
+class _Answer(nn.Module):
+    def __init__(self, answer: object) -> None:
+        super().__init__()
+        self.answer = answer
+
+    def forward(self, video: Tensor) -> object:
+        return self.answer
+
+
+def read(answer: object, layer: str | Layer = "layer", feed: Feed | None = None, rows: int = 2) -> Tensor:
+    return units(Answering(answer), {"video": torch.zeros(rows, 3, 8, 4, 4)}, [layer], feed=feed)["layer"]
+
+
+def test_the_axes_of_a_layer_can_be_told() -> None:
+    swin = torch.rand(2, 8, 7, 7, 12)
+    torch.testing.assert_close(read(swin, Layer("layer", axes="BTHWC")), swin.mean(dim=(1, 2, 3)))
+    by_channel = torch.rand(2, 5, 9)
+    torch.testing.assert_close(read(by_channel, Layer("layer", axes="BCN")), by_channel.mean(dim=2))
+    with pytest.raises(
+        InputError, match=r"layer 'layer': an activation of shape \(2, 5, 9\) does not have the axes BTHWC"
+    ):
+        read(by_channel, Layer("layer", axes="BTHWC"))
+
+
+def test_frames_of_a_frame_wise_network_are_put_back_into_their_clips() -> None:
+    feed = Feed(8, 4, order="(BT)CHW")
+    by_frame = torch.rand(16, 5, 3, 3)
+    expected = by_frame.reshape(2, 8, 5, 9).mean(dim=(1, 3))
+    torch.testing.assert_close(read(by_frame, feed=feed, rows=16), expected)
+    torch.testing.assert_close(read(by_frame, Layer("layer", axes="(BT)CHW"), feed, rows=16), expected)
+    tokens = torch.rand(16, 6, 5)
+    torch.testing.assert_close(read(tokens, feed=feed, rows=16), tokens.reshape(2, 8, 6, 5).mean(dim=(1, 2)))
+    regrouped = torch.rand(2, 40, 5)
+    torch.testing.assert_close(read(regrouped, feed=feed, rows=16), regrouped.mean(dim=1), msg="one row a clip")
+    with pytest.raises(InputError, match="15 rows are not a multiple of"):
+        read(torch.rand(15, 5), Layer("layer", axes="(BT)C"), feed, rows=16)
+
+
+def test_a_part_of_an_answer_can_be_read() -> None:
+    hidden = torch.rand(2, 6, 5)
+    for answer, item in (((hidden, None), 0), ({"states": [1], "hidden": hidden}, "hidden")):
+        torch.testing.assert_close(read(answer, Layer("layer", item=item)), hidden.mean(dim=1))
+    with pytest.raises(InputError, match=r"answers tuple of 2, not a tensor: .* sdbench.Layer\('layer', item=0\)"):
+        read((hidden, None))
+    with pytest.raises(InputError, match=r"answers tuple of 1, which has no item 3"):
+        read((hidden,), Layer("layer", item=3))
+
+
+@pytest.mark.parametrize("shape", [(2, 8, 7, 7, 96), (2, 4, 7, 7, 96), (2, 8, 4, 7, 5)])
+def test_frames_are_not_counted_as_channels(shape: tuple[int, ...]) -> None:
+    feed = Feed(8, 4)
+    with pytest.raises(InputError, match=r"axis 1 may count frames or channels.*axes=\"BTHWC\"\), or axes=\"BCTHW\""):
+        read(torch.rand(shape), feed=feed)
+    assert read(torch.rand(shape), Layer("layer", axes="BTHWC"), feed).shape == (2, shape[4])
+    assert read(torch.rand(shape), Layer("layer", axes="BCTHW"), feed).shape == (2, shape[1])
+
+
+@pytest.mark.parametrize("shape", [(2, 8, 8, 7, 7), (2, 24, 8, 7, 7), (2, 96, 4, 7, 7)])
+def test_channels_are_read_where_they_plainly_are(shape: tuple[int, ...]) -> None:
+    assert read(torch.rand(shape), feed=Feed(8, 4)).shape == (2, shape[1])
+
+
+@pytest.mark.parametrize("axes", ["CTHW", "BTHW", "BCC", "BCXY", "(BT)", ""])
+def test_axes_that_make_no_sense_are_refused(axes: str) -> None:
+    with pytest.raises(InputError, match="must begin with B or"):
+        Layer("layer", axes=axes)
