@@ -128,7 +128,7 @@ class SceneStudy:
         self.kind, self.blocks = kind, blocks
         self._last: tuple[tuple[int, range], dict[str, Tensor]] | None = None
 
-    def plan(self, feed: Feed, seed: int) -> Plan:
+    def plan(self, feed: Feed, seed: int) -> Plan[PlannedBlock]:
         """All blocks; what they show is drawn from `seed` when it is needed.
 
         Raises:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from sdbench.assets.store import AssetStore
 from sdbench.base.errors import InputError
@@ -97,7 +98,7 @@ def measure(
     return _measurement(network, plan, sums, seed, threshold, device, store, seconds, resumed)
 
 
-def _key(network: Network, plan: Plan, seed: int, device: str) -> str:
+def _key(network: Network, plan: Plan[Any], seed: int, device: str) -> str:
     """What decides the sums beside the samples themselves, whose hashes name the parts."""
     about = plan.about
     return key_of(
@@ -108,7 +109,7 @@ def _key(network: Network, plan: Plan, seed: int, device: str) -> str:
 
 def _measurement(
     network: Network,
-    plan: Plan,
+    plan: Plan[Any],
     sums: Sums,
     seed: int,
     threshold: float,

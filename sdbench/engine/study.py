@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from torch import Tensor
 
@@ -76,18 +76,21 @@ class About:
     assets: tuple[str, ...] = ()
 
 
+Sample = TypeVar("Sample", bound=Planned, covariant=True)
+
+
 @dataclass(frozen=True)
-class Plan:
+class Plan(Generic[Sample]):
     """All samples of a study for one network and one seed, in the order in which they are drawn fastest."""
 
     about: About
-    samples: tuple[Planned, ...]
+    samples: tuple[Sample, ...]
 
 
 class Study(Protocol):
     """Pairs of clips that share one factor. It knows no network: only what one is fed."""
 
-    def plan(self, feed: Feed, seed: int) -> Plan:
+    def plan(self, feed: Feed, seed: int) -> Plan[Any]:
         """Which samples there are; all random draws are made here.
 
         Raises:

@@ -115,7 +115,7 @@ class VideoNetwork(nn.Module):
     dead_ends: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
 
-    def trace(self, *args: Tensor, **inputs: Tensor) -> Iterator[tuple[str, Tensor]]:
+    def trace(self, *args: Any, **inputs: Any) -> Iterator[tuple[str, Tensor]]:
         """Yield (layer name, activation) for every layer, in order, while the network runs.
 
         An activation is the very tensor that the rest of the network continues from, not a copy of it, and nothing has
@@ -129,7 +129,7 @@ class VideoNetwork(nn.Module):
         """The entries of the state dict that no layer depends on in eval mode: their values do not matter."""
         return frozenset()
 
-    def forward(self, *args: Tensor, **inputs: Tensor) -> Tensor:
+    def forward(self, *args: Any, **inputs: Any) -> Tensor:
         """Run the network; returns the activation of its last layer."""
         ((_, answer),) = deque(self.trace(*args, **inputs), maxlen=1)
         return answer

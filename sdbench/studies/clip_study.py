@@ -65,7 +65,7 @@ class ClipStudy:
         self._opened: dict[tuple[int, int], Dataset] = {}
         self._painters: dict[int, Painter] = {}
 
-    def plan(self, feed: Feed, seed: int) -> Plan:
+    def plan(self, feed: Feed, seed: int) -> Plan[PlannedClip]:
         """Which clips there are, which crops of them are used and how they are paired.
 
         Raises:

@@ -78,7 +78,7 @@ class DavisStudy:
         self.protocol, self.seeds, self.frames = protocol, seeds, frames
         self._opened: dict[bool, SegmentationDataset] = {}
 
-    def plan(self, feed: Feed, seed: int) -> Plan:
+    def plan(self, feed: Feed, seed: int) -> Plan[PlannedFrames]:
         """Which frames are shown in which styles, and how their flow is disturbed.
 
         Raises:

@@ -176,7 +176,7 @@ class RenderedStudy:
         self.scenes, self.frames = scenes, frames
         self.textures, self.motions, self.dot = tuple(textures), tuple(motions), dot
 
-    def plan(self, feed: Feed, seed: int) -> Plan:
+    def plan(self, feed: Feed, seed: int) -> Plan[PlannedScene]:
         """All scenes, in two appearances and two motions each.
 
         Raises:

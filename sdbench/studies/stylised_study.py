@@ -84,7 +84,7 @@ class StylisedStudy:
             raise unknown_name("protocol", protocol, ACTION_PROTOCOLS)
         self.dataset, self.store, self.protocol, self.pairs = dataset, store, protocol, pairs
 
-    def plan(self, feed: Feed, seed: int) -> Plan:
+    def plan(self, feed: Feed, seed: int) -> Plan[PlannedVideo]:
         """Which videos are used and how they are paired.
 
         Raises:

@@ -44,7 +44,7 @@ class NoiseStudy:
         self.samples, self.seeds, self.rows, self.together = samples, seeds, rows, together
         self.broken, self.content = broken, content or {}
 
-    def plan(self, feed: Feed, seed: int) -> Plan:
+    def plan(self, feed: Feed, seed: int) -> Plan[PlannedNoise]:
         block = blocks_of(range(self.samples))
         samples = tuple(
             PlannedNoise(
@@ -91,7 +91,7 @@ class Counting(VideoNetwork):
         self.passes, self.seen, self.stop_after = 0, 0, stop_after
         self.scale = torch.nn.Parameter(torch.ones(1))
 
-    def trace(self, video: Tensor) -> Iterator[tuple[str, Tensor]]:  # type: ignore[override]
+    def trace(self, video: Tensor) -> Iterator[tuple[str, Tensor]]:
         if self.passes == self.stop_after:
             raise KeyboardInterrupt
         self.passes += 1

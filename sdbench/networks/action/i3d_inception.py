@@ -149,7 +149,7 @@ class I3DInception(VideoNetwork):
         classifier = nn.ModuleDict({"Conv_0": nn.Conv3d(channels, num_classes, 1)})
         self.Logits = nn.ModuleDict({"Conv3d_0c_1x1": classifier})
 
-    def trace(self, video: Tensor) -> Iterator[tuple[str, Tensor]]:  # type: ignore[override]
+    def trace(self, video: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Yield each layer's activation for `video` (B, 3, T, H, W) in [-1, 1]."""
         x = video
         for name in self.layers[:-1]:

@@ -64,7 +64,7 @@ class _PooledAttention(SelfAttention):
         tokens, grid = _pool_grid(tokens, grid, self.get_submodule(f"pool_{name}"))
         return self.get_submodule(f"norm_{name}")(tokens), grid
 
-    def forward(self, tokens: Tensor, grid: Grid) -> tuple[Tensor, Grid]:  # type: ignore[override]
+    def forward(self, tokens: Tensor, grid: Grid) -> tuple[Tensor, Grid]:
         """What the tokens (B, 1 + N, C) on `grid` see, and the grid that it lies on."""
         queries, keys, values = self.project(tokens)
         queries, smaller = self._pool("q", queries, grid)
@@ -140,7 +140,7 @@ class MViT(VideoNetwork):
         class_token = (self.cls_token + self.pos_embed_class).expand(len(video), -1, -1)
         return torch.cat([class_token, patches], dim=1), (time, height, width)
 
-    def trace(self, video: Tensor) -> Iterator[tuple[str, Tensor]]:  # type: ignore[override]
+    def trace(self, video: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Yield each layer's activation for `video` (B, 3, T, H, W)."""
         tokens, grid = self._embed(check_clip(video))
         for number, block in enumerate(self.blocks):

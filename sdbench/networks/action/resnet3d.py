@@ -139,7 +139,7 @@ class ResNet3D(VideoNetwork):
             channels = outputs
         self.head = Classifier(channels, num_classes)
 
-    def trace(self, video: Tensor) -> Iterator[tuple[str, Tensor]]:  # type: ignore[override]
+    def trace(self, video: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Yield each layer's activation for `video` (B, 3, T, H, W)."""
         x = check_clip(video)
         for layer, name in zip(self.layers, STAGES, strict=False):

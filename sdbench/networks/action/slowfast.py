@@ -100,7 +100,7 @@ class SlowFast(VideoNetwork):
                 self.add_module(f"{name}_fuse", Lateral(fast, lateral_kernel, alpha))
         self.head = Classifier(slow + fast, num_classes)
 
-    def trace(self, slow: Tensor, fast: Tensor) -> Iterator[tuple[str, Tensor]]:  # type: ignore[override]
+    def trace(self, slow: Tensor, fast: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Yield each layer's activation for `slow` (B, 3, T, H, W) and `fast` (B, 3, alpha * T, H, W).
 
         Raises:

@@ -108,7 +108,7 @@ class TimeSformer(VideoNetwork):
         super().__init__()
         self.model = _Transformer(num_classes, frames)
 
-    def trace(self, video: Tensor) -> Iterator[tuple[str, Tensor]]:  # type: ignore[override]
+    def trace(self, video: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Yield each layer's activation for `video` (B, 3, T, H, W).
 
         Raises:

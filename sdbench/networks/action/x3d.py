@@ -100,7 +100,7 @@ class X3D(VideoNetwork):
             self.add_module(name, stage)
         self.head = _Classifier(channels, int(_EXPANSION * channels), num_classes)
 
-    def trace(self, video: Tensor) -> Iterator[tuple[str, Tensor]]:  # type: ignore[override]
+    def trace(self, video: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Yield each layer's activation for `video` (B, 3, T, H, W)."""
         x = check_clip(video)
         for layer, name in zip(self.layers, STAGES, strict=False):

@@ -130,7 +130,7 @@ class TransNetV2(VideoNetwork):
         self.cls_layer1 = nn.Linear(1024, 1)
         self.cls_layer2 = nn.Linear(1024, 1)
 
-    def trace(self, video: Tensor) -> Iterator[tuple[str, Tensor]]:  # type: ignore[override]
+    def trace(self, video: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Yield each layer's activation for `video` (B, T, 27, 48, 3) uint8.
 
         Raises:

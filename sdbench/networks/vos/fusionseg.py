@@ -123,7 +123,7 @@ class FusionSeg(VideoNetwork):
         self.backbone = _Backbone(RESNET101.with_depths(depths), width)
         self.classifier = _Head(width)
 
-    def trace(self, image: Tensor, flow: Tensor) -> Iterator[tuple[str, Tensor]]:  # type: ignore[override]
+    def trace(self, image: Tensor, flow: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Yield each layer's activation for `image` and `flow`, (B, 3, H, W) each."""
         check_streams(image, flow)
         appearance, motion = self.backbone.app_stream, self.backbone.mot_stream

@@ -319,7 +319,7 @@ class MATNet(VideoNetwork):
         """
         return frozenset(entry for entry in self.state_dict() if any(f".{part}." in f".{entry}." for part in _UNUSED))
 
-    def trace(self, image: Tensor, flow: Tensor) -> Iterator[tuple[str, Tensor]]:  # type: ignore[override]
+    def trace(self, image: Tensor, flow: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Yield each layer's activation for `image` and `flow`, (B, 3, H, W) each."""
         check_streams(image, flow)
         part = self.encoder.get_submodule

@@ -257,7 +257,7 @@ class RTNet(VideoNetwork):
         for stage in (3, 2, 1):
             self.add_module(f"Transformerstafm{stage}", _Fusion(width * 2 ** (stage - 1), width))
 
-    def trace(self, image: Tensor, flow: Tensor) -> Iterator[tuple[str, Tensor]]:  # type: ignore[override]
+    def trace(self, image: Tensor, flow: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Yield each layer's activation for `image` (B, 2, 3, H, W) and `flow` (B, 2, 6, H, W)."""
         check_streams(image, flow, "B, 2", flow_channels=6)
         spatial, temporal = self.spatial_net, self.temporal_net
