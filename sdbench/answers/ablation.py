@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from sdbench.answers.resampling import FloatArray, percentiles, resampled_means
 from sdbench.answers.scoring import Target, frame_scores
 from sdbench.answers.segmenting import Condition, Zeroed
 from sdbench.assets.store import AssetStore
@@ -27,6 +26,7 @@ from sdbench.engine import Finished
 from sdbench.networks.network import Network
 from sdbench.networks.reading import VideoNetwork, check_part_of_answer
 from sdbench.statistics import FACTORS, Estimate, Interval
+from sdbench.statistics.resampling import FloatArray, bootstrap_means, percentiles
 
 SELECTIONS = (*FACTORS, "random")
 """How the units that are set to zero are chosen."""
@@ -221,7 +221,7 @@ def ablate(
         finished=finished,
     )
     means = 100 * np.stack([part.mean(axis=0) for part in scores.values()])
-    drawn = resampled_means(means, generator_for(seed, "resampling"))
+    drawn = bootstrap_means(means, generator_for(seed, "resampling"))
     columns = means.mean(axis=0)
     points = [
         Ablated(

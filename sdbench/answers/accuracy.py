@@ -24,10 +24,9 @@ from sdbench.engine.loader import Drawn
 from sdbench.engine.placing import device_named, on_device
 from sdbench.networks.network import Network
 from sdbench.networks.reading import answer_without
-from sdbench.statistics import FEWEST_GROUPS, Interval
+from sdbench.statistics import Interval, bootstrap_means, percentiles
 from sdbench.video.feed import Feed, window
 
-_REPLICATES = 2000
 _BEST = 5
 _MEASURES = ("top1", "top5", "top1_shuffled", "top5_shuffled", "change")
 
@@ -205,14 +204,14 @@ def _values(means: npt.NDArray[np.float64]) -> dict[str, float]:
 
 
 def _intervals(hits: npt.NDArray[np.bool_], generator: np.random.Generator) -> dict[str, Interval] | None:
-    """Percentiles over bootstrap samples of videos; a video's four outcomes stay together."""
-    count = len(hits)
-    if count < FEWEST_GROUPS:
+    """Percentiles over bootstrap samples of videos; a video's four outcomes stay together.
+
+    A sample in which no video is recognised as filmed has no relative change and is left out of its interval.
+    """
+    means = bootstrap_means(hits.astype(np.float64), generator)
+    if means is None:
         return None
-    drawn = [_values(hits[generator.integers(count, size=count)].mean(axis=0)) for _ in range(_REPLICATES)]
-    limits = {}
-    for measure in _MEASURES:
-        column = np.array([values[measure] for values in drawn])
-        low, high = np.percentile(column[np.isfinite(column)], (2.5, 97.5))
-        limits[measure] = Interval(float(low), float(high))
-    return limits
+    drawn = [_values(row) for row in means]
+    columns = {measure: np.array([values[measure] for values in drawn]) for measure in _MEASURES}
+    limits = {measure: percentiles(column[np.isfinite(column)]) for measure, column in columns.items()}
+    return {measure: interval for measure, interval in limits.items() if interval is not None}

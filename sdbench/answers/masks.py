@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sdbench.answers.resampling import percentiles, resampled_means
 from sdbench.answers.scoring import frame_scores
 from sdbench.answers.segmenting import Condition, ObjectMap, check_threshold
 from sdbench.assets.store import AssetStore
@@ -23,6 +22,7 @@ from sdbench.data.segmentation import Mask, SegmentationDataset, VideoSequence
 from sdbench.engine import Finished
 from sdbench.networks.network import Network
 from sdbench.statistics import Interval
+from sdbench.statistics.resampling import bootstrap_means, percentiles
 
 
 def intersection_over_union(found: Mask, true: Mask) -> float:
@@ -139,7 +139,7 @@ def measure_masks(
         finished=finished,
     )
     means = np.array([float(part.mean()) for part in scores.values()])
-    drawn = resampled_means(means[:, None], generator_for(seed, "resampling"))
+    drawn = bootstrap_means(means[:, None], generator_for(seed, "resampling"))
     return MaskQuality(
         miou=100 * float(means.mean()),
         interval=None if drawn is None else percentiles(100 * drawn[:, 0]),

@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from sdbench.answers.resampling import FloatArray, percentiles, resampling_weights
 from sdbench.answers.scoring import frame_scores
 from sdbench.answers.segmenting import Condition, Grey, ObjectMap, check_threshold
 from sdbench.assets.store import AssetStore
@@ -25,6 +24,7 @@ from sdbench.data.segmentation import VideoSequence
 from sdbench.engine import Finished
 from sdbench.networks.network import Network
 from sdbench.statistics import Interval
+from sdbench.statistics.resampling import FloatArray, bootstrap_weights, percentiles
 
 Edges = tuple[float, float, float, float]
 """Left, top, right and bottom edge of a box; the last two are not inside."""
@@ -202,7 +202,7 @@ def moca_quality(
     frames = np.array([len(part) for part in ious.values()])
     successes = np.array([[np.count_nonzero(part > level) for level in SUCCESS] for part in ious.values()])
     (values,) = _measured(np.ones((1, len(means))), means, frames, successes)
-    weights = resampling_weights(len(means), generator)
+    weights = bootstrap_weights(len(means), generator)
     intervals: dict[str, Interval] | None = None
     if weights is not None:
         columns = _measured(weights, means, frames, successes).T

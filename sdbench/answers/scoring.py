@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from sdbench.answers.asking import asked
-from sdbench.answers.resampling import FloatArray
 from sdbench.answers.segmenting import Condition, ObjectMap, Segmenter
 from sdbench.assets.store import AssetStore
 from sdbench.base.content import Contents
@@ -24,6 +23,7 @@ from sdbench.engine import Finished, Planned
 from sdbench.engine.loader import Drawn
 from sdbench.engine.placing import device_named
 from sdbench.networks.network import Network
+from sdbench.statistics.resampling import FloatArray
 from sdbench.video.feed import Feed
 
 _REACH = 10  # frames to either side among which the second frame of a sample is drawn

@@ -19,7 +19,7 @@ from enum import Enum
 from sdbench.base.errors import InputError
 from sdbench.cases.records import Claim, ExpectedValue, Record, Unpublished
 from sdbench.statistics.quantities import Reading
-from sdbench.statistics.uncertainty import Interval
+from sdbench.statistics.resampling import Interval
 
 NEEDS = ". It takes "
 """Stands in a reason between why a case did not run and what would change that."""

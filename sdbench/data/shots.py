@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from sdbench.base.kept import Arrays, kept_arrays, key_of
-from sdbench.networks.shots.transnetv2 import FRAME_SIZE, TransNetV2
+from sdbench.networks.transnetv2 import FRAME_SIZE, TransNetV2
 from sdbench.video.decode import decode_frames
 from sdbench.video.frames import Frames, contrast_of, resize_frame, scaled_size
 

@@ -76,15 +76,15 @@ class About:
     assets: tuple[str, ...] = ()
 
 
-Sample = TypeVar("Sample", bound=Planned, covariant=True)
+Sample_co = TypeVar("Sample_co", bound=Planned, covariant=True)
 
 
 @dataclass(frozen=True)
-class Plan(Generic[Sample]):
+class Plan(Generic[Sample_co]):
     """All samples of a study for one network and one seed, in the order in which they are drawn fastest."""
 
     about: About
-    samples: tuple[Sample, ...]
+    samples: tuple[Sample_co, ...]
 
 
 class Study(Protocol):

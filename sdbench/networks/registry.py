@@ -14,7 +14,7 @@ from sdbench.networks.action.slowfast import slowfast_r50_4x16, slowfast_r50_8x8
 from sdbench.networks.action.timesformer import timesformer_8x32, timesformer_16x8
 from sdbench.networks.action.x3d import x3d, x3d_l
 from sdbench.networks.reading import VideoNetwork
-from sdbench.networks.shots.transnetv2 import TransNetV2
+from sdbench.networks.transnetv2 import TransNetV2
 from sdbench.networks.vos.fusionseg import FusionSeg
 from sdbench.networks.vos.matnet import MATNet
 from sdbench.networks.vos.rtnet import RTNet, RTNet34

@@ -9,7 +9,8 @@ from statistics import fmean, pstdev
 
 from sdbench.base.errors import unknown_name
 from sdbench.statistics.estimating import CLASS_NAMES, Estimate
-from sdbench.statistics.uncertainty import Interval, Intervals
+from sdbench.statistics.resampling import Interval
+from sdbench.statistics.uncertainty import Intervals
 
 
 @dataclass(frozen=True)

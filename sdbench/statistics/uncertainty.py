@@ -24,29 +24,10 @@ from scipy import stats
 
 from sdbench.statistics.counting import count_classes
 from sdbench.statistics.estimating import CLASS_NAMES, SHARE_NAMES, Summary, summarise
+from sdbench.statistics.resampling import FEWEST_GROUPS, Interval, bootstrap_weights
 from sdbench.statistics.sums import FloatArray, Moments, about, common_origin
 
-FEWEST_GROUPS = 8
-"""Below this number of videos (or shots) a variance between them is a guess, and no interval is given."""
-
 _REPLICATES_AT_ONCE = 64
-
-
-@dataclass(frozen=True)
-class Interval:
-    """An interval `low` .. `high` in the units of its quantity (here: percentage points)."""
-
-    low: float
-    high: float
-
-    @property
-    def half_width(self) -> float:
-        """Half the distance from low to high."""
-        return (self.high - self.low) / 2
-
-    def moved(self, by: float) -> Interval:
-        """The same interval elsewhere, kept within 0 to 100."""
-        return Interval(*(min(max(limit + by, 0.0), 100.0) for limit in (self.low, self.high)))
 
 
 @dataclass(frozen=True)
@@ -101,7 +82,8 @@ def intervals(
 
     everything = _replicate(np.ones((1, count)), stacks, origin, threshold, keep_scores=True)
     without = _replicate(1 - np.eye(count), stacks, origin, threshold, keep_scores=True)
-    weights = generator.multinomial(count, np.full(count, 1 / count), size=replicates).astype(np.float64)
+    weights = bootstrap_weights(count, generator, replicates)
+    assert weights is not None
     weights = weights[((weights @ pairs) >= 2).all(axis=1)]
     drawn = _replicate(weights, stacks, origin, threshold)
 

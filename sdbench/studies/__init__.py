@@ -23,7 +23,7 @@ from sdbench.data import davis as davis2016
 from sdbench.data.clip import Dataset
 from sdbench.data.shots import ShotFinder
 from sdbench.engine.study import Study
-from sdbench.networks.shots.transnetv2 import TransNetV2
+from sdbench.networks.transnetv2 import TransNetV2
 from sdbench.studies.clip_study import ClipStudy
 from sdbench.studies.davis_study import DavisStudy
 from sdbench.studies.rendered_study import RenderedStudy

@@ -12,7 +12,7 @@ from sdbench import load
 from sdbench.assets import AssetStore
 from sdbench.base.content import Contents
 from sdbench.data.shots import ShotFinder
-from sdbench.networks.shots.transnetv2 import TransNetV2
+from sdbench.networks.transnetv2 import TransNetV2
 
 
 class WithoutCuts(TransNetV2):

@@ -64,7 +64,7 @@ class _PooledAttention(SelfAttention):
         tokens, grid = _pool_grid(tokens, grid, self.get_submodule(f"pool_{name}"))
         return self.get_submodule(f"norm_{name}")(tokens), grid
 
-    def forward(self, tokens: Tensor, grid: Grid) -> tuple[Tensor, Grid]:
+    def forward(self, tokens: Tensor, grid: Grid) -> tuple[Tensor, Grid]:  # type: ignore[override]
         """What the tokens (B, 1 + N, C) on `grid` see, and the grid that it lies on."""
         queries, keys, values = self.project(tokens)
         queries, smaller = self._pool("q", queries, grid)

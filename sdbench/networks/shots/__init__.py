@@ -1,1 +1,0 @@
-"""Shot-boundary networks."""
