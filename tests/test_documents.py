@@ -1,0 +1,374 @@
+"""Every command and every snippet of the documents is tried: what is not in a table of this file fails.
+
+Each block runs in a folder of its own, in fresh processes. Stand-ins: videos, DAVIS and reports are small and made up;
+weights that have to be downloaded are made up, of narrow networks, and lie in the cache as if they had been fetched;
+those that a package index serves are the real ones. Nothing uses the network.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from sdbench import cli
+from sdbench.assets import AssetStore, Url
+from sdbench.networks.filled import fill_state_dict
+from sdbench.zoo import published
+from tests.conftest import moving_squares, write_video
+from tests.history.conftest import REPORT
+from tests.made.davis import make_davis
+from tests.made.stylised import annotations, write
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))))
+SSV2 = [str(number) for number in range(101, 109)]
+
+SAID = {
+    "measure i3d_inception path/to/videos": "on videos: 2 clips, 2 samples, at least 2 pairs of each factor",
+    "list": "action/complexity/x3d_m",
+    "fetch action": "x3d_m_kinetics400: ",
+    "fetch vos": "vos_checkpoints: ",
+    "stylize ssv2/videos data/stylized_ssv2 --layout ssv2": "8 videos painted, 0 were there, 0 could not be read",
+    "measure x3d_m data/stylized_ssv2 --stylised ssv2 --protocol corrected": "at least 4 pairs of each factor",
+    "flow DATA/davis2016": "flow pictures made in DATA/davis2016",
+    "stylize DATA/davis2016 DATA/stylized_davis --layout davis": "3 videos painted, 0 were there, 0 could not be read",
+    "masks fusionseg DATA/davis2016": "J mean of fusionseg: ",
+    "measure fusionseg DATA/davis2016 --stylised davis --painted DATA/stylized_davis --frames 5": "fusion.layer5",
+    "ablate matnet DATA/davis2016 --painted DATA/stylized_davis --layer fusion.layer5 --picture ablation.png": (
+        "mean IoU of the whole network: "
+    ),
+    "centre-bias DATA/davis2016 --picture centre.png": "15 masks",
+    "history add reports/latest": "4 cases, 1 times, added to reports/history.jsonl",
+    "history show": "2026-01-01",
+    "history compare --issue issue.md": "nothing to compare",
+    "history accept RUN --because 'new weights'": "is accepted; later runs are held against it",
+}
+"""What `sdbench` is given in the documents -> what it says; it must end with exit status 0."""
+
+PRINTED = {
+    'print(found.layer("layer4").estimate.shares, found.resampling)': "'static': ",
+    'sdbench.Layer("blocks.2", item=0)': "",  # nothing: that it can be made
+    "print(sdbench.estimate(first, second, factor).published_percent)": "'residual': ",
+    'print(found.layer("Mixed_5c").estimate.shares)': "'dynamic': ",
+}
+"""The last line of a snippet, its comment left out -> what the snippet prints."""
+
+_SHALLOW = {"width": 2, "depths": (1, 1, 1, 1)}
+NARROW: dict[str, dict[str, Any]] = {"x3d_m": {}, "fusionseg": _SHALLOW, "matnet": {**_SHALLOW, "mask_size": 48}}
+"""Networks of the commands whose weights are made up -> what makes them small."""
+
+SMALL = {"x3d_m": (64, 64), "fusionseg": (48, 80), "matnet": (48, 48)}
+"""What those are fed here, in pixels, height and width."""
+
+COMMAND = """
+import os, signal, sys
+from dataclasses import replace
+from sdbench.answers import segmenting
+from sdbench.zoo import feeds, published
+from tests.test_documents import SMALL, narrow
+published._MODELS = tuple(map(narrow, published._MODELS))
+for name, (height, width) in SMALL.items():
+    feeds._FEEDS[name] = replace(feeds._FEEDS[name], size=(height, width), short_side=None)
+segmenting._MATNET_SIZE = SMALL["matnet"]
+from sdbench.cli import main
+sys.exit(main())
+"""
+
+SNIPPET = """
+import sys
+import numpy as np
+import torch
+from torch import nn
+import sdbench.studies
+draw = sdbench.studies.rendered
+sdbench.studies.rendered = lambda scenes=None: draw(3)
+
+class Small(nn.Sequential):
+    def __init__(self):
+        super().__init__()
+        self.add_module("layer3", nn.Conv3d(3, 4, (3, 9, 9), stride=(1, 4, 4)))
+        self.add_module("layer4", nn.Conv3d(4, 5, (3, 9, 9), stride=(1, 4, 4)))
+
+torch.manual_seed(0)
+draws = np.random.default_rng(0)
+given = {
+    "my_network": Small(),
+    "first": draws.normal(size=(8, 6)),
+    "second": draws.normal(size=(8, 6)),
+    "factor": ["dynamic", "static"] * 4,
+}
+exec(sys.stdin.read(), given)
+"""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced or indented block of a document."""
+
+    document: str
+    line: int
+    language: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.document}:{self.line}"
+
+    @property
+    def commands(self) -> Iterator[str]:
+        """Its commands, without what a shell does with them."""
+        for line in self.text.splitlines():
+            yield from (shlex.join(part) for part in split(shlex.split(line, comments=True)))
+
+    @property
+    def last_line(self) -> str:
+        """Its last line, the comment left out."""
+        return self.text.strip().splitlines()[-1].partition("  #")[0].rstrip()
+
+
+def split(words: list[str]) -> Iterator[list[str]]:
+    while "&&" in words:
+        place = words.index("&&")
+        yield words[:place]
+        words = words[place + 1 :]
+    if words:
+        yield words
+
+
+def blocks() -> Iterator[Block]:
+    for document in DOCUMENTS:
+        text = (ROOT / document).read_text(encoding="utf-8")
+        for found in re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+            yield Block(document, text.count("\n", 0, found.start()) + 1, found[1], found[2])
+        for found in re.finditer(r"\n\n((?:    \S.*\n)+)", text):
+            yield Block(
+                document, text.count("\n", 0, found.start()) + 3, "sh", re.sub("^    ", "", found[1], flags=re.M)
+            )
+
+
+BLOCKS = list(blocks())
+
+
+def narrow(known: published.Model) -> published.Model:
+    return replace(known, options={**known.options, **NARROW.get(known.architecture, {})})
+
+
+def filled(name: str) -> dict[str, torch.Tensor]:
+    module = narrow(published.model(name)).build()
+    fill_state_dict(module, 0)
+    return module.state_dict()
+
+
+def made_up_weights(folder: Path) -> dict[str, Path]:
+    """Assets with weights of the networks in `NARROW`, in their published formats."""
+    x3d = folder / "x3d.pyth"
+    torch.save({"model_state": filled("x3d_m")}, x3d)
+    fusionseg = folder / "fusionseg.pth"
+    torch.save({"model_state": filled("fusionseg")}, fusionseg)
+    vos = folder / "vos.zip"
+    with zipfile.ZipFile(vos, "w") as archive:
+        archive.write(fusionseg, str(published.model("fusionseg").member))
+        state = filled("matnet")
+        for part in ("encoder", "decoder"):
+            own = {name.removeprefix(f"{part}."): value for name, value in state.items() if name.startswith(part)}
+            torch.save(own, folder / f"{part}.pt")
+            archive.write(folder / f"{part}.pt", f"{published.model('matnet').member}{part}_19.pt")
+    return {"x3d_m_kinetics400": x3d, "vos_checkpoints": vos}
+
+
+@pytest.fixture(scope="session")
+def cache(store: AssetStore, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache in which all is that the commands take."""
+    folder = tmp_path_factory.mktemp("documents")
+    own = AssetStore(folder / "cache", quiet=True)
+    for name in ("styles26", "transnetv2", "i3d_inception_kinetics400"):
+        own.add(name, store.path(name))
+    weights = made_up_weights(folder)
+    other = folder / "other"
+    other.write_bytes(b"made up")
+    for group in ("action", "vos"):
+        for name in own.manifest.group(group):
+            if isinstance(own.manifest[name].source, Url) and not own.why_by_hand(name):
+                own.add(name, weights.get(name, other))
+    return own.folder
+
+
+@pytest.fixture
+def here(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that a block runs in, with the data that the documents speak of."""
+    monkeypatch.setenv("SDBENCH_CACHE", str(cache))
+    monkeypatch.setenv("SDBENCH_OFFLINE", "1")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.delenv("SDBENCH_DATA", raising=False)
+    for folder, names, frames in (("path/to/videos", ["a", "b"], 17), ("ssv2/videos", SSV2, 9)):
+        (tmp_path / folder).mkdir(parents=True)
+        for seed, name in enumerate(names):
+            write_video(tmp_path / folder / f"{name}.mp4", moving_squares(frames, seed=seed))
+    write(tmp_path / "ssv2", annotations("ssv2", dict.fromkeys(SSV2, 9)))
+    make_davis(tmp_path / "DATA" / "davis2016", flow=False)
+    (tmp_path / "data").mkdir(exist_ok=True)
+    (tmp_path / "reports" / "latest").mkdir(parents=True)
+    (tmp_path / "reports" / "latest" / "report.json").write_text(json.dumps(REPORT))
+    return tmp_path
+
+
+def run(folder: Path, *arguments: str, given: str = "") -> str:
+    """What a fresh Python prints in a folder; it must end well."""
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=folder, input=given, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{shlex.join(arguments)}\n{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.stdout
+
+
+@pytest.mark.assets
+@pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "sh"], ids=str)
+def test_commands(block: Block, here: Path) -> None:
+    for command in block.commands:
+        words = shlex.split(command)
+        program, rest = words[0].removeprefix(".venv/bin/"), words[1:]
+        if program not in PROGRAMS:
+            pytest.fail(f"{block}: nothing in tests/test_documents.py says how {command!r} is tried")
+        PROGRAMS[program](here, rest)
+
+
+def sdbench(here: Path, words: list[str]) -> str:
+    command = shlex.join(words)
+    assert command in SAID, f"say in tests/test_documents.py what {command!r} prints"
+    if "RUN" in words:
+        words[words.index("RUN")] = run_shown(here)
+    printed = run(here, "-c", COMMAND, *words)
+    assert SAID[command] in printed, printed
+    for option in ("--picture", "--json"):
+        if option in words:
+            assert (here / words[words.index(option) + 1]).stat().st_size > 100
+    return printed
+
+
+def run_shown(here: Path) -> str:
+    """The number of the run that stands in the history."""
+    return str(json.loads((here / "reports" / "history.jsonl").read_text().splitlines()[0])["run"]["id"])
+
+
+def python(here: Path, words: list[str]) -> str:
+    if words[:2] == ["-m", "venv"]:
+        return run(here, *words, "--without-pip")
+    (script,) = words
+    return run(ROOT, script, "--help")
+
+
+def pip(here: Path, words: list[str]) -> str:
+    """Installing is left out: what is named must be pinned, or an extra of the project."""
+    assert words[0] == "install"
+    rest = [word for word in words[1:] if word not in ("-q", "-e", "-c")]
+    assert rest[0] == "constraints.txt"
+    extras = re.findall(r"^(\w+) = \[", section("[project.optional-dependencies]"), re.MULTILINE)
+    pinned = re.findall(r"^([\w.-]+)==", (ROOT / rest[0]).read_text(), re.MULTILINE)
+    for wanted in rest[1:]:
+        project = re.fullmatch(r"\.(?:\[(\w+)\])?", wanted)
+        assert project[1] in (None, *extras) if project else wanted in pinned, wanted
+    return ""
+
+
+def section(title: str) -> str:
+    return (ROOT / "pyproject.toml").read_text().partition(title)[2].partition("\n[")[0]
+
+
+SESSION = """
+import json, runpy, sys
+from tests.test_noxfile import FakeSession
+name, *given = sys.argv[1:]
+session = FakeSession(*given, why="it is not tried")
+runpy.run_path("noxfile.py")[name].func(session)
+print(json.dumps(session.runs))
+"""
+
+
+def nox(here: Path, words: list[str]) -> str:
+    """The session decides what it would run; of that, pytest collects."""
+    assert words[0] == "-s"
+    given = words[words.index("--") + 1 :] if "--" in words else []
+    *_, last = json.loads(run(ROOT, "-c", SESSION, words[1].replace("-", "_"), *given))
+    if last[0] == "pytest":
+        return pytest_(here, last[1:])
+    if last[:3] == ["python", "-m", "sdbench.container"]:
+        from sdbench.container.command import _parser
+
+        return pytest_(here, _parser().parse_known_args(last[3:])[1])
+    if last[:2] == ["python", "-m"]:
+        return run(here, *last[1:], "--help")
+    assert words[1] == "lint"
+    return ""
+
+
+def pytest_(here: Path, words: list[str]) -> str:
+    return collected(*words)
+
+
+@cache
+def collected(*words: str) -> str:
+    """What pytest would run."""
+    places = [word for word in words if word in ("benchmarks", "tests")] or ["benchmarks"]
+    rest = [word for word in words if word not in places]
+    found = run(ROOT, "-m", "pytest", *places, *rest, "--collect-only", "-q")
+    assert re.search(r"^\d+(/\d+)? tests collected", found, re.MULTILINE), found
+    return found
+
+
+PROGRAMS = {
+    "sdbench": sdbench,
+    "python3": python,
+    "python": python,
+    "pip": pip,
+    "nox": nox,
+    "pytest": pytest_,
+}
+"""How the commands of each program are tried."""
+
+
+@pytest.mark.assets
+@pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "python"], ids=str)
+def test_snippets(block: Block, here: Path) -> None:
+    last = block.last_line
+    assert last in PRINTED, f"{block}: say in tests/test_documents.py what the snippet that ends with {last!r} prints"
+    assert PRINTED[last] in run(here, "-W", "error", "-c", SNIPPET, given=block.text)
+
+
+def test_no_block_is_of_another_kind() -> None:
+    assert {block.language for block in BLOCKS} == {"sh", "python"}
+
+
+def test_the_tables_name_nothing_that_is_gone() -> None:
+    commands = {command.removeprefix(".venv/bin/sdbench ") for block in BLOCKS for command in block.commands}
+    assert set(SAID) <= commands
+    assert set(PRINTED) <= {block.last_line for block in BLOCKS}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_commands_in_the_text_are_as_the_parser_knows_them(document: str) -> None:
+    text = re.sub(r"^```.*?^```$", "", (ROOT / document).read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for command in re.findall(r"`sdbench ([^`]+)`", text):
+        words = shlex.split(command)
+        try:
+            cli._parser().parse_args(words if len(words) > 1 else [*words, "--help"])  # a name alone stands for itself
+        except SystemExit as ended:
+            assert not ended.code, f"{document}: sdbench {command}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_links_lead_somewhere(document: str) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^):#]+)\)", text):
+        assert (ROOT / document).parent.joinpath(target).exists(), target
