@@ -7,6 +7,7 @@ those that a package index serves are the real ones. Nothing uses the network.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import shlex
@@ -15,7 +16,6 @@ import sys
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -317,7 +317,7 @@ def pytest_(here: Path, words: list[str]) -> str:
     return collected(*words)
 
 
-@cache
+@functools.cache
 def collected(*words: str) -> str:
     """What pytest would run."""
     places = [word for word in words if word in ("benchmarks", "tests")] or ["benchmarks"]
@@ -364,7 +364,8 @@ def test_commands_in_the_text_are_as_the_parser_knows_them(document: str) -> Non
         try:
             cli._parser().parse_args(words if len(words) > 1 else [*words, "--help"])  # a name alone stands for itself
         except SystemExit as ended:
-            assert not ended.code, f"{document}: sdbench {command}"
+            if ended.code:
+                pytest.fail(f"{document}: sdbench {command}")
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
