@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -141,7 +142,7 @@ def test_a_part_that_is_damaged_is_set_aside_and_done_again(
 def test_whatever_decides_a_score_is_asked_anew(own_store: AssetStore) -> None:
     finished = Finished()
 
-    def passes(module: Answering, network: Callable[[Answering], Network] = single, **options: object) -> int:
+    def passes(module: Answering, network: Callable[[Answering], Network] = single, **options: Any) -> int:
         before = module.passes
         measure_masks(network(module), Squares((6,)), store=own_store, finished=finished, **options)
         return module.passes - before
@@ -156,9 +157,10 @@ def test_whatever_decides_a_score_is_asked_anew(own_store: AssetStore) -> None:
     assert passes(pair, paired) == 4
     assert passes(pair, paired) == 0
     assert passes(pair, paired, seed=1) == 4
-    red.register_buffer("weight", torch.ones(1))
+    weight = torch.ones(1)
+    red.register_buffer("weight", weight)
     assert passes(red) == 4
-    red.weight += 1
+    weight += 1
     assert passes(red) == 4
 
 

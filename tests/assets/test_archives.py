@@ -6,6 +6,7 @@ import stat
 import struct
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,7 +39,7 @@ def holds(folder: Path) -> dict[str, bytes]:
     }
 
 
-def refused(tmp_path: Path, archive: Path, said: str, **options: object) -> None:
+def refused(tmp_path: Path, archive: Path, said: str, **options: Any) -> None:
     """The archive is refused, and nothing is left of the try."""
     before = set(tmp_path.rglob("*"))
     with pytest.raises(AssetError, match=said):

@@ -8,6 +8,7 @@ import os
 import tarfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,7 +85,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def store_of(tmp_path: Path, *assets: Asset, **options: bool) -> AssetStore:
+def store_of(tmp_path: Path, *assets: Asset, **options: Any) -> AssetStore:
     return AssetStore(tmp_path / "cache", Manifest(schema=1, assets=assets), quiet=True, **options)
 
 
@@ -115,11 +116,13 @@ def test_two_assets_of_one_archive_cost_one_download(tmp_path: Path, index: Path
     first = wheel_asset(index)
     second = first.model_copy(update={"name": "again"})
     store = store_of(tmp_path, first, second)
-    calls = []
-    monkeypatch.setattr(
-        "sdbench.assets.store.download",
-        lambda *given: calls.append(given) or index / "toy_weights-1.0-py3-none-any.whl",
-    )
+    calls: list[tuple[object, ...]] = []
+
+    def download(*given: object) -> Path:
+        calls.append(given)
+        return index / "toy_weights-1.0-py3-none-any.whl"
+
+    monkeypatch.setattr("sdbench.assets.store.download", download)
     store.fetch(["toy", "again"])
     assert len(calls) == 1
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -24,7 +26,7 @@ from tests.made.known_networks import (
 )
 
 FEED = Feed(frames=8, size=32)
-SHOWN = {"textures": ("noise", "blobs", "checks"), "motions": FIELD_MOTIONS}
+SHOWN: dict[str, Any] = {"textures": ("noise", "blobs", "checks"), "motions": FIELD_MOTIONS}
 PROPORTIONS = np.tile([0.1, 0.3, 0.7, 0.9, 0.8, 0.65, 0.2, 0.75], 4)
 
 

@@ -63,6 +63,7 @@ def test_a_published_value_is_reproduced_only_by_an_interval_inside_the_band(dyn
     case = judge_value(expected(), reading(dynamic), count=100)
     assert case.verdict is verdict
     assert case.tolerance == {"dynamic": 2.0, "static": 2.0}, "the uncertainty of reading is part of the band"
+    assert case.interval is not None
     assert case.interval["dynamic"] == dynamic
 
 

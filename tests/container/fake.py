@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import docker
 
@@ -75,7 +75,7 @@ class FakeEngine:
         self.calls: list[str] = []
         self.created: dict[str, Any] = {}
         self.build_arguments: dict[str, Any] = {}
-        self.steps: list[dict[str, Any]] = [{"stream": "Step 1/1 : FROM base"}]
+        self.steps: list[dict[str, Any] | Exception] = [{"stream": "Step 1/1 : FROM base"}]
         self.pull_steps: list[dict[str, Any]] = []
         self.start_error: Exception | None = None
         self.on_start: Callable[[dict[str, Any]], object] = lambda _created: None
@@ -87,6 +87,11 @@ class FakeEngine:
         self.images = FakeImages(self)
         self.containers = SimpleNamespace(create=self._create)
         self.api = SimpleNamespace(build=self._build, pull=self._pull, remove_container=self._remove)
+
+    @property
+    def client(self) -> docker.DockerClient:
+        """This engine, as what it stands for."""
+        return cast("docker.DockerClient", self)
 
     def info(self) -> dict[str, Any]:
         return {"MemTotal": 10 * 2**30, "ServerVersion": "1.2", "SecurityOptions": self.security}
@@ -103,7 +108,7 @@ class FakeEngine:
             if isinstance(step, Exception):
                 raise step
             yield step
-        if not any("error" in step for step in self.steps):
+        if not any(isinstance(step, dict) and "error" in step for step in self.steps):
             self.present[options["tag"]] = "sha256:new"
             self.labels[options["tag"]] = options["labels"]
 

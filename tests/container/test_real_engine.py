@@ -122,9 +122,8 @@ def measured(report: Path) -> dict[str, dict[str, float]]:
 
 
 def containers_of_ours(client: docker.DockerClient) -> list[str]:
-    return [
-        found.name for found in client.containers.list(all=True) if re.fullmatch(r"sdbench-[0-9a-f]{12}", found.name)
-    ]
+    names = [found.name or "" for found in client.containers.list(all=True)]
+    return [name for name in names if re.fullmatch(r"sdbench-[0-9a-f]{12}", name)]
 
 
 @pytest.mark.assets

@@ -12,8 +12,9 @@ from PIL import Image
 
 from sdbench.base.errors import InputError
 from sdbench.data import davis
+from sdbench.data.davis_check import PUBLISHED_STYLES
 from sdbench.data.segmentation import SegmentationDataset, VideoSequence
-from tests.made.davis import PUBLISHED_STYLES, SEQUENCES, flow_picture, make_davis, make_painted, save, square
+from tests.made.davis import SEQUENCES, flow_picture, make_davis, make_painted, save, square
 
 FRAME = "JPEGImages/480p/camel/00002.jpg"
 MASK = "Annotations/480p/camel/00002.png"
@@ -41,7 +42,8 @@ def test_frames_masks_flow_and_styles_are_read(data: Path, painted: Path) -> Non
         "styles: Lynx, Maruska640, Zuzka1, Zuzka2, as they came with the data",
     )
     shown = found.image(camel, 2)
-    assert (shown.shape, shown.dtype) == ((24, 40, 3), np.uint8)
+    assert shown.shape == (24, 40, 3)
+    assert shown.dtype == np.uint8
     np.testing.assert_array_equal(shown, np.asarray(Image.open(data / FRAME)))
     assert np.abs(found.image(camel, 2, "Lynx").astype(int) - shown).mean() > 8
     np.testing.assert_array_equal(found.flow(camel, 0), flow_picture(1, 0, False, 24, 40))

@@ -12,7 +12,7 @@ from sdbench.assets import AssetStore
 from sdbench.data.clip import Clip
 from sdbench.data.davis_packaged import made_up_mask, packaged_davis
 from sdbench.data.shots import ShotFinder
-from sdbench.data.videos import VideoDataset
+from sdbench.data.videos import VideoDataset, packaged_videos
 
 
 def test_one_clip_of_each_shot_then_second_ones_of_the_longest() -> None:
@@ -44,10 +44,9 @@ def test_it_is_made_once_and_verified(
     own = AssetStore(tmp_path, quiet=True)
     for name in ("styles26", "transnetv2", "clip_bikes", "clip_carphone_pristine", "clip_bigbuckbunny"):
         own.add(name, store.path(name))
-    whole = sdbench.data.davis_packaged.packaged_videos
 
     def carphone(*given) -> VideoDataset:
-        found = whole(*given)
+        found = packaged_videos(*given)
         found.clips = tuple(clip for clip in found.clips if clip.video == "carphone")
         return found
 

@@ -44,8 +44,13 @@ def test_frames_are_read_by_position(folder: Path) -> None:
     found = LabelledFolder(folder)
     assert found.file(found.videos[1]) == folder / "yoga/a.mp4"
     every = list(decode_frames(folder / "yoga/a.mp4"))
-    given = []
-    frames = found.read(found.videos[1], lambda length: given.append(length) or [7, 0, 7])
+    given: list[int] = []
+
+    def chosen(length: int) -> list[int]:
+        given.append(length)
+        return [7, 0, 7]
+
+    frames = found.read(found.videos[1], chosen)
     assert given == [20]
     np.testing.assert_array_equal(frames, np.stack([every[7], every[0], every[7]]))
     with pytest.raises(InputError, match=r"has 20 frames; frames \[20\] of it were asked for"):

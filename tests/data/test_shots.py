@@ -60,7 +60,7 @@ def test_a_scan_is_kept_under_what_decides_it(
     found = one_shot.scan(path, "content", 32)
     assert (found.frames, found.size, found.shots) == (20, (32, 44), (Shot(0, 20),))
     expected = [contrast_of(resize_frame(resize_frame(f, (32, 44)), (27, 48))[None]) for f in decode_frames(path)]
-    np.testing.assert_array_equal(found.contrast, np.float32(expected))
+    np.testing.assert_array_equal(found.contrast, np.array(expected, np.float32))
     again = ShotFinder(one_shot.network, one_shot.weights, one_shot.folder).scan(path, "content", 32)
     assert (again.size, again.shots) == (found.size, found.shots)
     np.testing.assert_array_equal(again.contrast, found.contrast)

@@ -13,7 +13,7 @@ from sdbench.base.errors import InputError
 from sdbench.data import READERS
 from sdbench.data.layouts import LAYOUTS, STYLE_FOLDERS
 from tests.conftest import moving_squares
-from tests.made.stylised import TINTS, annotations, make, read, write
+from tests.made.stylised import TINTS, annotation_files, make, read, write
 
 NAMES = {"activitynet": ("a", "b", "c"), "diving48": ("a", "b", "c"), "ssv2": ("1", "2", "3")}
 FIRST_FRAME = {"activitynet": "000001.jpg", "diving48": "image_00000.jpg", "ssv2": "000001.jpg"}
@@ -140,8 +140,8 @@ def test_short_videos_are_left_out_as_published(tmp_path: Path) -> None:
 
 def test_activitynet_clips_start_at_the_first_annotation_that_is_long_enough(tmp_path: Path) -> None:
     folder = built(tmp_path, "activitynet", (60, 60, 60))
-    content = annotations("activitynet", {"a": 60, "b": 60, "c": 60})
-    database = content["activitynet_v13.json"]["database"]  # type: ignore[index]
+    content = annotation_files("activitynet", {"a": 60, "b": 60, "c": 60})
+    database = content["activitynet_v13.json"]["database"]
     database["a"]["annotations"] = [
         {"segment": [0.5, 3.6], "label": "too short"},
         {"segment": [4.1, 7.3], "label": "x"},
@@ -159,8 +159,8 @@ def test_activitynet_clips_start_at_the_first_annotation_that_is_long_enough(tmp
 
 def test_only_the_validation_subset_and_what_is_there_counts(tmp_path: Path) -> None:
     folder = built(tmp_path, "activitynet", (40, 40, 40))
-    content = annotations("activitynet", {"a": 40, "b": 40, "c": 40, "elsewhere": 40})
-    content["activitynet_v13.json"]["database"]["c"]["subset"] = "training"  # type: ignore[index]
+    content = annotation_files("activitynet", {"a": 40, "b": 40, "c": 40, "elsewhere": 40})
+    content["activitynet_v13.json"]["database"]["c"]["subset"] = "training"
     write(folder, content)
     found = read(folder, "activitynet")
     assert [v.name for v in found.videos] == ["v_a", "v_b"]
@@ -255,6 +255,6 @@ def test_ids_may_be_numbers(tmp_path: Path) -> None:
 
 def test_nothing_to_use_is_said(tmp_path: Path) -> None:
     folder = built(tmp_path, "diving48")
-    write(folder, annotations("diving48", {"elsewhere": 20}))
+    write(folder, annotation_files("diving48", {"elsewhere": 20}))
     with pytest.raises(InputError, match=r"no video of .* can be used: 1 of 1 annotated videos are not in"):
         read(folder, "diving48")

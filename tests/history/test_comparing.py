@@ -44,6 +44,7 @@ def set_value(
 ) -> None:
     case(content, name)["measured"][key] = value
     if half_width is not None:
+        assert value is not None
         case(content, name)["interval"][key] = [value - half_width, value + half_width]
 
 

@@ -108,7 +108,7 @@ class ColourNetwork(VideoNetwork):
         super().__init__()
         self.project = _Projected(COLOUR_STATISTICS, units, generator)
 
-    def trace(self, video: Tensor) -> Iterator[tuple[str, Tensor]]:  # type: ignore[override]
+    def trace(self, video: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Yield the layer's activation for `video`."""
         yield "colours", self.project(colour_statistics(video))
 
@@ -131,7 +131,7 @@ class MotionNetwork(VideoNetwork):
         super().__init__()
         self.project = _Projected(MOTION_STATISTICS, units, generator)
 
-    def trace(self, video: Tensor) -> Iterator[tuple[str, Tensor]]:  # type: ignore[override]
+    def trace(self, video: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Yield the layer's activation for `video`."""
         yield "motion", self.project(motion_statistics(video))
 
@@ -153,7 +153,7 @@ class JoinedNetwork(VideoNetwork):
         super().__init__()
         self.colours, self.motion = colours, motion
 
-    def trace(self, video: Tensor) -> Iterator[tuple[str, Tensor]]:  # type: ignore[override]
+    def trace(self, video: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Yield each layer's activation for `video`."""
         colours, motion = self.colours(video), self.motion(video)
         yield "colours", colours
@@ -192,7 +192,7 @@ class MixedNetwork(VideoNetwork):
         self.colours, self.motion = colours, motion
         self.register_buffer("proportions", torch.from_numpy(given).float())
 
-    def trace(self, video: Tensor) -> Iterator[tuple[str, Tensor]]:  # type: ignore[override]
+    def trace(self, video: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Yield each layer's activation for `video`."""
         colours, motion = self.colours(video), self.motion(video)
         yield "colours", colours

@@ -93,7 +93,7 @@ class Answering(VideoNetwork):
         most: Ctrl-C is pressed in the pass after so many.
     """
 
-    layers = ("mask",)
+    layers: tuple[str, ...] = ("mask",)
     most: int | None = None
 
     def __init__(self) -> None:

@@ -1,10 +1,9 @@
 """Small stylised data sets in the published layouts, made on the spot."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -16,7 +15,7 @@ from tests.conftest import moving_squares
 TINTS = np.array([[1, 0.4, 0.4], [0.4, 1, 0.4], [0.4, 0.4, 1], [1, 1, 0.3]])
 
 
-def annotations(layout: str, videos: Mapping[str, int], start: float = 0.0) -> dict[str, object]:
+def annotation_files(layout: str, videos: Mapping[str, int], start: float = 0.0) -> dict[str, Any]:
     """File name -> content; every ActivityNet video has one annotation, from `start` seconds to its end."""
     files = LAYOUTS[layout].annotations
     if layout == "activitynet":
@@ -35,6 +34,9 @@ def annotations(layout: str, videos: Mapping[str, int], start: float = 0.0) -> d
     return {files[0]: entries, files[1]: {"Moving something": "0"}}
 
 
+annotations = annotation_files  # as tests/test_documents.py still calls it
+
+
 def make(folder: Path, layout: str, videos: Mapping[str, int], height: int = 20, width: int = 24) -> Path:
     """Write the videos (name -> number of frames) in four tints, with their annotation files."""
     place = LAYOUTS[layout]
@@ -45,7 +47,7 @@ def make(folder: Path, layout: str, videos: Mapping[str, int], height: int = 20,
             target.mkdir(parents=True)
             for position, frame in enumerate(frames):
                 Image.fromarray((frame * tint).astype(np.uint8)).save(target / place.frame_name(position), quality=95)
-    write(folder, annotations(layout, videos))
+    write(folder, annotation_files(layout, videos))
     return folder
 
 

@@ -11,6 +11,7 @@ import torch
 from sdbench import load, units
 from sdbench.assets import AssetStore
 from sdbench.base.errors import InputError
+from sdbench.networks.transnetv2 import TransNetV2
 from tests.conftest import CONFORMANCE
 
 pytestmark = pytest.mark.assets
@@ -39,6 +40,7 @@ def test_transnetv2_agrees_on_every_layer(store: AssetStore) -> None:
     blocks = generator.integers(0, 256, (2, 40, 3, 4, 3)).repeat(9, 2).repeat(12, 3)
     frames = torch.from_numpy((blocks // 2 + generator.integers(0, 128, (2, 40, 27, 48, 3))).astype(np.uint8))
     module = load("transnetv2", store=store)
+    assert isinstance(module, TransNetV2)
     read = units(module, {"video": frames})
     worst = {layer: deviation(read[layer], published[layer]) for layer in module.layers}
     assert max(worst.values()) < 1e-3, worst

@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_leaves
 
 from sdbench.base.errors import InputError
 from sdbench.networks import VideoNetwork, build, network_names
+from sdbench.networks.action.slowfast import SlowFast
 from sdbench.networks.reading import answer_without, channel_axis, zero_units
 from sdbench.networks.vos.matnet import CROSS_CONNECTIONS, FUSIONS
 
@@ -56,7 +57,8 @@ def inputs_of(module: VideoNetwork, name: str) -> dict[str, Tensor]:
     if name in ("fusionseg", "matnet"):
         return {"image": noise(1, 3, 32, 32), "flow": noise(1, 3, 32, 32)}
     if name.startswith("slowfast"):
-        return {"slow": noise(1, 3, 2, 32, 32), "fast": noise(1, 3, 2 * int(module.alpha), 32, 32)}
+        assert isinstance(module, SlowFast)
+        return {"slow": noise(1, 3, 2, 32, 32), "fast": noise(1, 3, 2 * module.alpha, 32, 32)}
     if name == "transnetv2":
         return {"video": torch.randint(0, 256, (1, 4, 27, 48, 3), generator=draw, dtype=torch.uint8)}
     return {"video": noise(1, 3, 4, 32, 32)}
@@ -136,7 +138,10 @@ def test_a_layer_without_units_is_the_rest_of_the_network_on_zeros() -> None:
         read = dict(module.trace(**inputs))
         low, high = read["fusion.layer2"], read["fusion.layer5"]
         expected = nn.functional.interpolate(
-            module.classifier(low, torch.zeros_like(high)), size=(32, 32), mode="bilinear", align_corners=False
+            module.get_submodule("classifier")(low, torch.zeros_like(high)),
+            size=(32, 32),
+            mode="bilinear",
+            align_corners=False,
         )
     answer = answer_without(module, inputs, {"fusion.layer5": np.ones(high.shape[1], dtype=bool)})
     torch.testing.assert_close(answer, expected)
@@ -172,8 +177,9 @@ def test_tokens_have_their_units_last() -> None:
 
 
 def test_units_of_a_module_of_the_users_own() -> None:
-    module = nn.Sequential(nn.Identity(), nn.Flatten(), nn.Linear(2, 1, bias=False))
-    module[2].weight.data.fill_(1)
+    linear = nn.Linear(2, 1, bias=False)
+    module = nn.Sequential(nn.Identity(), nn.Flatten(), linear)
+    linear.weight.data.fill_(1)
     video = torch.tensor([[1.0, 10.0]])
     assert answer_without(module, {"video": video}, {"0": [1]}).item() == 1
     assert video.tolist() == [[1.0, 10.0]]

@@ -43,7 +43,9 @@ def by_definition(first: np.ndarray, second: np.ndarray, factor: np.ndarray) -> 
     return np.array(layer), np.array(units)
 
 
-def sample(seed: int, pairs: int = 60, units: int = 12, offset: float = 0.0) -> tuple[np.ndarray, ...]:
+def sample(
+    seed: int, pairs: int = 60, units: int = 12, offset: float = 0.0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     generator = np.random.default_rng(seed)
     common = generator.standard_normal((pairs, units))
     first = common + generator.standard_normal((pairs, units)) + offset

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from sdbench.studies.rendered_study import PlannedScene, RenderedStudy, Rendered
 from sdbench.video.feed import Feed
 from sdbench.video.flow import draw_flow
 
-BYTES = {"mean": 0.0, "std": 1 / 255}
+BYTES: dict[str, Any] = {"mean": 0.0, "std": 1 / 255}
 """Feeds values from 0 to 255, as they are drawn."""
 
 FEED = Feed(frames=4, size=24)
@@ -53,7 +54,7 @@ class Means(VideoNetwork):
         super().__init__()
         self.passes, self.stop_after = 0, stop_after
 
-    def trace(self, video: Tensor) -> Iterator[tuple[str, Tensor]]:  # type: ignore[override]
+    def trace(self, video: Tensor) -> Iterator[tuple[str, Tensor]]:
         if self.passes == self.stop_after:
             raise KeyboardInterrupt
         self.passes += 1

@@ -15,7 +15,9 @@ from tests.conftest import moving_squares
     ("size", "scaled"),
     [((272, 640), (112, 264)), ((720, 1280), (112, 200)), ((144, 176), (112, 136)), ((640, 272), (264, 112))],
 )
-def test_the_short_side_gets_its_length_and_both_are_multiples_of_four(size: tuple, scaled: tuple) -> None:
+def test_the_short_side_gets_its_length_and_both_are_multiples_of_four(
+    size: tuple[int, int], scaled: tuple[int, int]
+) -> None:
     assert scaled_size(*size, 112) == scaled
 
 

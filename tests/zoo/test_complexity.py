@@ -41,6 +41,7 @@ def test_every_convolution_is_counted_as_by_hand(network: str) -> None:
                 each = layer.kernel_size[0] * layer.kernel_size[1] * layer.in_channels // layer.groups
                 work = batch * channels * height * width * each
             else:
+                assert isinstance(layer, nn.Linear)
                 work = output.numel() * layer.in_features
             counted[name] = counted.get(name, 0) + work
 

@@ -18,7 +18,7 @@ from sdbench.assets import AssetStore
 from sdbench.base.errors import AssetError, InputError
 from sdbench.networks import VideoNetwork, build
 from sdbench.networks.vos.matnet import CROSS_CONNECTIONS, FUSIONS
-from sdbench.zoo import Model, model, models, read_checkpoint
+from sdbench.zoo import Model, feed_of, model, models, read_checkpoint
 from sdbench.zoo.archives import find_in, newest_parts
 from sdbench.zoo.checkpoints import read_safetensors
 from tests.made.filled import fill_state_dict
@@ -162,7 +162,7 @@ def test_matnet_of_reciprocal_gates_takes_the_whole_zip(tmp_path: Path, prefix: 
 def test_the_shapes_of_a_checkpoint_are_those_of_the_options(tmp_path: Path) -> None:
     state = filled("matnet_recip_gated")
     torch.save({f"model.{name}": value for name, value in state.items()}, tmp_path / "a.pt")
-    options = {"cross_connection": "coatt_gated_recip", "width": 4}
+    options: dict[str, int | str] = {"cross_connection": "coatt_gated_recip", "width": 4}
     assert read_checkpoint(tmp_path / "a.pt", "matnet", options).keys() == state.keys()
     with pytest.raises(InputError, match="cross connection 'coat'"):
         read_checkpoint(tmp_path / "a.pt", "matnet", {"cross_connection": "coat"})
@@ -380,5 +380,8 @@ def test_every_model_can_be_built_and_found_as_expected_values_name_it() -> None
     assert model("transnetv2", "clipshots, bbc, rai").trained_on == "clipshots, bbc, rai"
     with pytest.raises(InputError, match=r"no weights of matnet trained on 'duts' are known; known: davis\+youtube"):
         model("matnet", "duts, more")
+
+
+def test_plain_videos_are_refused_in_words(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="sees frames together with their optical flow"):
-        model("rtnet").known_preparation()
+        sdbench.studies.clips(tmp_path).plan(feed_of("fusionseg"), 0)

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import sdbench.data.make.flow
 from sdbench.base.errors import InputError
 from sdbench.cli import main
 from sdbench.data import davis
@@ -108,7 +107,7 @@ def test_too_little_disk_is_said_first(data: Path, monkeypatch) -> None:
     assert 0.5 < found.bytes / sum(map(len, made(data).values())) < 2
     assert estimate_flow(job(data)).pictures == 0
     next(iter((data / "FlowImages_gap1").rglob("*.png"))).unlink()
-    monkeypatch.setattr(sdbench.data.make.flow.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1})())
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 1})())
     with pytest.raises(InputError, match=r"not enough disk at .*: 1 flow pictures, about .* make room"):
         estimate_flow(job(data))
 

@@ -8,23 +8,23 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-import sdbench.data.make.stylised
 from sdbench.assets import AssetStore
 from sdbench.base.errors import InputError
 from sdbench.cli import main
 from sdbench.data import READERS, davis
 from sdbench.data.layouts import LAYOUTS, STYLE_FOLDERS
 from sdbench.data.make.stylised import Job, estimate_disk, find_sources, stylize
-from sdbench.video.decode import decode_frames, outline, picture_size
-from sdbench.video.paint import DEFAULT_STYLES
+from sdbench.video.decode import decode_frames, frames_at_rate, outline, picture_size
+from sdbench.video.paint import DEFAULT_STYLES, Painter
 from tests.conftest import COMMAND, moving_squares, write_video
 from tests.made.davis import make_davis, make_painted
-from tests.made.stylised import annotations, read, write
+from tests.made.stylised import annotation_files, read, write
 
 pytestmark = pytest.mark.assets
 
@@ -46,7 +46,7 @@ def source(tmp_path: Path) -> Path:
     folder = tmp_path / "source"
     pictures(folder / "101", moving_squares(10, 24, 32))
     write_video(folder / "102.mp4", moving_squares(12, 24, 32, seed=1))
-    write(folder, annotations("ssv2", {"101": 10, "102": 12}))
+    write(folder, annotation_files("ssv2", {"101": 10, "102": 12}))
     return folder
 
 
@@ -65,7 +65,7 @@ def test_copies_can_be_read_as_the_data_set_of_that_layout(store: AssetStore, tm
     write_video(
         source / f"{names[1]}.mp4", moving_squares(165, 24, 32, seed=1)[: 165 if layout == "activitynet" else 33]
     )
-    write(source, annotations(layout, dict.fromkeys(names, 33)))
+    write(source, annotation_files(layout, dict.fromkeys(names, 33)))
     what = job(store, tmp_path / "made", layout, 8)
     outcome = quietly(what, find_sources(source, what.layout))
     assert (outcome.made, outcome.kept, outcome.failed, outcome.lacking) == (2, 0, (), ())
@@ -80,10 +80,11 @@ def test_copies_can_be_read_as_the_data_set_of_that_layout(store: AssetStore, tm
 
 def test_a_rate_is_kept_by_taking_what_is_seen_at_each_time(store: AssetStore, tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", moving_squares(26, 24, 32))
-    assert (outline(path).frames, outline(path).rate) == (26, 25)
+    assert outline(path).frames == 26
+    assert outline(path).rate == 25
     frames = list(decode_frames(path))
     for rate, expected in ((5, [0, 5, 10, 15, 20, 25]), (50, [i // 2 for i in range(52)]), (None, list(range(26)))):
-        taken = list(sdbench.data.make.stylised.frames_at_rate(path, rate))
+        taken = list(frames_at_rate(path, rate))
         assert len(taken) == len(expected)
         for frame, position in zip(taken, expected, strict=True):
             np.testing.assert_array_equal(frame, frames[position])
@@ -104,27 +105,28 @@ def test_what_is_finished_is_not_done_again(store: AssetStore, tmp_path: Path, s
     what = job(store, tmp_path / "made")
     sources = find_sources(source, what.layout)
     painted: list[int] = []
-    original = sdbench.data.make.stylised.Painter.paint_frame
+    original = Painter.paint_frame
 
-    def paint(self, *given):
-        if len(painted) == 30:
-            raise KeyboardInterrupt
+    def paint_all(self: Painter, *given: Any) -> np.ndarray:
         painted.append(1)
         return original(self, *given)
 
+    def paint(self: Painter, *given: Any) -> np.ndarray:
+        if len(painted) == 30:
+            raise KeyboardInterrupt
+        return paint_all(self, *given)
+
     with monkeypatch.context() as patch:
-        patch.setattr(sdbench.data.make.stylised.Painter, "paint_frame", paint)
+        patch.setattr(Painter, "paint_frame", paint)
         with pytest.raises(KeyboardInterrupt):
             quietly(what, sources)
     before = made(what.target)
     assert len(before) == 30
-    write(what.target, annotations("ssv2", {"101": 10, "102": 12}))
+    write(what.target, annotation_files("ssv2", {"101": 10, "102": 12}))
     with pytest.raises(InputError, match="not finished by `sdbench stylize`: run it again"):
         read(what.target, "ssv2")
     assert estimate_disk(what, sources).frames == 40 + 48
-    monkeypatch.setattr(
-        sdbench.data.make.stylised.Painter, "paint_frame", lambda s, *g: painted.append(1) or original(s, *g)
-    )
+    monkeypatch.setattr(Painter, "paint_frame", paint_all)
     painted.clear()
     assert quietly(what, sources).made == 2
     assert len(painted) == 4 * 22 - 30
@@ -171,7 +173,7 @@ def test_too_little_disk_is_said_before_anything_is_painted(store, tmp_path: Pat
     real = sum(len(content) for content in made(what.target).values())
     assert guessed.frames == 88
     assert 0.5 < guessed.bytes / real < 2
-    monkeypatch.setattr(sdbench.data.make.stylised.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1})())
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 1})())
     with pytest.raises(InputError, match=r"not enough disk at .*: about 88 frames, .* make room"):
         estimate_disk(job(store, tmp_path / "other"), sources)
 
@@ -303,7 +305,7 @@ class TestCommand:
         source, target = tmp_path / "source", tmp_path / "made"
         for name in ("101", "102"):
             pictures(source / name, moving_squares(16, 96, 128))
-        arguments = [*COMMAND, "stylize", source, target, "--layout", "ssv2", "--processes", "2"]
+        arguments = [*COMMAND, "stylize", str(source), str(target), "--layout", "ssv2", "--processes", "2"]
         environment = {**os.environ, "SDBENCH_CACHE": str(store.folder), "PYTHONUNBUFFERED": "1"}
         running = subprocess.Popen(
             arguments,
