@@ -70,21 +70,22 @@ class Suite:
 
     here: Here
     measurements: dict[Asked, Measurement] = field(default_factory=dict)
-    _failed: dict[Asked, SdbenchError] = field(default_factory=dict)
+    _failed: dict[Asked, Exception] = field(default_factory=dict)
 
     def measurement(self, asked: Asked) -> Measurement:
         """The measurement of a network on a data set, made at the first call.
 
         Raises:
             MissingAssetError: something it needs is not here and could not be fetched.
-            SdbenchError: something it needs cannot be used. Either is said again at every call without another try.
+            SdbenchError: something it needs cannot be used.
+            Exception: it broke. Any of these is raised again at every call without another try.
         """
         if asked in self._failed:
             raise self._failed[asked]
         if asked not in self.measurements:
             try:
                 self.measurements[asked] = data_set(asked.dataset).measure(asked, self.here)
-            except SdbenchError as error:
+            except Exception as error:  # another try would take as long again, for each of its cases
                 self._failed[asked] = error
                 raise
         return self.measurements[asked]

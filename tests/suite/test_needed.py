@@ -6,34 +6,47 @@ import json
 from pathlib import Path
 
 import pytest
-from sdbench.suite.needed import assets_of
 
-from sdbench.assets import packaged_manifest
-from sdbench.cases.records import read_all
-from tests.test_benchmarks import ROOT, run
+from sdbench.assets import AssetStore, packaged_manifest
+from sdbench.suite import Here, assets_of
+from tests.suite.conftest import RECORDS
+from tests.test_benchmarks import run
 
-RECORDS = {record.id: record for record in read_all(ROOT / "expected")}
 MANIFEST = packaged_manifest()
 WEIGHTS = "action/layerwise/slow_r50_8x8/ssv2/stage5"
 
 
-def needed(*names: str, data: Path | None = None) -> list[str]:
-    return assets_of([RECORDS[name] for name in names], data, MANIFEST)
+@pytest.fixture
+def here(empty_store: AssetStore, tmp_path: Path) -> Here:
+    return Here(empty_store, data=tmp_path / "data")
 
 
-def test_packaged_cases_need_what_is_packaged() -> None:
-    assert needed("packaged/transnetv2/fc1/shares") == list(MANIFEST.group("packaged"))
+def needed(here: Here, *names: str) -> list[str]:
+    return assets_of([RECORDS[name] for name in names], here)
 
 
-def test_counting_needs_nothing() -> None:
-    assert needed("action/complexity/x3d_xs") == []
+def test_packaged_cases_need_what_is_packaged(here: Here) -> None:
+    assert needed(here, "packaged/transnetv2/fc1/shares") == list(MANIFEST.group("packaged"))
 
 
-def test_weights_are_needed_where_the_data_set_is_there(tmp_path: Path) -> None:
-    assert needed(WEIGHTS) == needed(WEIGHTS, data=tmp_path) == [], "a case that cannot run needs nothing"
-    (tmp_path / "stylized_ssv2").mkdir()
-    (asset,) = needed(WEIGHTS, "action/complexity/x3d_xs", data=tmp_path)
+def test_counting_needs_nothing(here: Here) -> None:
+    assert needed(here, "action/complexity/x3d_xs") == []
+
+
+def test_weights_are_needed_where_the_data_set_is_there(here: Here, tmp_path: Path) -> None:
+    assert needed(here, WEIGHTS) == needed(Here(here.store), WEIGHTS) == [], "a case that cannot run needs nothing"
+    (tmp_path / "data" / "stylized_ssv2").mkdir(parents=True)
+    (asset,) = needed(here, WEIGHTS, "action/complexity/x3d_xs")
     assert MANIFEST[asset].group == "action"
+
+
+def test_an_ablation_also_needs_what_its_units_are_measured_on(data: Path, empty_store: AssetStore) -> None:
+    here = Here(empty_store, data=data)
+    (weights,) = needed(here, "vos/ablation/fusionseg/fusion5")
+    assert MANIFEST[weights].group == "vos"
+    (data / "stylized_davis").rename(data / "elsewhere")
+    assert needed(here, "vos/ablation/fusionseg/fusion5") == [], "units cannot be measured"
+    assert needed(here, "vos/moca/fusionseg/th0.2") == [weights]
 
 
 @pytest.mark.parametrize(("selected", "count"), [("transnetv2 and fc1", 6), ("complexity or test_speed", 0)])

@@ -4,55 +4,28 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sdbench.suite.at_hand import why_not
-from sdbench.zoo.vos_preparation import VosPreparation
 
-from sdbench import build
 from sdbench.assets import AssetStore
-from sdbench.base.errors import InputError
-from sdbench.cases.records import Claim, ExpectedValue, Unpublished, read_all
+from sdbench.cases.records import Claim, ExpectedValue, Unpublished
 from sdbench.cases.verdicts import Verdict
 from sdbench.cli import main
-from sdbench.data.davis_here import davis_at_hand, lacking_davis
-from sdbench.data.segmentation import SegmentationDataset
-from sdbench.networks.filled import fill_state_dict
-from sdbench.suite.running import Suite
-from tests.cases.test_records import EXPECTED
-from tests.made.davis import make_davis, make_painted
-from tests.made.moca import make_moca
+from sdbench.suite import Here, Suite, why_not
+from sdbench.zoo import feed_of
+from tests.suite.conftest import RECORDS, Small
 
-RECORDS = {record.id: record for record in read_all(EXPECTED)}
-SEQUENCES = tuple(f"sequence{i}" for i in range(8))
+FRAMES = 4
+"""Frames of the made-up MoCA that are annotated and have flow."""
 
 
 @pytest.fixture
-def data(tmp_path: Path) -> Path:
-    """A folder of data sets that holds a small DAVIS with flow, its painted copies, and MoCA."""
-    davis = make_davis(tmp_path / "data" / "davis2016", SEQUENCES, frames=4)
-    make_painted(tmp_path / "data" / "stylized_davis", davis)
-    make_moca(tmp_path / "data" / "moca")
-    return tmp_path / "data"
-
-
-@pytest.fixture
-def suite(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> Suite:
-    """A suite whose networks are narrow and filled, and are fed small frames."""
-
-    def network(name: str, _trained_on: str) -> tuple[Any, str, dict[str, str]]:
-        module = build(name.split("_", maxsplit=1)[0], width=16 if name == "rtnet" else 4)
-        fill_state_dict(module, 0)
-        return module, name.split("_", maxsplit=1)[0], {}
-
-    small = {name: VosPreparation((32, 48), paired=name == "rtnet") for name in ("fusionseg", "matnet", "rtnet")}
-    monkeypatch.setattr("sdbench.suite.running.vos_preparation_for", lambda name, _size: small[name])
-    monkeypatch.setattr("sdbench.suite.running.published_input", lambda name: small[name])
-    suite = Suite(AssetStore(tmp_path / "cache", offline=True, quiet=True), data=data)
-    monkeypatch.setattr(suite, "_network", network)
-    return suite
+def few(suite: Suite) -> Suite:
+    """The suite, with one frame of each sequence a seed."""
+    return Suite(replace(suite.here, pairs=4))
 
 
 def test_unit_classes_are_held_against_the_published_ones(suite: Suite) -> None:
@@ -78,22 +51,27 @@ def test_unit_classes_are_held_against_the_published_ones(suite: Suite) -> None:
     assert len(suite.measurements) == 1
 
 
-def test_backward_flow_is_asked_for_only_where_a_network_sees_it(suite: Suite, data: Path) -> None:
-    suite.pairs = 4
-    shutil.rmtree(data / "davis2016" / "FlowImages_gap-1")
-    assert suite.run(RECORDS["vos/unitwise/fusionseg/davis/fusion5"]).measured
-    with pytest.raises(InputError, match=r"backward flow pictures.*sdbench flow"):
-        suite.run(RECORDS["vos/unitwise/rtnet/models/fusion5"])
+def test_backward_flow_is_asked_for_only_where_a_network_sees_it(few: Suite, data: Path) -> None:
+    backward = data / "davis2016" / "FlowImages_gap-1"
+    next(backward.rglob("*.png")).unlink()
+    assert few.run(RECORDS["vos/unitwise/fusionseg/davis/fusion5"]).measured
+    rtnet = RECORDS["vos/unitwise/rtnet/models/fusion5"]
+    case = few.run(rtnet)
+    assert case.verdict is Verdict.ERROR, "it is here, and not whole"
+    assert "backward flow pictures" in case.reason
+    shutil.rmtree(backward)
+    case = Suite(few.here).run(rtnet)
+    assert case.verdict is Verdict.NOT_RUN
+    assert "has no pictures of backward flow: sdbench flow" in case.reason
 
 
-def test_a_claim_compares_networks_on_the_same_sequences(suite: Suite) -> None:
-    suite.pairs = 4
+def test_a_claim_compares_networks_on_the_same_sequences(few: Suite) -> None:
     claim = RECORDS["claim/vos/taovos-dynamic"]
     assert isinstance(claim, Claim)
-    case = suite.run(claim)
+    case = few.run(claim)
     assert case.verdict is Verdict.FAILS, "equal networks are not more dynamic than each other"
-    assert {key[1] for key in suite.measurements} == {"davis", "imagenetvid", "taovos"}
-    assert {found.samples for found in suite.measurements.values()} == {4 * 8}, "one frame of each sequence a seed"
+    assert {key.trained_on for key in few.measurements} == {"davis", "imagenetvid", "taovos"}
+    assert {found.samples for found in few.measurements.values()} == {4 * 8}, "one frame of each sequence a seed"
 
 
 def test_moca_is_held_against_the_published_table(suite: Suite) -> None:
@@ -104,57 +82,43 @@ def test_moca_is_held_against_the_published_table(suite: Suite) -> None:
     assert set(case.measured) == {"miou", "sr_0.5", "sr_0.6", "sr_0.7", "sr_0.8", "sr_0.9", "msr"}
 
 
-def test_ablation_takes_units_from_davis_and_masks_from_moca(suite: Suite) -> None:
-    suite.pairs = 4
+def test_ablation_takes_units_from_davis_and_masks_from_moca(few: Suite) -> None:
     record = RECORDS["vos/ablation/fusionseg/fusion5"]
     assert isinstance(record, Unpublished)
-    case = suite.run(record)
+    case = few.run(record)
+    assert case.verdict is Verdict.MEASURED
     assert case.measured is not None
     assert set(case.measured) == {"whole", "dynamic", "static", "random"}
-    assert [key[2] for key in suite.measurements] == ["stylized_davis"]
+    assert [key.dataset for key in few.measurements] == ["stylized_davis"]
 
 
-def test_what_is_lacking_is_named_with_the_command_that_gets_it(data: Path, tmp_path: Path) -> None:
+def test_no_pass_of_four_ablations_of_matnet_is_made_twice(few: Suite, small: Small) -> None:
+    """MoCA's frames are seen by the whole network once, and without three sets of units of each of four layers."""
+    for layer in range(2, 6):
+        case = few.run(RECORDS[f"vos/ablation/matnet/fusion{layer}"])
+        assert case.verdict is Verdict.MEASURED, case.reason
+    (found,) = few.measurements.values()
+    assert small.units == found.passes, "units are measured once"
+    assert small.answers == (1 + 4 * 3) * FRAMES
+
+
+def test_what_is_lacking_is_named_with_the_command_that_gets_it(data: Path, empty_store: AssetStore) -> None:
     record = RECORDS["vos/unitwise/rtnet/models/fusion5"]
-    store = AssetStore(tmp_path / "cache", offline=True, quiet=True)
-    assert why_not(record, data, store) is None
+    here = Here(empty_store, data=data)
+    assert why_not(record, here) is None
     shutil.rmtree(data / "davis2016" / "FlowImages_gap1")
-    reason = why_not(record, data, store)
+    reason = why_not(record, here)
     assert reason is not None
     assert f"{data / 'davis2016'} has no flow pictures: sdbench flow {data / 'davis2016'}" in reason
     shutil.rmtree(data / "davis2016")
     shutil.rmtree(data / "stylized_davis")
-    reason = why_not(record, data, store)
+    reason = why_not(record, here)
     assert reason is not None
     assert f"data set davis2016 is not here: sdbench fetch davis2016 or put it into {data / 'davis2016'}" in reason
     assert "data set stylized_davis is not here: sdbench fetch stylized_davis" in reason
-    reason = why_not(record, None, store)
+    reason = why_not(record, Here(empty_store))
     assert reason is not None
     assert "or name the folder that holds it with --data" in reason
-
-
-def test_fetched_archives_are_used_and_flow_is_made_once(tmp_path: Path) -> None:
-    davis = make_davis(tmp_path / "made" / "DAVIS", SEQUENCES[:2], frames=3, flow=False)
-    painted = make_painted(tmp_path / "made" / "Stylized_DAVIS", davis)
-    store = AssetStore(tmp_path / "cache", offline=True, quiet=True)
-    assert len(lacking_davis(None, store)) == 2
-    for name, folder in (("davis2016", davis), ("stylized_davis", painted)):
-        archive = shutil.make_archive(str(tmp_path / name), "zip", folder.parent, folder.name)
-        store.add(name, Path(archive))
-    assert lacking_davis(None, store) == []
-    found = davis_at_hand(None, store, backward_flow=True)
-    assert found.name == "stylized_davis"
-    assert found.assets == ("davis2016", "stylized_davis")
-    assert found.styles == ("Lynx", "Maruska640", "Zuzka1", "Zuzka2")
-    sequence = found.sequences[0]
-    assert found.flow(sequence, 0).shape == found.flow(sequence, 2, backward=True).shape == (24, 40, 3)
-    assert any("OpenCV DIS" in note for note in found.notes)
-    pictures = sorted((store.folder / "flow" / "davis2016").rglob("*.png"))
-    assert len(pictures) == 2 * 2 * 2
-    before = [path.stat().st_mtime_ns for path in pictures]
-    assert davis_at_hand(None, store, backward_flow=True).identity == found.identity
-    assert [path.stat().st_mtime_ns for path in pictures] == before
-    assert not list((store.folder / "unpacked").rglob("FlowImages*")), "what was unpacked stays as it is"
 
 
 def test_the_commands_say_what_a_network_of_segmentation_needs(
@@ -165,7 +129,7 @@ def test_the_commands_say_what_a_network_of_segmentation_needs(
     assert main(["measure", "fusionseg", davis]) == 1
     assert "--stylised davis --painted STYLISED_DAVIS" in capsys.readouterr().err
     assert main(["measure", "x3d_xs", davis, "--stylised", "davis", "--painted", davis]) == 1
-    assert "x3d_xs is a network of action recognition" in capsys.readouterr().err
+    assert "x3d_xs sees videos without flow" in capsys.readouterr().err
     painted = ["--stylised", "davis", "--painted", str(data / "stylized_davis")]
     assert main(["measure", "fusionseg", davis, *painted, "--pairs", "3"]) == 1
     assert "say with --frames how many" in capsys.readouterr().err
@@ -174,20 +138,16 @@ def test_the_commands_say_what_a_network_of_segmentation_needs(
 
 
 def test_a_network_is_measured_and_ablated_from_the_command_line(
-    data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    data: Path, small: Small, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def small(_name: str, **_options: object) -> Any:
-        module = build("fusionseg", width=4)
-        fill_state_dict(module, 0)
-        return module
+    def named(name: str, trained_on: str | None = None, store: AssetStore | None = None) -> Any:
+        return small.network(name, trained_on, "units")
 
-    def prepared(_name: str) -> VosPreparation:
-        return VosPreparation((32, 48))
-
+    fed = replace(feed_of("fusionseg"), size=(32, 48))
     monkeypatch.setenv("SDBENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("sdbench.zoo.load", small)
-    monkeypatch.setattr("sdbench.zoo.vos_preparation.vos_preparation_for", prepared)
-    monkeypatch.setattr("sdbench.answers.segmenting.published_input", prepared)
+    monkeypatch.setattr("sdbench.zoo.network_named", named)
+    monkeypatch.setattr("sdbench.zoo.feed_of", lambda _architecture: fed)
+    monkeypatch.setattr("sdbench.answers.segmenting.published_input", lambda _architecture: fed)
     folders = [str(data / "davis2016"), "--painted", str(data / "stylized_davis"), "--frames", "1"]
     assert main(["measure", "fusionseg", *folders, "--stylised", "davis", "--json", str(tmp_path / "m.json")]) == 0
     told = capsys.readouterr().out
@@ -199,11 +159,3 @@ def test_a_network_is_measured_and_ablated_from_the_command_line(
     assert "mean IoU of the whole network" in capsys.readouterr().out
     assert len(json.loads((tmp_path / "a.json").read_text())["points"]) == 3
     assert (tmp_path / "a.png").stat().st_size > 1000
-
-
-def test_packaged_sequences_need_nothing(store: AssetStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sdbench.data.davis_packaged import packaged_davis
-
-    videos: SegmentationDataset = packaged_davis(store)
-    assert why_not(RECORDS["vos/complexity/fusionseg"]) is None
-    assert {videos.source_of(sequence) for sequence in videos.sequences} != {s.name for s in videos.sequences}
