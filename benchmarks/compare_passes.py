@@ -2,6 +2,8 @@
 
     python benchmarks/compare_passes.py [--network i3d] [--videos 8] [--device cpu]
 
+Prints a table of three comparisons: what took how many seconds, against what, and the ratio of the two.
+
 The published code measures a network five times, once for each stage: each time it builds the network, loads everything
 anew and stops at that stage. Here all stages are read in one pass. Both are timed with this suite's own network and the
 same pairs, from frames on disk; then a pass that reads every layer against a bare forward pass, and the whole run
@@ -20,16 +22,16 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from sdbench.measure_action import measure_action
-from sdbench.studies.stylised import plan_pairs
-from sdbench.zoo.action_preparation import preparation_for
 from tabulate import tabulate
 
 from sdbench import build, units
 from sdbench.assets import AssetStore
-from sdbench.base.draws import generator_for
 from sdbench.data import StylisedDataset, stylised_diving48
 from sdbench.data.layouts import LAYOUTS, STYLE_FOLDERS
+from sdbench.engine import measure
+from sdbench.networks import Network
+from sdbench.studies import StylisedStudy
+from sdbench.zoo import feed_of
 
 STAGES = ("stage1", "stage2", "stage3", "stage4", "stage5")
 _ROUNDS = 5
@@ -70,37 +72,32 @@ def compare(
     network: str, dataset: StylisedDataset, store: AssetStore, device: str
 ) -> list[tuple[str, float, str, float, float]]:
     """(what, seconds, against what, seconds, ratio) of each comparison."""
+    feed = feed_of(network)
+    study = StylisedStudy(dataset, store, "corrected")
 
     def run(layers: tuple[str, ...]) -> tuple[float, float]:
         """Seconds with building the network, and without."""
         started = time.perf_counter()
         torch.manual_seed(0)
-        found = measure_action(
-            build(network), dataset, protocol="corrected", layers=layers, device=device, store=store, name=network
-        )
+        found = measure(Network(build(network), feed, network, layers), study, device=device, store=store)
         return time.perf_counter() - started, found.seconds["total"]
 
     run(STAGES[:1])  # the first pass of a process also pays for torch's own start
     together, loop = run(STAGES)
     apart = sum(run((stage,))[0] for stage in STAGES)
 
-    preparation = preparation_for(network)
-    module = build(network).to(device)
-    video = torch.rand(4, 3, preparation.frames, preparation.crop, preparation.crop, device=device)
-    plans = plan_pairs("corrected", dataset.videos, dataset.styles, preparation, generator_for(0, "pairs"))
-    batches = -(-sum(len(plan.views) for plan in plans) // len(video))
+    module = build(network).to(device).eval()
+    samples = study.plan(feed, 0).samples
+    drawn = study.draw(samples[0], feed)
+    inputs = {name: torch.rand(4, *values.shape[1:], device=device) for name, values in drawn.items()}
     with torch.no_grad():
-        bare = best(lambda: module(video), device)
-        reading = best(lambda: units(module, {"video": video}), device)
+        bare = best(lambda: module(**inputs), device)
+        reading = best(lambda: units(module, inputs), device)
 
+    passes = reading * -(-sum(sample.inputs for sample in samples) // 4)
     started = time.perf_counter()
-    for _ in range(batches):
-        units(module, {"video": video})
-    passes = time.perf_counter() - started
-    started = time.perf_counter()
-    for plan in plans:
-        for view in plan.views:
-            preparation(dataset.read(plan.video, view.style, view.positions))
+    for sample in samples:
+        study.draw(sample, feed)
     loading = time.perf_counter() - started
     longer = max(loading, passes)
     return [

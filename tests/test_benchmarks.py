@@ -7,17 +7,53 @@ import os
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from collections import Counter
 from pathlib import Path
 
 import pytest
-from sdbench.suite.at_hand import why_not
 
 from sdbench.assets import AssetStore
-from sdbench.cases.verdicts import Verdict
-from sdbench.suite.running import Suite
-from tests.cases.test_records import EXPECTED, read_all
+from sdbench.cases.records import read_all
+from sdbench.engine.measuring import PARTS
+from sdbench.history.__main__ import main as history
 
 ROOT = Path(__file__).parents[1]
+EXPECTED = ROOT / "expected"
+
+BREAKS = """
+import sdbench.suite.quantities
+
+def broken(*given):
+    return 1 // 0
+
+sdbench.suite.quantities.complexity_of = broken
+"""
+"""A plugin with which counting goes wrong."""
+
+COUNTS = """
+import functools, pathlib, sdbench.suite.claims, sdbench.suite.datasets, sdbench.suite.quantities, sdbench.suite.running
+
+def counted(place, name):
+    work = getattr(place, name)
+
+    @functools.wraps(work)
+    def wrapped(*given, **options):
+        with pathlib.Path("FILE").open("a") as file:
+            print(name, file=file)
+        return work(*given, **options)
+
+    setattr(place, name, wrapped)
+
+counted(sdbench.suite.running.Suite, "measure")
+counted(sdbench.suite.quantities.Outcome, "judged")
+counted(sdbench.suite.quantities, "complexity_of")
+counted(sdbench.suite.datasets, "measure_trained")
+counted(sdbench.suite.claims, "judge")
+"""
+"""A plugin that notes in FILE what is done."""
+
+
+COUNTED, NAME = "action and complexity and x3d_xs", "action/complexity/x3d_xs"
 
 
 def run(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -52,7 +88,7 @@ def test_what_cannot_run_is_skipped_counted_and_explained(tmp_path: Path) -> Non
         assert cases.pop(f"action/complexity/x3d_{name}")["verdict"] == "reproduced", "counted without weights"
     for name in ("fusionseg", "matnet", "rtnet", "rtnet34"):
         counted = cases.pop(f"vos/complexity/{name}")
-        assert counted["verdict"] == "inconclusive", "no number was published"
+        assert counted["verdict"] == "measured", "no number was published"
         assert counted["measured"].keys() == {"parameters_m", "gflops"}
     for case in cases.values():
         assert case["verdict"] == "not run"
@@ -116,18 +152,58 @@ def test_a_recorded_value_that_moved_ends_the_run_with_an_error(tmp_path: Path, 
     assert extra["measured"].keys() == extra["expected"].keys()
 
 
-def test_a_network_is_measured_once_for_all_its_cases(monkeypatch: pytest.MonkeyPatch, store: AssetStore) -> None:
-    calls = []
-    monkeypatch.setattr("sdbench.suite.running.measure", lambda *given, **options: calls.append(given) or "measured")
-    monkeypatch.setattr("sdbench.suite.running.packaged_videos", lambda preparation, store: "clips")
-    suite = Suite(store)
-    for _ in range(3):
-        suite.measurement("i3d_inception", "kinetics400", "packaged")
-    assert calls == [("i3d_inception", "clips")]
+def with_plugin(folder: Path, content: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A run with a plugin of this content; its report is below `folder`."""
+    (folder / "added_plugin.py").write_text(content)
+    return run(folder / "report", "-p", "added_plugin", *arguments, PYTHONPATH=str(folder))
 
 
-def test_a_case_runs_if_and_only_if_everything_is_there() -> None:
-    runnable = {record.id for record in read_all(EXPECTED) if why_not(record) is None}
-    assert runnable
-    assert all({"packaged", "pipeline", "complexity", "calibration"} & set(name.split("/")) for name in runnable)
-    assert Verdict.NOT_RUN.is_open
+def test_a_case_that_crashes_fails_the_run_and_is_in_its_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tmp_path / "good", "-k", COUNTED).returncode == 0
+    done = with_plugin(tmp_path, BREAKS, "-k", COUNTED)
+    assert done.returncode == 1, done.stdout
+    assert "1 failed" in done.stdout
+    ending = done.stdout.partition(" sdbench ")[2]
+    assert f"{NAME}: ZeroDivisionError: integer division or modulo by zero" in ending
+    (case,) = cases_of(tmp_path / "report").values()
+    assert (case["id"], case["verdict"], case["measured"]) == (NAME, "error", None)
+    assert "ZeroDivisionError" in case["reason"]
+    kept = ["--history", str(tmp_path / "history.jsonl")]
+    for report in ("good", "report"):
+        assert history(["add", str(tmp_path / report), *kept]) == 0
+    assert history(["compare", *kept]) == 3
+    assert NAME in capsys.readouterr().out
+
+
+def test_a_case_is_run_once(tmp_path: Path) -> None:
+    done = with_plugin(tmp_path, COUNTS.replace("FILE", str(tmp_path / "done.txt")), "-k", COUNTED)
+    assert done.returncode == 0, done.stdout
+    assert sorted((tmp_path / "done.txt").read_text().split()) == ["complexity_of", "judged", "measure"]
+
+
+def test_cases_of_one_network_share_its_measurement(tmp_path: Path) -> None:
+    claims = ("-k", "training-decides and resnet3d", "--pairs", "40")
+    done = with_plugin(tmp_path, COUNTS.replace("FILE", str(tmp_path / "done.txt")), *claims)
+    assert done.returncode == 0, done.stdout
+    noted = Counter((tmp_path / "done.txt").read_text().split())
+    assert noted == {"measure": 2, "judge": 2, "measure_trained": 2}, "two claims about the same two networks"
+
+
+def test_an_interrupted_run_reports_what_it_finished_and_keeps_its_parts(tmp_path: Path) -> None:
+    """Ctrl-C in the second case, when its measurement is over."""
+    (tmp_path / "added_plugin.py").write_text(
+        "import sdbench.suite.claims\n\ndef judge(*given):\n    raise KeyboardInterrupt\n\n"
+        "sdbench.suite.claims.judge = judge\n"
+    )
+    cases = f"{COUNTED} or bias and resnet3d and texture"
+    done = run(
+        *(tmp_path / "report", "-p", "added_plugin", "-k", cases, "--pairs", "40"),
+        PYTHONPATH=str(tmp_path),
+        SDBENCH_CACHE=str(tmp_path / "cache"),
+    )
+    assert done.returncode == pytest.ExitCode.INTERRUPTED, done.stdout
+    assert list(cases_of(tmp_path / "report")) == [NAME]
+    assert json.loads((tmp_path / "report" / "report.json").read_text())["environment"]["interrupted"] is True
+    assert list((tmp_path / "cache" / PARTS).rglob("*.safetensors"))
