@@ -1,80 +1,101 @@
-"""Pairs: what they share, how they are balanced, what they cost."""
+"""Pairs of clips: what they share, how they are balanced, what they cost."""
 
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
-import numpy as np
 import pytest
-from sdbench.studies.clips import DYNAMIC, STATIC, plan_balanced
 
+from sdbench import Feed, studies
+from sdbench.assets import AssetStore
 from sdbench.base.errors import InputError
-from sdbench.data.clip import Clip
+from sdbench.studies.clip_study import PlannedClip
+from sdbench.studies.views import DYNAMIC, STATIC
+from tests.conftest import moving_squares
 
-STYLES = ("a", "b", "c", "d")
+STYLES = ("style1", "style2", "style3", "style4")
+FEED = Feed(4, 16)
+FILMED = (("video", (0, 1, 2, 3)),)
 
-
-def samples(count: int, length: int = 16) -> list[tuple[Clip, int]]:
-    return [(Clip(f"video{i}", 0, 0, length, 112, 112), 0) for i in range(count)]
-
-
-def plans(count: int, seed: int = 0, pairs: int | None = None):
-    return plan_balanced(samples(count), STYLES, np.random.default_rng(seed), pairs)
+pytestmark = pytest.mark.assets
 
 
-def test_a_clip_costs_three_views_for_a_pair_of_each_factor() -> None:
-    for plan in plans(30):
-        assert len(plan.views) == len(set(plan.views)) == 3
+def plans(
+    store: AssetStore, count: int, seed: int = 0, pairs: int | None = None, feed: Feed = FEED
+) -> tuple[PlannedClip, ...]:
+    videos = {f"video{i:02d}": moving_squares(feed.span, 16, 16, seed=i) for i in range(count)}
+    return studies.clips(videos, styles=STYLES, pairs=pairs, store=store).plan(feed, seed).samples
+
+
+def test_a_clip_costs_three_views_for_a_pair_of_each_factor(store: AssetStore) -> None:
+    for plan in plans(store, 30):
+        assert plan.views == len(plan.shown) == len(set(plan.shown)) == 3
         (a, b, dynamic), (c, d, static) = plan.pairs
         assert (dynamic, static) == (DYNAMIC, STATIC)
-        first, other_style, shuffled = plan.views[a], plan.views[b], plan.views[d]
+        first, other_style, shuffled = plan.shown[a], plan.shown[b], plan.shown[d]
         assert a == c, "both pairs share their first member"
-        assert first.order is None
-        assert other_style.order is None
+        assert first.frames == other_style.frames == FILMED
         assert first.style != other_style.style
         assert shuffled.style == first.style
-        assert sorted(shuffled.order) == list(range(16))
-        assert shuffled.order != tuple(range(16))
+        assert shuffled.positions == (0, 1, 2, 3)
+        assert shuffled.frames != FILMED
 
 
-def test_every_pair_of_styles_comes_equally_often() -> None:
-    counts = Counter((plan.views[plan.pairs[0][0]].style, plan.views[plan.pairs[0][1]].style) for plan in plans(48))
+def test_every_pair_of_styles_comes_equally_often(store: AssetStore) -> None:
+    counts = Counter((p.shown[p.pairs[0][0]].style, p.shown[p.pairs[0][1]].style) for p in plans(store, 48))
     assert len(counts) == 12
     assert set(counts.values()) == {4}
 
 
-def test_same_seed_same_plan() -> None:
-    assert plans(20, seed=3) == plans(20, seed=3)
-    assert plans(20, seed=3) != plans(20, seed=4)
+def test_same_seed_same_plan(store: AssetStore) -> None:
+    assert plans(store, 20, seed=3) == plans(store, 20, seed=3)
+    assert plans(store, 20, seed=3) != plans(store, 20, seed=4)
 
 
-def test_fewer_pairs_take_a_part_of_the_clips() -> None:
-    few = plans(20, pairs=5)
+def test_fewer_pairs_take_a_part_of_the_clips(store: AssetStore) -> None:
+    few = plans(store, 20, pairs=5)
     assert len(few) == 5
-    assert [plan.clip for plan in few] == sorted((plan.clip for plan in few), key=lambda c: int(c.video[5:]))
-    assert {plan.clip for plan in few} != {plan.clip for plan in plans(20, seed=1, pairs=5)}
+    assert [plan.clip.video for plan in few] == sorted(plan.clip.video for plan in few)
+    assert {plan.clip for plan in few} != {plan.clip for plan in plans(store, 20, seed=1, pairs=5)}
 
 
-def test_more_pairs_go_through_the_clips_again() -> None:
-    many = plans(10, pairs=25)
+def test_more_pairs_go_through_the_clips_again(store: AssetStore) -> None:
+    many = plans(store, 10, pairs=25)
     assert sum(factor == DYNAMIC for plan in many for *_, factor in plan.pairs) == 25
     assert sum(factor == STATIC for plan in many for *_, factor in plan.pairs) == 25
     assert Counter(len(plan.pairs) for plan in many) == {4: 5, 6: 5}
     for plan in many:
-        assert len(set(plan.views)) == len(plan.views), "a view that two pairs share is listed once"
+        assert len(set(plan.shown)) == len(plan.shown), "a view that two pairs share is listed once"
+
+
+def test_paths_are_shuffled_each_in_its_own_order(store: AssetStore) -> None:
+    feed = Feed(8, 16, alpha=2)
+    for plan in plans(store, 10, feed=feed):
+        shuffled = dict(plan.shown[plan.pairs[1][1]].frames)
+        filmed = feed.choose()
+        assert sorted(shuffled["slow"]) == sorted(filmed["slow"])
+        assert sorted(shuffled["fast"]) == sorted(filmed["fast"])
+        assert shuffled["slow"] != filmed["slow"]
+        assert shuffled["fast"] != filmed["fast"]
 
 
 @pytest.mark.parametrize(
-    ("count", "pairs", "said"),
-    [(5, 1, "got 1: ask for more pairs"), (1, None, "got 1: add videos"), (0, None, "got 0"), (0, 9, "no clips")],
+    ("count", "pairs", "said"), [(5, 1, "got 1: ask for more pairs"), (1, None, "got 1: add videos")]
 )
-def test_too_few_pairs_are_refused(count: int, pairs: int | None, said: str) -> None:
+def test_too_few_pairs_are_refused(store: AssetStore, count: int, pairs: int | None, said: str) -> None:
     with pytest.raises(InputError, match=said):
-        plans(count, pairs=pairs)
+        plans(store, count, pairs=pairs)
 
 
-def test_one_frame_cannot_be_shuffled_and_one_style_makes_no_pair() -> None:
+def test_what_cannot_be_paired_is_refused(store: AssetStore, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="one frame cannot be shuffled"):
-        plan_balanced(samples(3, length=1), STYLES, np.random.default_rng(0))
+        plans(store, 3, feed=Feed(1, 16))
     with pytest.raises(InputError, match="needs two styles"):
-        plan_balanced(samples(3), STYLES[:1], np.random.default_rng(0))
+        studies.clips({"a": moving_squares(4, 16, 16)}, styles=STYLES[:1], store=store)
+    with pytest.raises(InputError, match="no clips given"):
+        studies.clips({}, store=store)
+    with pytest.raises(InputError, match="no folder at"):
+        studies.clips(tmp_path / "nothing", store=store)
+    with pytest.raises(InputError, match="together with their optical flow, not plain videos"):
+        plans(store, 3, feed=Feed(1, 16, flow="forward"))

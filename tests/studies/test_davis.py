@@ -5,34 +5,47 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-import sdbench.passes
 import torch
 from PIL import Image
-from sdbench.measure import Measurement
-from sdbench.measure_vos import measure_vos
-from sdbench.studies.davis import plan_sequences
-from sdbench.zoo.vos_preparation import VosPreparation
 from torch import Tensor
 
-from sdbench import estimate
+from sdbench import Feed, InputError, Measurement, Network, estimate, measure
 from sdbench.assets import AssetStore
 from sdbench.base.draws import generator_for
-from sdbench.base.errors import InputError
 from sdbench.data.davis_here import davis_at_hand
 from sdbench.data.davis_packaged import packaged_davis
 from sdbench.data.segmentation import SegmentationDataset
 from sdbench.networks import VideoNetwork, build, units
 from sdbench.networks.filled import fill_state_dict
+from sdbench.networks.vos.rtnet import RTNet
 from sdbench.report.markdown import measurement_sentence
 from sdbench.statistics import Estimate
+from sdbench.studies import shot_finder
+from sdbench.studies.davis_study import DavisStudy
+from sdbench.studies.sequences import draw_sequences
+from sdbench.video.feed import IMAGENET_MEAN, IMAGENET_STD
 from sdbench.video.jitter import draw_jitters
 from tests.made.vos import Remembered
 
-SMALL = VosPreparation((32, 48))
-PAIRED = VosPreparation((32, 48), paired=True)
+
+def feed_at(size: tuple[int, int], paired: bool = False) -> Feed:
+    return Feed(1, size, IMAGENET_MEAN, IMAGENET_STD, fit="stretch", flow="both" if paired else "forward")
+
+
+SMALL = feed_at((32, 48))
+PAIRED = feed_at((32, 48), paired=True)
+
+
+def measured(
+    module: VideoNetwork, videos: SegmentationDataset, store: AssetStore, feed: Feed = SMALL, **options: Any
+) -> Measurement:
+    of_study = {name: options.pop(name) for name in ("protocol", "seeds", "frames") if name in options}
+    network = Network(module, feed, "means", options.pop("layers", None))
+    return measure(network, DavisStudy(lambda _backward: videos, store, **of_study), store=store, workers=0, **options)
 
 
 class Means(VideoNetwork):
@@ -64,16 +77,17 @@ def numbers(found: Measurement) -> np.ndarray:
 
 def test_every_distinct_frame_goes_through_the_network_once_for_each_seed(own_store: AssetStore) -> None:
     network, videos = Means(), Remembered(count=4, length=7)
-    found = measure_vos(network, videos, seeds=2, store=own_store, preparation=SMALL)
+    found = measured(network, videos, own_store, seeds=2)
     assert len(network.seen) == found.passes
     counts = []
     for seed in range(2):
-        plans = plan_sequences("published", videos.sequences, videos.styles, False, generator_for(seed, "pairs"))
+        plans = draw_sequences("published", videos.sequences, videos.styles, False, generator_for(seed, "pairs"))
         counts.append(sum(len(set(plan.views)) * 6 for plan in plans))
     assert found.passes == sum(counts)
     assert len(set(network.seen[: counts[0]])) == counts[0]
     assert len(set(network.seen[counts[0] :])) == counts[1]
     assert found.samples == 2 * 4 * 6
+    assert found.seeds == 2
     assert found.pairs == 2 * 10 * 6
     # Of each frame, every picture is read once for all views that show it.
     assert videos.read["flow"] == 2 * 4 * 6
@@ -88,7 +102,7 @@ def in_plain_code(
     rows: dict[str, tuple[list[np.ndarray], list[np.ndarray]]] = {layer: ([], []) for layer in layers}
     factors = []
     drawing = generator_for(seed, "pairs")
-    for plan in plan_sequences("published", videos.sequences, videos.styles, False, drawing, frames=frames):
+    for plan in draw_sequences("published", videos.sequences, videos.styles, False, drawing, frames=frames):
         for first, second, factor in plan.pairs:
             for position in plan.rows:
                 for side, view in enumerate((plan.views[first], plan.views[second])):
@@ -119,15 +133,14 @@ def test_a_network_of_the_paper_agrees_with_plain_code(
     videos: SegmentationDataset = Remembered(count=3, length=4)
     size, frames = (32, 48), 3
     if source == "packaged":
-        videos, size, frames = packaged_davis(request.getfixturevalue("store")), (40, 72), 1
+        store = request.getfixturevalue("store")
+        videos, size, frames = packaged_davis(store, shot_finder(store)), (40, 72), 1
     elif source == "own":
         if "SDBENCH_DATA" not in os.environ:
             pytest.skip("needs DAVIS 2016 and its painted copies: name the folder that holds them in SDBENCH_DATA")
         videos, size, frames = davis_at_hand(Path(os.environ["SDBENCH_DATA"]), own_store), (60, 107), 1
-    options = {"seeds": 2, "seed": 5, "frames": frames, "store": own_store, "preparation": VosPreparation(size)}
-    if videos.assets:
-        options["store"] = request.getfixturevalue("store")
-    found = measure_vos(network, videos, name="fusionseg", **options)
+    where = request.getfixturevalue("store") if videos.assets else own_store
+    found = measured(network, videos, where, feed_at(size), seeds=2, seed=5, frames=frames)
     by_seed = [in_plain_code(network, videos, seed, frames, size) for seed in (5, 6)]
     assert found.layers == tuple(by_seed[0])
     for layer in found.layers:
@@ -155,15 +168,14 @@ def normalised(picture: np.ndarray) -> Tensor:
 def test_rtnet_sees_two_frames_with_both_flows_and_mixes_only_as_published(
     protocol: str, own_store: AssetStore
 ) -> None:
-    network = build("rtnet", width=16)
+    network = build("rtnet", width=16, mixed_batch=True)
+    assert isinstance(network, RTNet)
     fill_state_dict(network, 0)
     network.double()
     videos = Remembered(count=2, length=9)
     layers = ("appearance.layer1", "motion.layer3")
-    options = {"seeds": 1, "store": own_store, "preparation": PAIRED, "layers": layers, "protocol": protocol}
-    found = measure_vos(network, videos, **options)
-    assert not network.mixed_batch
-    plans = plan_sequences(protocol, videos.sequences, STYLES, True, generator_for(0, "pairs"))
+    found = measured(network, videos, own_store, PAIRED, seeds=1, layers=layers, protocol=protocol)
+    plans = draw_sequences(protocol, videos.sequences, STYLES, True, generator_for(0, "pairs"))
     rows: dict[str, tuple[list[np.ndarray], list[np.ndarray]]] = {layer: ([], []) for layer in layers}
     factors: list[int] = []
     network.mixed_batch = protocol == "published"
@@ -173,7 +185,8 @@ def test_rtnet_sees_two_frames_with_both_flows_and_mixes_only_as_published(
             part = plan.rows[start : start + size]
             for first, second, factor in plan.pairs:
                 for side, view in enumerate((plan.views[first], plan.views[second])):
-                    inputs = {"image": [], "flow": []}
+                    assert view.offset is not None
+                    inputs: dict[str, list[list[Tensor]]] = {"image": [], "flow": []}
                     for row in part:
                         frames = (row, plan.rows[(plan.rows.index(row) + view.offset) % len(plan.rows)])
                         inputs["image"].append(
@@ -201,50 +214,52 @@ def test_rtnet_sees_two_frames_with_both_flows_and_mixes_only_as_published(
     assert any("mixes frames" in note for note in found.notes) == (protocol == "published")
 
 
-def test_an_interrupted_measurement_goes_on_and_gives_the_same(own_store: AssetStore, tmp_path: Path) -> None:
+def test_an_interrupted_measurement_goes_on_and_gives_the_same(own_store: AssetStore) -> None:
     videos = Remembered(count=3, length=6)
-    whole = measure_vos(Means(), videos, seeds=2, store=own_store, preparation=SMALL)
+    whole = measured(Means(), videos, own_store, seeds=2)
     with pytest.raises(KeyboardInterrupt):
-        measure_vos(Means(stop_after=40), videos, seeds=2, store=own_store, preparation=SMALL)
+        measured(Means(stop_after=80), videos, own_store, seeds=2)
     second = Means()
-    resumed = measure_vos(second, videos, seeds=2, store=own_store, preparation=SMALL)
+    resumed = measured(second, videos, own_store, seeds=2)
     assert resumed.resumed > 0
     assert len(second.seen) < whole.passes
-    np.testing.assert_allclose(numbers(resumed), numbers(whole), atol=1e-9)
+    np.testing.assert_array_equal(numbers(resumed), numbers(whole))
 
 
 def test_sequences_are_what_is_resampled(own_store: AssetStore) -> None:
-    few = measure_vos(Means(), Remembered(count=3), seeds=2, store=own_store, preparation=SMALL)
+    few = measured(Means(), Remembered(count=3), own_store, seeds=2)
     assert few.resampling == "no intervals: 3 sequences, at least 8 needed"
     assert few.layer("image").intervals is None
-    many = measure_vos(Means(), Remembered(count=8), seeds=2, store=own_store, preparation=SMALL)
+    many = measured(Means(), Remembered(count=8), own_store, seeds=2)
     assert many.resampling == "95 % intervals by resampling 8 sequences"
     reading = many.layer("flow").read("shares")
     assert reading.intervals is not None
     for name, interval in reading.intervals.items():
         assert interval.low <= interval.high
         assert interval.high - reading.values[name] > -5
-    assert many.layer("flow").intervals.groups == 8
+    limits = many.layer("flow").intervals
+    assert limits is not None
+    assert limits.groups == 8
     assert "resampling 8 sequences" in measurement_sentence(many.as_record())
 
 
 def test_memory_of_the_sums_does_not_grow_with_frames(own_store: AssetStore) -> None:
-    short = measure_vos(Means(), Remembered(length=3), seeds=2, store=own_store, preparation=SMALL)
-    long = measure_vos(Means(), Remembered(length=12), seeds=2, store=own_store, preparation=SMALL)
+    short = measured(Means(), Remembered(length=3), own_store, seeds=2)
+    long = measured(Means(), Remembered(length=12), own_store, seeds=2)
     assert [len(parts) for parts in short.sums.values()] == [len(parts) for parts in long.sums.values()] == [6, 6]
 
 
 def test_fewer_frames_can_be_asked_for(own_store: AssetStore) -> None:
-    found = measure_vos(Means(), Remembered(length=9), seeds=1, frames=2, store=own_store, preparation=SMALL)
+    found = measured(Means(), Remembered(length=9), own_store, seeds=1, frames=2)
     assert found.samples == 3 * 2
 
 
 def test_a_flow_picture_of_another_size_is_brought_to_the_painted_image_as_published(own_store: AssetStore) -> None:
     videos = Remembered(painted_size=(16, 24))
     network = Means()
-    measure_vos(network, videos, seeds=1, store=own_store, preparation=SMALL)
+    measured(network, videos, own_store, seeds=1)
     sequence = videos.sequences[0]
-    plan = plan_sequences("published", videos.sequences, STYLES, False, generator_for(0, "pairs"))[0]
+    plan = draw_sequences("published", videos.sequences, STYLES, False, generator_for(0, "pairs"))[0]
     position = next(i for i, view in enumerate(plan.views) if view.jitter is None)
     picture = Image.fromarray(videos.flow(sequence, 0)).resize((24, 16))
     shrunk = np.asarray(picture.resize((48, 32), Image.Resampling.BILINEAR))
@@ -253,21 +268,19 @@ def test_a_flow_picture_of_another_size_is_brought_to_the_painted_image_as_publi
 
 def test_what_cannot_be_measured_is_refused(own_store: AssetStore) -> None:
     with pytest.raises(InputError, match="at least 1 seed"):
-        measure_vos(Means(), Remembered(), seeds=0, store=own_store, preparation=SMALL)
-    with pytest.raises(InputError, match="say with name= which network of the paper it is"):
-        measure_vos(Means(), Remembered(), store=own_store)
+        measured(Means(), Remembered(), own_store, seeds=0)
+    with pytest.raises(InputError, match="unknown protocol 'publishd'; did you mean published"):
+        measured(Means(), Remembered(), own_store, protocol="publishd")
+    with pytest.raises(InputError, match="this network sees no optical flow"):
+        measured(Means(), Remembered(), own_store, Feed(8, 32))
     with pytest.raises(InputError, match="sequence0 has 1 frame; at least 2 are needed"):
-        measure_vos(Means(), Remembered(length=1), store=own_store, preparation=SMALL)
+        measured(Means(), Remembered(length=1), own_store)
     with pytest.raises(InputError, match=r"unknown layer 'fusion.layer3'.*fusion.layer2"):
-        measure_vos(
-            build("fusionseg", width=4), Remembered(), store=own_store, preparation=SMALL, layers=["fusion.layer3"]
-        )
+        measured(build("fusionseg", width=4), Remembered(), own_store, layers=["fusion.layer3"])
     with pytest.raises(InputError, match="image must have shape"):
-        measure_vos(build("rtnet", width=16), Remembered(), store=own_store, preparation=SMALL, seeds=1)
+        measured(build("rtnet", width=16), Remembered(), own_store, seeds=1)
 
 
-def test_a_batch_ends_where_a_view_must_be_alone() -> None:
-    sample = sdbench.passes.Sample("one", "0", {"video": torch.zeros(6, 1)}, [(0, 1, 0)], together=3)
-    assert [len(batch["video"][0]) for batch in sdbench.passes._batches([sample])] == [3, 3]
-    shared = sdbench.passes.Sample("two", "0", {"video": torch.zeros(6, 1)}, [(0, 1, 0)])
-    assert len(list(sdbench.passes._batches([shared, shared]))) == 1
+def test_the_mask_is_read_only_when_it_is_asked_for() -> None:
+    assert "mask" not in [layer.name for layer in Network(build("fusionseg", width=4), SMALL).read]
+    assert [layer.name for layer in Network(build("fusionseg", width=4), SMALL, layers=["mask"]).read] == ["mask"]

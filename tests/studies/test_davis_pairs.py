@@ -2,11 +2,11 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from sdbench.studies.clips import DYNAMIC, STATIC
-from sdbench.studies.davis import plan_sequences
 
 from sdbench import InputError
 from sdbench.data.segmentation import VideoSequence
+from sdbench.studies.sequences import draw_sequences
+from sdbench.studies.views import DYNAMIC, STATIC
 
 STYLES = ("a", "b", "c", "d")
 
@@ -16,7 +16,7 @@ def sequences(count, frames=12):
 
 
 def plans(protocol="published", count=20, paired=False, seed=0, frames=12, **options):
-    return plan_sequences(protocol, sequences(count, frames), STYLES, paired, np.random.default_rng(seed), **options)
+    return draw_sequences(protocol, sequences(count, frames), STYLES, paired, np.random.default_rng(seed), **options)
 
 
 def members(plan):
@@ -82,7 +82,7 @@ def test_corrected_styles_are_balanced():
 def test_fewer_frames_are_spread_over_the_sequence():
     plan = plans(frames=41)[0]
     assert len(plan.rows) == 40
-    few = plan_sequences("published", sequences(2, 41), STYLES, False, np.random.default_rng(0), frames=3)[0]
+    few = draw_sequences("published", sequences(2, 41), STYLES, False, np.random.default_rng(0), frames=3)[0]
     assert few.rows == (0, 20, 39)
     assert few.ring == tuple(range(40))
 
@@ -109,4 +109,4 @@ def test_what_cannot_be_drawn_is_refused(options, told):
 
 def test_one_style_is_refused():
     with pytest.raises(InputError, match="a dynamic pair needs two styles; got 1"):
-        plan_sequences("published", sequences(3), ("a",), False, np.random.default_rng(0))
+        draw_sequences("published", sequences(3), ("a",), False, np.random.default_rng(0))

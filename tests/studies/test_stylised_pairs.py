@@ -6,15 +6,16 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from sdbench.studies.clips import DYNAMIC, STATIC
-from sdbench.studies.stylised import MOST_PAIRS, VideoPlan, draw_start, plan_pairs
-from sdbench.zoo.action_preparation import preparation_for
 
 from sdbench.base.errors import InputError
 from sdbench.data.stylised import StylisedVideo
+from sdbench.studies.stylised_study import MOST_VIDEOS, DrawnPair, draw_pairs, draw_start
+from sdbench.studies.views import DYNAMIC, STATIC, View
+from sdbench.video.feed import Feed
+from sdbench.zoo import feed_of
 
 STYLES = ("style_1", "style_2", "style_3", "style_4")
-C2D, SLOWFAST = preparation_for("c2d"), preparation_for("slowfast_r50_8x8")
+C2D, SLOWFAST = feed_of("c2d"), feed_of("slowfast_r50_8x8")
 BOTH = pytest.mark.parametrize("protocol", ["published", "corrected"])
 
 
@@ -22,16 +23,18 @@ def videos(count: int, frames: int = 200, start: int | None = None) -> list[Styl
     return [StylisedVideo(f"video{i}", frames, start, "x") for i in range(count)]
 
 
-def plans(protocol: str, listed, seed: int = 0, preparation=C2D, pairs: int | None = None) -> tuple[VideoPlan, ...]:
-    return plan_pairs(protocol, listed, STYLES, preparation, np.random.default_rng(seed), pairs)
+def plans(
+    protocol: str, listed: list[StylisedVideo], seed: int = 0, feed: Feed = C2D, pairs: int | None = None
+) -> tuple[DrawnPair, ...]:
+    return draw_pairs(protocol, listed, STYLES, feed, np.random.default_rng(seed), pairs)
 
 
-def members(plan: VideoPlan):
-    ((first, second, factor),) = plan.pairs
-    return plan.views[first], plan.views[second], factor
+def members(plan: DrawnPair) -> tuple[View, View, int]:
+    first, second, factor = plan.pair
+    return plan.shown[first], plan.shown[second], factor
 
 
-def first_start(view) -> int:
+def first_start(view: View) -> int:
     return view.frames[0][1][0]
 
 
@@ -52,7 +55,7 @@ def test_what_a_pair_shares(protocol: str) -> None:
 
 @BOTH
 def test_the_two_paths_of_slowfast_are_shuffled_independently(protocol: str) -> None:
-    found = [members(p) for p in plans(protocol, videos(60), preparation=SLOWFAST)]
+    found = [members(p) for p in plans(protocol, videos(60), feed=SLOWFAST)]
     static = [(first, second) for first, second, factor in found if factor == STATIC]
     for first, second in static:
         for (name, shown), (same, shuffled) in zip(first.frames, second.frames, strict=True):
@@ -77,11 +80,11 @@ def test_same_seed_same_plan(protocol: str) -> None:
 @BOTH
 def test_one_video_gives_one_pair_up_to_3000(protocol: str) -> None:
     assert len(plans(protocol, videos(40))) == 40
-    listed = videos(MOST_PAIRS + 50)
+    listed = videos(MOST_VIDEOS + 50)
     found = [plan.video for plan in plans(protocol, listed)]
-    assert len(set(found)) == MOST_PAIRS
+    assert len(set(found)) == MOST_VIDEOS
     assert found == sorted(found, key=lambda video: int(video.name[5:])), "in the order in which they are read"
-    assert len(plans(protocol, videos(40), pairs=9)) == 9
+    assert len(plans(protocol, videos(40), pairs=9)) == 18
 
 
 def test_random_starts_are_uniform_over_those_that_leave_a_window_or_8_frames() -> None:
@@ -138,18 +141,18 @@ def test_quirk_6_published_draws_are_not_balanced_and_corrected_ones_are() -> No
 
 
 def test_published_orders_may_be_the_filmed_one_and_corrected_ones_not() -> None:
-    x3d = preparation_for("x3d_xs")
+    x3d = feed_of("x3d_xs")
     for protocol, some in (("published", True), ("corrected", False)):
-        static = [p for p in plans(protocol, videos(1000), preparation=x3d) if p.pairs[0][2] == STATIC]
-        alike = [p for p in static if len(p.views) == 1]
+        static = [p for p in plans(protocol, videos(1000), feed=x3d) if p.pair[2] == STATIC]
+        alike = [p for p in static if len(p.shown) == 1]
         assert bool(alike) is some
         for plan in alike:
-            assert plan.pairs == ((0, 0, STATIC),), "shown once: the view goes through the network once"
+            assert plan.pair == (0, 0, STATIC), "shown once: the view goes through the network once"
 
 
 def test_corrected_makes_no_static_pair_of_frames_that_are_all_the_same() -> None:
     listed = videos(40, 9, 0) + videos(10, 64, 0)  # every ninth of nine frames that repeat is the first
-    found = [(plan.video.frames, plan.pairs[0][2]) for plan in plans("corrected", listed)]
+    found = [(plan.video.frames, plan.pair[2]) for plan in plans("corrected", listed)]
     assert Counter(found) == {(9, DYNAMIC): 40, (64, STATIC): 10}
 
 
@@ -163,10 +166,10 @@ def for_any_seed(protocol: str, count: int, pairs: int | None) -> None:
     ("protocol", "count", "pairs", "said"),
     [
         ("publishd", 40, None, "unknown protocol 'publishd'; did you mean published"),
-        ("published", 40, 41, "of 40 videos 41 pairs cannot be drawn; ask for fewer"),
-        ("published", 3, None, "at least 2 pairs of each of 2 factors are needed; got 3 pairs"),
-        ("corrected", 40, -1, "got 0 pairs"),
-        ("published", 4, None, r"the draw gave [01] (dynamic|static) pairs of 4, at least 2 are needed"),
+        ("published", 40, 21, "21 pairs of each factor take 42 videos, and there are 40; ask for fewer"),
+        ("published", 3, None, "at least 2 pairs of each factor are needed, one of each video; got 3 videos"),
+        ("corrected", 40, -1, "got 0 videos"),
+        ("published", 4, None, r"the draw gave [01] (dynamic|static) pairs of 4 videos, at least 2 are needed"),
     ],
 )
 def test_pairs_that_cannot_be_drawn_are_refused(protocol: str, count: int, pairs: int | None, said: str) -> None:
@@ -176,11 +179,11 @@ def test_pairs_that_cannot_be_drawn_are_refused(protocol: str, count: int, pairs
 
 def test_videos_that_all_stand_still_give_no_static_pairs() -> None:
     with pytest.raises(
-        InputError, match="gave 0 static pairs of 40, at least 2 are needed; use more videos, or longer"
+        InputError, match="gave 0 static pairs of 40 videos, at least 2 are needed; use more videos, or longer"
     ):
         plans("corrected", videos(40, 9, 0))
 
 
 def test_one_style_makes_no_pair() -> None:
     with pytest.raises(InputError, match="needs two styles; got 1"):
-        plan_pairs("published", videos(40), STYLES[:1], C2D, np.random.default_rng(0))
+        draw_pairs("published", videos(40), STYLES[:1], C2D, np.random.default_rng(0))

@@ -9,14 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from sdbench.measure_action import measure_action
-from sdbench.studies.stylised import plan_pairs
-from sdbench.zoo.action_preparation import preparation_for
 
-from sdbench import build, estimate, units
+from sdbench import Network, build, estimate, measure, units
 from sdbench.assets import AssetStore
 from sdbench.base.draws import generator_for
 from sdbench.networks.filled import fill_state_dict
+from sdbench.studies.stylised_study import StylisedStudy, draw_pairs
+from sdbench.zoo import feed_of
 from tests.made.stylised import make, names, read
 
 FAMILIES = {
@@ -28,42 +27,33 @@ FAMILIES = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:.*pairs are fewer than.*:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*the intervals will be wide:UserWarning")
 @pytest.mark.parametrize("network", FAMILIES)
 def test_the_pipeline_agrees_with_plain_code(network: str, tmp_path: Path) -> None:
     """Every layer's shares equal those of units computed view by view and given to the estimator at once."""
     videos = dict.fromkeys(names(8, "diving48"), 24)
     dataset = read(make(tmp_path / "data", "diving48", videos, height=64, width=72), "diving48")
-    preparation = replace(preparation_for(network), short_side=64, crop=64)
+    feed = replace(feed_of(network), short_side=64, size=64)
     module = build(network)
     fill_state_dict(module, 0)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        found = measure_action(
-            module,
-            dataset,
-            protocol="published",
-            seed=1,
-            layers=FAMILIES[network],
-            preparation=preparation,
-            name=network,
-            store=AssetStore(tmp_path / "cache", quiet=True),
-        )
+        store = AssetStore(tmp_path / "cache", quiet=True)
+        shown = Network(module, feed, network, FAMILIES[network])
+        found = measure(shown, StylisedStudy(dataset, store), seed=1, store=store)
         rows: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {layer: [] for layer in FAMILIES[network]}
         factors = []
-        plans = plan_pairs(
-            "published", dataset.videos, dataset.styles, preparation, generator_for(1, "pairs"), pairs=None
-        )
+        plans = draw_pairs("published", dataset.videos, dataset.styles, feed, generator_for(1, "pairs"))
         for plan in plans:
             answers = []
-            for view in plan.views:
+            for view in plan.shown:
                 inputs = {
-                    name: preparation(dataset.read(plan.video, view.style, positions))[None]
+                    name: feed.pixels(dataset.read(plan.video, view.style, positions))[None]
                     for name, positions in view.frames
                 }
                 answers.append({k: v[0].double().numpy() for k, v in units(module, inputs, FAMILIES[network]).items()})
-            ((first, second, factor),) = plan.pairs
+            first, second, factor = plan.pair
             factors.append(factor)
             for layer in FAMILIES[network]:
                 rows[layer].append((answers[first][layer], answers[second][layer]))
@@ -71,7 +61,7 @@ def test_the_pipeline_agrees_with_plain_code(network: str, tmp_path: Path) -> No
         torch.set_num_threads(threads)
         del module
         gc.collect()
-    assert found.passes == sum(len(plan.views) for plan in plans)
+    assert found.passes == sum(len(plan.shown) for plan in plans)
     for layer, pairs in rows.items():
         plain = estimate(*(np.stack(column) for column in zip(*pairs, strict=True)), factors)
         measured = found.layer(layer).estimate
