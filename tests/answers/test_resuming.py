@@ -154,6 +154,7 @@ def test_whatever_decides_a_score_is_asked_anew(own_store: AssetStore) -> None:
     assert passes(red, flip=True) == 8
     assert passes(red, threshold=0.4) == 4
     assert passes(red, frames=2) == 2
+    assert passes(red, lambda module: Network(module, replace(SINGLE, resample="bicubic"))) == 4
     assert passes(pair, paired) == 4
     assert passes(pair, paired) == 0
     assert passes(pair, paired, seed=1) == 4
