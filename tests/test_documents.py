@@ -13,22 +13,18 @@ import re
 import shlex
 import subprocess
 import sys
-import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
 
 from sdbench import cli
 from sdbench.assets import AssetStore, Url
-from sdbench.networks.filled import fill_state_dict
-from sdbench.zoo import published
 from tests.conftest import moving_squares, write_video
 from tests.history.conftest import REPORT
 from tests.made.davis import make_davis
+from tests.made.small_zoo import COMMAND, bring_weights
 from tests.made.stylised import annotations, write
 
 ROOT = Path(__file__).parents[1]
@@ -64,27 +60,6 @@ PRINTED = {
     'print(found.layer("Mixed_5c").estimate.shares)': "'dynamic': ",
 }
 """The last line of a snippet, its comment left out -> what the snippet prints."""
-
-_SHALLOW = {"width": 2, "depths": (1, 1, 1, 1)}
-NARROW: dict[str, dict[str, Any]] = {"x3d_m": {}, "fusionseg": _SHALLOW, "matnet": {**_SHALLOW, "mask_size": 48}}
-"""Networks of the commands whose weights are made up -> what makes them small."""
-
-SMALL = {"x3d_m": (64, 64), "fusionseg": (48, 80), "matnet": (48, 48)}
-"""What those are fed here, in pixels, height and width."""
-
-COMMAND = """
-import os, signal, sys
-from dataclasses import replace
-from sdbench.answers import segmenting
-from sdbench.zoo import feeds, published
-from tests.test_documents import SMALL, narrow
-published._MODELS = tuple(map(narrow, published._MODELS))
-for name, (height, width) in SMALL.items():
-    feeds._FEEDS[name] = replace(feeds._FEEDS[name], size=(height, width), short_side=None)
-segmenting._MATNET_SIZE = SMALL["matnet"]
-from sdbench.cli import main
-sys.exit(main())
-"""
 
 SNIPPET = """
 import sys
@@ -160,33 +135,6 @@ def blocks() -> Iterator[Block]:
 BLOCKS = list(blocks())
 
 
-def narrow(known: published.Model) -> published.Model:
-    return replace(known, options={**known.options, **NARROW.get(known.architecture, {})})
-
-
-def filled(name: str) -> dict[str, torch.Tensor]:
-    module = narrow(published.model(name)).build()
-    fill_state_dict(module, 0)
-    return module.state_dict()
-
-
-def made_up_weights(folder: Path) -> dict[str, Path]:
-    """Assets with weights of the networks in `NARROW`, in their published formats."""
-    x3d = folder / "x3d.pyth"
-    torch.save({"model_state": filled("x3d_m")}, x3d)
-    fusionseg = folder / "fusionseg.pth"
-    torch.save({"model_state": filled("fusionseg")}, fusionseg)
-    vos = folder / "vos.zip"
-    with zipfile.ZipFile(vos, "w") as archive:
-        archive.write(fusionseg, str(published.model("fusionseg").member))
-        state = filled("matnet")
-        for part in ("encoder", "decoder"):
-            own = {name.removeprefix(f"{part}."): value for name, value in state.items() if name.startswith(part)}
-            torch.save(own, folder / f"{part}.pt")
-            archive.write(folder / f"{part}.pt", f"{published.model('matnet').member}{part}_19.pt")
-    return {"x3d_m_kinetics400": x3d, "vos_checkpoints": vos}
-
-
 @pytest.fixture(scope="session")
 def cache(store: AssetStore, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache in which all is that the commands take."""
@@ -194,13 +142,13 @@ def cache(store: AssetStore, tmp_path_factory: pytest.TempPathFactory) -> Path:
     own = AssetStore(folder / "cache", quiet=True)
     for name in ("styles26", "transnetv2", "i3d_inception_kinetics400"):
         own.add(name, store.path(name))
-    weights = made_up_weights(folder)
+    bring_weights(own, folder)
     other = folder / "other"
     other.write_bytes(b"made up")
     for group in ("action", "vos"):
         for name in own.manifest.group(group):
-            if isinstance(own.manifest[name].source, Url) and not own.why_by_hand(name):
-                own.add(name, weights.get(name, other))
+            if isinstance(own.manifest[name].source, Url) and not (own.why_by_hand(name) or own.is_present(name)):
+                own.add(name, other)
     return own.folder
 
 

@@ -1,63 +1,108 @@
-"""The command line: what it prints, and how it fails."""
+"""The command line: what it prints, and how it fails. That every command runs: `tests/test_documents.py`."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from sdbench.answers.masks import measure_masks
+from sdbench.answers.segmenting import published_input
 from sdbench.assets import AssetStore
 from sdbench.cli import main
+from sdbench.data import davis as open_davis
+from sdbench.zoo import network_named
 from tests.conftest import COMMAND
+from tests.made.davis import make_davis, make_painted
+from tests.made.small_zoo import COMMAND as SMALL
+from tests.made.small_zoo import bring_weights, make_small
 
-
-def test_list_shows_networks_layers_styles_assets_and_cases(capsys: pytest.CaptureFixture) -> None:
-    assert main(["list"]) == 0
-    shown = capsys.readouterr().out
-    for part in (
-        "i3d_inception",
-        "Mixed_5c",
-        "matnet_recip_gated",
-        "2 frames, flow both ways, 480 x 854",
-        "fusion.layer5",
-        "stylized_davis",
-        "vos/complexity/rtnet34",
-        "style14",
-        "clip_bikes",
-        "action/layerwise/slow_r50_8x8/kinetics400/stage5",
-    ):
-        assert part in shown
-    assert main(["list", "layers"]) == 0
-    assert "clip_bikes" not in capsys.readouterr().out
+ROOT = Path(__file__).parents[2]
+SSV2 = ("measure", "x3d_xs", ".", "--stylised", "ssv2")
+DAVIS = ("measure", "fusionseg", ".", "--stylised", "davis", "--painted", ".")
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["measure", "i3d_incepton", "x"], "unknown network 'i3d_incepton'; did you mean i3d_inception"),
-        (["measure", "i3d_inception", "x", "--layers", "Mixed_5d"], "unknown layer 'Mixed_5d'; did you mean Mixed_5c"),
-        (["measure", "i3d_inception", "nowhere"], "no folder at nowhere"),
-        (["measure", "x3d_xs", "x"], "x3d_xs is measured on stylised data sets: make one with sdbench stylize"),
-        (["measure", "x3d_xs", "nowhere", "--stylised", "ssv2"], "expected a stylised data set"),
-        (["measure", "slow_r50_8x8", "x", "--trained-on", "ucf"], "trained on 'ucf' are known; known: kinetics400"),
-        (["fetch", "clip_bike"], "unknown asset 'clip_bike'; did you mean clip_bikes"),
-        (["fetch", "--from", "x"], "--from takes exactly one asset; got 0"),
-        (["fetch", "clip_bikes", "--from", "nowhere"], "nowhere is not a file"),
+        (("measure", "i3d_incepton", "."), "unknown network 'i3d_incepton'; did you mean i3d_inception"),
+        (("measure", "x3d_xs", ".", "--layers", "stage6"), "unknown layer 'stage6'; did you mean stage5"),
+        (("measure", "x3d_xs", ".", "--styles", "style1,stile2"), "unknown style 'stile2'; did you mean style2"),
+        (("measure", "x3d_xs", ".", "--device", "cud"), "unknown device 'cud'; did you mean cuda"),
+        (("measure", "x3d_xs", ".", "--trained-on", "ucf"), "trained on 'ucf' are known; known: kinetics400"),
+        (("measure", "x3d_xs", "nowhere"), "no folder at nowhere"),
+        (SSV2, "no annotation file at something-something-v2-validation.json"),
+        ((*SSV2, "--styles", "style1,style2"), "a stylised data set has its own styles: leave out --styles"),
+        ((*SSV2, "--frames", "3"), "--frames and --painted go with --stylised davis"),
+        (("measure", "x3d_xs", ".", "--protocol", "corrected"), "--protocol goes with --stylised"),
+        (("measure", "x3d_xs", ".", "--stylised", "davis"), "x3d_xs sees videos without flow"),
+        (("measure", "fusionseg", "."), "fusionseg sees painted frames with their optical flow"),
+        (("measure", "fusionseg", ".", "--stylised", "davis"), "--stylised davis --painted STYLISED_DAVIS"),
+        ((*DAVIS, "--pairs", "3"), "of davis every frame gives pairs"),
+        ((*DAVIS, "--trained-on", "coco"), "trained on 'coco' are known; known: davis, taovos, imagenetvid"),
+        (("masks", "fusionsegg", "."), "unknown network 'fusionsegg'; did you mean fusionseg"),
+        (("masks", "x3d_xs", "."), "x3d_xs is no network of video object segmentation"),
+        (("masks", "fusionseg", ".", "--threshold", "1"), "a threshold must be at least 0 and below 1"),
+        (("masks", "fusionseg", ".", "--trained-on", "coco"), "trained on 'coco' are known"),
+        (("ablate", "matnet", ".", "--painted", ".", "--layer", "fusion.layer6"), "did you mean fusion.layer5"),
+        (("ablate", "x3d_xs", ".", "--painted", ".", "--layer", "stage5"), "x3d_xs is no network of video object"),
+        (("ablate", "matnet", ".", "--painted", ".", "--layer", "x", "--trained-on", "y"), "trained on 'y' are known"),
+        (("stylize", ".", "there", "--layout", "ssv3"), "unknown layout 'ssv3'; did you mean ssv2"),
+        (("flow", "."), "JPEGImages"),
+        (("centre-bias", "."), "JPEGImages"),
+        (("fetch", "clip_bike"), "unknown asset 'clip_bike'; did you mean clip_bikes"),
+        (("fetch", "--from", "x"), "--from takes exactly one asset; got 0"),
+        (("fetch", "clip_bikes", "--from", "nowhere"), "nowhere is not a file"),
+        (("history", "show"), "no run is in the history"),
     ],
 )
-def test_mistakes_are_answered_in_one_line(arguments: list[str], said: str, capsys: pytest.CaptureFixture) -> None:
+def test_mistakes_are_answered_in_one_line_before_anything_is_fetched(
+    arguments: tuple[str, ...], said: str, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SDBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("SDBENCH_OFFLINE", "1")
     assert main(arguments) == 1
     captured = capsys.readouterr()
     assert said in captured.err
     assert captured.err.count("\n") == 1
     assert captured.out == ""
+    assert not list((tmp_path / "cache").rglob("*.pth"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("measur",), "invalid choice: 'measur'"),
+        ((*SSV2, "--protocol", "correct"), "invalid choice: 'correct'"),
+        (("measure", "x3d_xs", ".", "--stylised", "ucf"), "invalid choice: 'ucf'"),
+        (("measure", "x3d_xs", ".", "--pairs", "0"), "expected a whole number, 1 or more; got '0'"),
+        (("measure", "x3d_xs", ".", "--seed", "-1"), "expected a whole number, 0 or more; got '-1'"),
+        (("measure", "x3d_xs", ".", "--workers", "two"), "expected a whole number, 0 or more; got 'two'"),
+        (("measure", "x3d_xs", ".", "--json", "."), "expected a file to write; . is a folder"),
+        (("masks", "fusionseg", ".", "--frames", "0"), "expected a whole number, 1 or more; got '0'"),
+        (("ablate", "matnet", ".", "--painted", ".", "--layer", "x", "--percents", "5,a"), "expected percentages such"),
+        (("ablate", "matnet", ".", "--layer", "x"), "required: --painted"),
+    ],
+)
+def test_a_wrong_command_line_is_told_by_the_parser(
+    arguments: tuple[str, ...], said: str, capsys: pytest.CaptureFixture
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.assets
@@ -82,45 +127,98 @@ def test_measure_prints_the_table_of_a_folder(
     assert (tmp_path / "out.png").stat().st_size > 1000
 
 
-@pytest.mark.assets
-@pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
-def test_ctrl_c_keeps_what_was_done_and_the_next_run_goes_on(
-    store: AssetStore, video_file: Callable, tmp_path: Path
+@pytest.fixture
+def davis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """DAVIS, made up, and the weights of a narrow FusionSeg in the cache, as if they had been fetched."""
+    make_small(monkeypatch.setattr)
+    monkeypatch.setenv("SDBENCH_CACHE", str(tmp_path / "cache"))
+    bring_weights(AssetStore(quiet=True), tmp_path)
+    return make_davis(tmp_path / "davis")
+
+
+def test_masks_prints_the_j_mean_of_each_sequence(davis: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    out = tmp_path / "masks.json"
+    command = ["masks", "fusionseg", str(davis), "--threshold", "0.2", "--flip", "--json", str(out)]
+    assert main(command) == 0
+    shown = capsys.readouterr().out
+    network = replace(network_named("fusionseg"), feed=published_input("fusionseg"))
+    direct = measure_masks(network, open_davis(davis), threshold=0.2, flip=True)
+    content = json.loads(out.read_text())
+    assert content["sequences"] == pytest.approx(direct.sequences)
+    assert content["miou"] == pytest.approx(direct.miou)
+    assert content["interval"] is None, "three sequences give none"
+    for sequence, mean in direct.sequences.items():
+        assert re.search(rf"^{sequence} +{mean:.1f}$", shown, re.MULTILINE)
+    assert shown.endswith(f"J mean of fusionseg: {direct.miou:.1f} %, 3 sequences, 9 frames\n")
+    assert main([*command, "--frames", "1"]) == 0
+    assert "3 sequences, 3 frames" in capsys.readouterr().out
+
+
+def test_another_training_set_is_another_network(davis: Path, capsys: pytest.CaptureFixture) -> None:
+    """The zip of the fixture holds the weights of one training set alone: another must be looked for, and missed."""
+    assert main(["masks", "fusionseg", str(davis)]) == 0
+    capsys.readouterr()
+    assert main(["masks", "fusionseg", str(davis), "--trained-on", "taovos"]) == 1
+    assert "taovos" in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_written_is_told_in_one_line(
+    davis: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    for number in range(3):
-        folder = video_file(f"{number}.mp4", frames=81, seed=number).parent
-    cache = tmp_path / "cache"
-    own = AssetStore(cache, quiet=True)
-    for name in ("styles26", "transnetv2"):
-        own.add(name, store.path(name))
-    command = [*COMMAND, "measure", "transnetv2", str(folder)]
-    environment = {**os.environ, "SDBENCH_CACHE": str(cache)}
+    assert main(["masks", "fusionseg", str(davis), "--json", str(tmp_path / "vos.zip" / "o.json")]) == 1
+    assert "o.json cannot be written (" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_told_in_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([*COMMAND, "list", "styles"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[0].startswith("sdbench: the disk is full; make room")
+
+
+def test_a_reader_who_has_seen_enough_is_no_error() -> None:
+    command = f"{shlex.join(COMMAND)} list | head -1"
+    done = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "NETWORKS\n", "")
+
+
+def processes_of(group: int) -> list[str]:
+    """The command lines of all processes of a process group that still run."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            state, _parent, its_group = (folder / "stat").read_text().rpartition(")")[2].split()[:3]
+            if int(its_group) == group and state != "Z":
+                found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
+@pytest.mark.parametrize("to_all", [True, False], ids=["as a terminal sends it", "to the command alone"])
+def test_ctrl_c_keeps_finished_parts_and_leaves_no_worker(to_all: bool, davis: Path, tmp_path: Path) -> None:
+    painted, cache = make_painted(tmp_path / "painted", davis), tmp_path / "cache"
+    command = [sys.executable, "-c", SMALL, "measure", "fusionseg", str(davis), "--stylised", "davis"]
+    command += ["--painted", str(painted), "--workers", "2", "--json", str(tmp_path / "o.json")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
-        command,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
-    painted = cache / "painted"
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and len(list(painted.rglob("[!.]*.npy"))) < 4 and process.poll() is None:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
+    while time.monotonic() < deadline and not list(cache.glob("parts/*/[!.]*")) and process.poll() is None:
+        time.sleep(0.01)
+    assert len(processes_of(process.pid)) == 3, "the command and its two workers"
+    (os.killpg if to_all else os.kill)(process.pid, signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
-    assert "interrupted; what was done is kept" in said
-    before = len(list(painted.rglob("[!.]*.npy")))
-    assert before >= 4
+    assert "sdbench: interrupted; what was done is kept, run the same command again to go on\n" in said
+    assert "KeyboardInterrupt" not in said
+    assert processes_of(process.pid) == [], "no worker is left"
+    kept = list(cache.glob("parts/*/*"))
+    assert kept
     assert not [path for path in cache.rglob(".*") if path.is_file()], "nothing half-written is left"
-    again = subprocess.run(
-        [*command, "--json", str(tmp_path / "o.json")], env=environment, capture_output=True, check=True
-    )
-    assert b"ddcnn1" in again.stdout
+    again = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert "fusion.layer5" in again.stdout
     record = json.loads((tmp_path / "o.json").read_text())["measurement"]
-    assert record["frames_painted"] < record["clips"] * 2 * 16, "clips painted before are taken from the cache"
-
-
-def test_the_command_is_installed() -> None:
-    shown = subprocess.run([sys.executable, "-m", "sdbench", "--version"], capture_output=True, text=True, check=True)
-    assert shown.stdout.startswith("sdbench ")
+    assert 0 < record["resumed"] < record["samples"]
+    assert not list(cache.glob("parts/*")), "parts go when all is done"
