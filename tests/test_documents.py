@@ -25,7 +25,7 @@ from tests.conftest import moving_squares, write_video
 from tests.history.conftest import REPORT
 from tests.made.davis import make_davis
 from tests.made.small_zoo import COMMAND, bring_weights
-from tests.made.stylised import annotations, write
+from tests.made.stylised import annotation_files, write
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))))
@@ -163,7 +163,7 @@ def here(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / folder).mkdir(parents=True)
         for seed, name in enumerate(names):
             write_video(tmp_path / folder / f"{name}.mp4", moving_squares(frames, seed=seed))
-    write(tmp_path / "ssv2", annotations("ssv2", dict.fromkeys(SSV2, 9)))
+    write(tmp_path / "ssv2", annotation_files("ssv2", dict.fromkeys(SSV2, 9)))
     make_davis(tmp_path / "DATA" / "davis2016", flow=False)
     (tmp_path / "data").mkdir(exist_ok=True)
     (tmp_path / "reports" / "latest").mkdir(parents=True)

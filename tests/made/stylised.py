@@ -1,5 +1,7 @@
 """Small stylised data sets in the published layouts, made on the spot."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,9 +34,6 @@ def annotation_files(layout: str, videos: Mapping[str, int], start: float = 0.0)
         return {files[0]: [{"vid_name": v, "label": 3, "start_frame": 0, "end_frame": n} for v, n in videos.items()]}
     entries = [{"id": v, "label": "moving cube", "template": "Moving [something]", "placeholders": []} for v in videos]
     return {files[0]: entries, files[1]: {"Moving something": "0"}}
-
-
-annotations = annotation_files  # as tests/test_documents.py still calls it
 
 
 def make(folder: Path, layout: str, videos: Mapping[str, int], height: int = 20, width: int = 24) -> Path:

@@ -115,7 +115,7 @@ def in_plain_code(
                         if layer in rows:
                             rows[layer][side].append(values.numpy()[0])
                 factors.append(factor)
-    return {layer: estimate(*map(np.stack, rows[layer]), factors) for layer in layers}
+    return {layer: estimate(np.stack(one), np.stack(other), factors) for layer, (one, other) in rows.items()}
 
 
 def resized(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -172,7 +172,7 @@ def test_rtnet_sees_two_frames_with_both_flows_and_mixes_only_as_published(
     assert isinstance(network, RTNet)
     fill_state_dict(network, 0)
     network.double()
-    videos = Remembered(count=2, length=9)
+    videos = Remembered(count=1, length=8)
     layers = ("appearance.layer1", "motion.layer3")
     found = measured(network, videos, own_store, PAIRED, seeds=1, layers=layers, protocol=protocol)
     plans = draw_sequences(protocol, videos.sequences, STYLES, True, generator_for(0, "pairs"))
@@ -208,7 +208,8 @@ def test_rtnet_sees_two_frames_with_both_flows_and_mixes_only_as_published(
                         rows[layer][side].extend(values.numpy())
                 factors += [factor] * 2 * len(part)
     for layer in layers:
-        plain = estimate(*map(np.stack, rows[layer]), factors)
+        one, other = rows[layer]
+        plain = estimate(np.stack(one), np.stack(other), factors)
         for name, share in plain.shares.items():
             assert found.layer(layer).estimate.shares[name] == pytest.approx(share, abs=1e-9)
     assert any("mixes frames" in note for note in found.notes) == (protocol == "published")

@@ -63,7 +63,8 @@ def test_the_pipeline_agrees_with_plain_code(network: str, tmp_path: Path) -> No
         gc.collect()
     assert found.passes == sum(len(plan.shown) for plan in plans)
     for layer, pairs in rows.items():
-        plain = estimate(*(np.stack(column) for column in zip(*pairs, strict=True)), factors)
+        first_rows, second_rows = (np.stack(column) for column in zip(*pairs, strict=True))
+        plain = estimate(first_rows, second_rows, factors)
         measured = found.layer(layer).estimate
         assert measured.shares == pytest.approx(plain.shares, abs=1e-3), "float32 sums of batches of other sizes"
         assert np.isfinite(list(measured.shares.values())).all()

@@ -11,7 +11,7 @@ import torch
 from sdbench import build
 from sdbench.assets import AssetStore
 from sdbench.base.errors import InputError
-from sdbench.cases.records import Asked, ExpectedValue, Unpublished
+from sdbench.cases.records import Asked, Claim, ExpectedValue, Unpublished
 from sdbench.cases.verdicts import Verdict
 from sdbench.engine.measuring import PARTS
 from sdbench.networks import Network
@@ -204,6 +204,7 @@ def test_units_are_not_measured_where_only_answers_are(suite: Suite) -> None:
     with pytest.raises(InputError, match="units are not measured on the data set moca"):
         suite.measurement(Asked("fusionseg", "davis", "moca"))
     mixed = RECORDS["claim/action/ssv2-most-dynamic"]
+    assert isinstance(mixed, Claim)
     side = mixed.comparisons[0].greater.model_copy(update={"dataset": "packaged"})
     comparison = mixed.comparisons[0].model_copy(update={"greater": side})
     with pytest.raises(InputError, match="data sets of different places: own, packaged"):

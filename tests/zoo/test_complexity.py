@@ -98,7 +98,7 @@ def rtnet34_products() -> int:
         ("fusionseg", {}, "got nothing"),
         ("fusionseg", {**SIZE, "batch": 0}, "positive whole numbers; got 0"),
         ("fusionseg", {**SIZE, "batch": "two"}, "positive whole numbers; got 'two'"),
-        ("x3d_xs", SIZE, "x3d_xs is no network of video object segmentation"),
+        ("x3d_xs", SIZE, "x3d_xs takes videos: give the size of its input as frames and side"),
         ("fusionsegg", SIZE, "did you mean fusionseg"),
     ],
 )

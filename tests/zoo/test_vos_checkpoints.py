@@ -351,13 +351,15 @@ def test_weights_that_were_never_published_are_said_to_be(tmp_path: Path) -> Non
     assert is_loaded(sdbench.load("matnet_noytb"), state)
 
 
-def test_the_copy_names_what_it_was_made_from(tmp_path: Path, published: Path) -> None:
+def test_the_copy_is_made_once(tmp_path: Path, published: Path) -> None:
     store = AssetStore()
     store.add("vos_checkpoints", zipped(published, tmp_path / "own.zip"))
     sdbench.load("rtnet")
     (copy,) = (store.folder / "converted").glob("*.safetensors")
-    assert copy.name.startswith(f"{store.sha256('vos_checkpoints')[:16]}-rtnet-")
     assert read_safetensors(copy).keys() == filled("rtnet").keys()
+    before = copy.stat().st_mtime_ns
+    sdbench.load("rtnet")
+    assert [path.stat().st_mtime_ns for path in (store.folder / "converted").iterdir()] == [before]
 
 
 def test_every_model_can_be_built_and_found_as_expected_values_name_it() -> None:
@@ -369,14 +371,16 @@ def test_every_model_can_be_built_and_found_as_expected_values_name_it() -> None
         ("matnet", "davis+youtube-vos"),
         ("matnet_recip_gated", "davis+youtube-vos"),
         ("matnet_reproduced", "davis+youtube-vos"),
-        ("matnet_nobar", "davis+youtube-vos"),
+        ("matnet_nobar", "davis+youtube-vos, no boundary refinement"),
         ("matnet_noytb", "davis only"),
         ("matnet_gated", "not stated"),
         ("rtnet", "davis+duts"),
     }
     with torch.device("meta"):
         assert all(known.build().layers for known in vos)
-    assert model("matnet", "davis+youtube-vos, the authors' weights") == model("matnet")
+    assert model("matnet", "davis+youtube-vos") == model("matnet")
+    with pytest.raises(InputError, match="no weights of matnet trained on .*the authors' weights' are known"):
+        model("matnet", "davis+youtube-vos, the authors' weights")
     assert model("transnetv2", "clipshots, bbc, rai").trained_on == "clipshots, bbc, rai"
     with pytest.raises(InputError, match=r"no weights of matnet trained on 'duts' are known; known: davis\+youtube"):
         model("matnet", "duts, more")
