@@ -99,9 +99,9 @@ def test_what_cannot_run_is_skipped_counted_and_explained(tmp_path: Path) -> Non
     )
     assert "never published" in cases["action/layerwise/fast_r50_8x8/ssv2/stage5"]["reason"]
     suite = ET.parse(tmp_path / "junit.xml").getroot()
-    counted = suite.find(".//testsuite")
-    assert counted is not None
-    assert counted.get("skipped") == str(len(cases))
+    testsuite = suite.find(".//testsuite")
+    assert testsuite is not None
+    assert testsuite.get("skipped") == str(len(cases))
     properties = {item.get("name") for item in suite.iterfind(".//testsuite/properties/property")}
     assert {"packages", "processor", "revision", "command"} <= properties
 
