@@ -4,7 +4,7 @@
 
 Sequences are those of `DATA/davis2016` and `DATA/stylized_davis`, or made-up ones of 480 x 854 pixels. A measurement of
 one seed is timed from its first frame to its last number, loading included; then the bare network, without anything of
-this suite around it, on as many inputs of the same size in batches of the same size. Prints a row for each: seconds,
+this suite around it, on as many inputs of the same size, a sample a batch. Prints a row for each: seconds,
 inputs, milliseconds an input, and the ratio to the bare network.
 """
 

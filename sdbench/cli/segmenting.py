@@ -115,7 +115,8 @@ def _ablate(options: argparse.Namespace) -> None:
 
     store = AssetStore()
     network = _segmenter(options, store, (options.layer,))
-    where = _options(options, store)
+    finished = engine.Finished()  # one interruption costs at most the part that it falls into
+    where = {**_options(options, store), "finished": finished}
     if options.moca is None:
         target: Masks | Boxes = Masks(_davis(options, network))
     else:
@@ -132,6 +133,7 @@ def _ablate(options: argparse.Namespace) -> None:
         frames=options.frames,
         **where,
     )
+    finished.discard()
     rows = [
         (
             point.selection,
