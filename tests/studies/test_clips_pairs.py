@@ -10,8 +10,13 @@ import pytest
 from sdbench import Feed, studies
 from sdbench.assets import AssetStore
 from sdbench.base.errors import InputError
+from sdbench.data.clip import Clip
+from sdbench.engine import Plan
+from sdbench.engine.study import MOST_BLOCKS
+from sdbench.studies import ClipStudy
 from sdbench.studies.clip_study import PlannedClip
 from sdbench.studies.views import DYNAMIC, STATIC
+from sdbench.video.frames import Frames
 from tests.conftest import moving_squares
 
 STYLES = ("style1", "style2", "style3", "style4")
@@ -67,6 +72,45 @@ def test_more_pairs_go_through_the_clips_again(store: AssetStore) -> None:
     assert Counter(len(plan.pairs) for plan in many) == {4: 5, 6: 5}
     for plan in many:
         assert len(set(plan.shown)) == len(plan.shown), "a view that two pairs share is listed once"
+
+
+class Cut:
+    """Videos of some shots of two clips each, which are never read."""
+
+    name, skipped, assets = "cut", (), ()
+
+    def __init__(self, videos: int, shots: int) -> None:
+        self.clips = tuple(
+            Clip(f"video{video}", shot, 4 * start, 4, 16, 16)
+            for video in range(videos)
+            for shot in range(shots)
+            for start in (2 * shot, 2 * shot + 1)
+        )
+
+    def digest_of(self, video: str) -> str:
+        return video
+
+    def read(self, clip: Clip) -> Frames:
+        raise AssertionError(f"{clip} is read before it is drawn")
+
+
+@pytest.mark.parametrize(
+    ("videos", "shots", "unit", "units"),
+    [(8, 3, "video", 8), (3, 1, "video", 3), (3, 4, "shot", 12), (300, 1, "video", 300)],
+)
+def test_clips_of_a_video_or_where_videos_are_few_of_a_shot_share_a_block(
+    store: AssetStore, videos: int, shots: int, unit: str, units: int
+) -> None:
+    cut = Cut(videos, shots)
+    plan: Plan[PlannedClip] = ClipStudy(lambda _length, _side: cut, store, STYLES).plan(FEED, 0)
+    assert (plan.about.unit, plan.about.units) == (unit, units)
+    things: dict[tuple[str, int], set[str]] = {}
+    for sample in plan.samples:
+        thing = (sample.clip.video, sample.clip.shot if unit == "shot" else 0)
+        things.setdefault(thing, set()).add(sample.block)
+    assert len(things) == units
+    assert {len(blocks) for blocks in things.values()} == {1}
+    assert len(set.union(*things.values())) == min(units, MOST_BLOCKS)
 
 
 def test_paths_are_shuffled_each_in_its_own_order(store: AssetStore) -> None:

@@ -18,7 +18,7 @@ from sdbench.assets import AssetStore
 from sdbench.base.draws import generator_for
 from sdbench.data.davis_here import davis_at_hand
 from sdbench.data.davis_packaged import packaged_davis
-from sdbench.data.segmentation import SegmentationDataset
+from sdbench.data.segmentation import SegmentationDataset, VideoSequence
 from sdbench.networks import VideoNetwork, build, units
 from sdbench.networks.filled import fill_state_dict
 from sdbench.networks.vos.rtnet import RTNet
@@ -242,6 +242,19 @@ def test_sequences_are_what_is_resampled(own_store: AssetStore) -> None:
     assert limits is not None
     assert limits.groups == 8
     assert "resampling 8 sequences" in measurement_sentence(many.as_record())
+
+
+class OfOneVideo(Remembered):
+    """Sequences of which every two are shots of one video."""
+
+    def source_of(self, sequence: VideoSequence) -> str:
+        return f"video{self.sequences.index(sequence) // 2}"
+
+
+def test_sequences_that_were_cut_from_one_are_resampled_together(own_store: AssetStore) -> None:
+    found = measured(Means(), OfOneVideo(count=6), own_store, seeds=1)
+    assert (found.clips, found.resampling_unit, found.resampling_units) == (6, "shot", 3)
+    assert [len(parts) for parts in found.sums.values()] == [3, 3]
 
 
 def test_memory_of_the_sums_does_not_grow_with_frames(own_store: AssetStore) -> None:

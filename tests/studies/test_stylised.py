@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -164,10 +165,23 @@ def test_fewer_than_32_videos_are_warned_of(tmp_path: Path, own_store: AssetStor
     clips = dataset(tmp_path, videos=33, frames=10)
     assert measured(Means(), clips, own_store).notes == ()
     said = "30 videos, each with one pair, are fewer than 32: the intervals will be wide"
+    network, study = Network(Means(), X3D), StylisedStudy(clips, own_store, "corrected", pairs=15)
     with pytest.warns(UserWarning, match=said) as caught:
-        found = measured(Means(), clips, own_store, pairs=15)
+        found = measure(network, study, store=own_store)
     assert (found.notes, found.pairs, found.clips) == ((said,), 15, 30)
     assert caught[0].filename == __file__
+    line = linecache.getline(__file__, caught[0].lineno)
+    assert line.strip() == "found = measure(network, study, store=own_store)"
+
+
+@FEW
+def test_videos_that_were_cut_from_one_are_resampled_together(tmp_path: Path, own_store: AssetStore) -> None:
+    clips = dataset(tmp_path)
+    clips.sources = {video.name: "long" for video in clips.videos[:5]}
+    found = measured(Means(), clips, own_store)
+    assert (found.clips, found.resampling_unit, found.resampling_units) == (12, "video", 8)
+    pairs = [int(part.pairs.sum()) for part in found.sums["colour"].values()]
+    assert sorted(pairs) == [1, 1, 1, 1, 1, 1, 1, 5]
 
 
 @pytest.mark.parametrize(
