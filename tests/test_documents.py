@@ -238,7 +238,7 @@ SESSION = """
 import json, runpy, sys
 from tests.test_noxfile import FakeSession
 name, *given = sys.argv[1:]
-session = FakeSession(*given, why="it is not tried")
+session = FakeSession(*given)
 runpy.run_path("noxfile.py")[name].func(session)
 print(json.dumps(session.runs))
 """
