@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Any
 
 from torch.utils.data import DataLoader, Dataset
@@ -75,6 +76,7 @@ def _in_order(dataset: _Samples, chunks: list[list[int]], workers: int) -> Gener
                 batch_sampler=chunks,
                 num_workers=min(workers, len(chunks)),
                 collate_fn=_as_they_are,
+                worker_init_fn=_quiet_at_the_end,
                 multiprocessing_context="fork",
             )
         )
@@ -108,6 +110,17 @@ def _raised(sample: Drawn | _Failed) -> Drawn:
     if isinstance(sample, _Failed):
         raise sample.error
     return sample
+
+
+def _quiet_at_the_end(_worker: int) -> None:
+    """Say nothing of a tensor that the main process, interrupted, did not come for."""
+    usual = sys.excepthook
+
+    def said(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if not issubclass(kind, (ConnectionError, EOFError)):
+            usual(kind, error, trace)
+
+    sys.excepthook = said
 
 
 def _as_they_are(batch: list[Any]) -> list[Any]:
