@@ -69,5 +69,5 @@ def test_what_lacks_is_said(tmp_path: Path, store: AssetStore) -> None:
     )
     shutil.rmtree(own / "JPEGImages" / "480p" / "bear")
     assert lacking_davis(data, store) == [], "what is here but damaged is not lacking"
-    with pytest.raises(InputError, match="missing frames"):
+    with pytest.raises(InputError, match="missing sequences: 1, of bear"):
         davis_at_hand(data, store)

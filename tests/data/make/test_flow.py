@@ -33,7 +33,9 @@ def job(folder: Path, method: FlowMethod | None = None) -> FlowJob:
 
 
 def made(folder: Path) -> dict[str, bytes]:
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.glob("FlowImages*/*/*.png"))}
+    """The pictures that are whole: not those which another process is writing under a hidden name."""
+    found = sorted(path for path in folder.glob("FlowImages*/*/*.png") if not path.name.startswith("."))
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
 
 
 def nothing() -> None:
@@ -181,12 +183,12 @@ class TestCommand:
         )
         arguments = [*COMMAND, "flow", str(data), "--method", "slow_flow:still", "--threads", "2"]
         environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
-        running = subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True)
-        deadline = time.monotonic() + 60
-        while len(made(data)) < 4 and time.monotonic() < deadline:
-            time.sleep(0.02)
-        running.send_signal(signal.SIGINT)
-        _, said = running.communicate(timeout=30)
+        with subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True) as running:
+            deadline = time.monotonic() + 60
+            while len(made(data)) < 4 and time.monotonic() < deadline:
+                time.sleep(0.02)
+            running.send_signal(signal.SIGINT)
+            _, said = running.communicate(timeout=30)
         assert running.returncode == 130, said
         assert "run the same command again to go on" in said
         assert "Traceback" not in said
