@@ -23,7 +23,7 @@ from filelock import FileLock
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from sdbench.base.errors import DiskError
+from sdbench.base.errors import DiskError, InputError
 from sdbench.base.files import atomic_path, sha256_of, write_text
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -42,18 +42,23 @@ def key_of(*decisive: object) -> str:
     return hashlib.sha256(repr(decisive).encode()).hexdigest()
 
 
-def read_arrays(place: Path) -> dict[str, npt.NDArray[Any]] | None:
+def read_arrays(place: Path, of: str = "") -> dict[str, npt.NDArray[Any]] | None:
     """The arrays kept at `place`; None where there are none, or where they are damaged: then they are set aside.
+
+    Args:
+        place: the file.
+        of: key of what they belong to, where that was said when they were kept.
 
     Raises:
         DiskError: the file cannot be read.
+        InputError: they belong to something else.
     """
     try:
         with safe_open(place, framework="numpy") as file:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-            if file.metadata()["content"] != _digest(arrays):
+            said = file.metadata()
+            if said["content"] != _digest(arrays):
                 raise ValueError("its content is not what was written")
-            return arrays
     except FileNotFoundError:
         return None
     except _DAMAGE as error:
@@ -61,17 +66,25 @@ def read_arrays(place: Path) -> dict[str, npt.NDArray[Any]] | None:
         return None
     except OSError as error:
         raise disk_error(place, "read", error) from None
+    if said.get("of", "") != of:
+        raise InputError(f"{place} belongs to {said.get('of') or 'nothing'}, not to {of or 'nothing'}: move it away")
+    return arrays
 
 
-def keep_arrays(place: Path, arrays: Arrays) -> None:
+def keep_arrays(place: Path, arrays: Arrays, of: str = "") -> None:
     """Write arrays to `place`: whole, or not at all.
+
+    Args:
+        place: the file.
+        arrays: what it is to hold.
+        of: key of what they belong to.
 
     Raises:
         DiskError: the disk is full, or the folder cannot be written to.
     """
     plain = {name: np.asarray(values, order="C") for name, values in arrays.items()}
     with _written(place), atomic_path(place) as temporary:
-        save_file(plain, temporary, metadata={"content": _digest(plain)})
+        save_file(plain, temporary, metadata={"content": _digest(plain), "of": of})
 
 
 def kept_arrays(folder: Path, key: str, make: Callable[[], Arrays]) -> Arrays:

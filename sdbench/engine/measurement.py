@@ -69,6 +69,8 @@ class Measurement:
         resumed: number of samples that an interrupted run had already done.
         notes: what a reader of the numbers must know about the protocol and the data; one sentence each.
         seeds: how many seeds there were; values are means over them.
+        precision: what the network computed in, "float32", "bfloat16" or "tf32".
+        compiled: whether its passes were compiled, and why, in a sentence.
         networks: whether each seed is a network of its own, trained from it, shown the same blocks. A unit of one then
             has nothing to do with that of the same number of another: estimate and intervals are those of all units
             of all networks side by side.
@@ -96,6 +98,8 @@ class Measurement:
     notes: tuple[str, ...] = ()
     seeds: int = 1
     networks: bool = False
+    precision: str = "float32"
+    compiled: str = ""
 
     @property
     def layers(self) -> tuple[str, ...]:

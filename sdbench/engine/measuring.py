@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -13,13 +14,16 @@ from typing import Any
 
 from sdbench.assets.store import AssetStore
 from sdbench.base.errors import InputError
-from sdbench.base.kept import key_of
+from sdbench.base.kept import Arrays, key_of
 from sdbench.base.progress import progress
+from sdbench.base.warned import warn_caller
+from sdbench.engine.compiling import known_choice
 from sdbench.engine.measurement import Measurement
-from sdbench.engine.parts import Finished, Task, cut, run
-from sdbench.engine.passes import UnitSums
-from sdbench.engine.placing import device_named, placed
-from sdbench.engine.study import Plan, Study
+from sdbench.engine.parts import Finished, Kept, Part, cut
+from sdbench.engine.passes import SECONDS
+from sdbench.engine.placing import Placement, device_named
+from sdbench.engine.running import Job, OneProcess, Runner
+from sdbench.engine.study import DrawsOnDevice, Plan, Study
 from sdbench.engine.sums import Sums, add_all, from_arrays
 from sdbench.networks.network import Network
 from sdbench.networks.reading import Layer
@@ -38,8 +42,11 @@ def measure(
     seed: int = 0,
     threshold: float = 0.5,
     device: str = "cpu",
+    precision: str = "float32",
+    compiling: str = "auto",
     store: AssetStore | None = None,
     workers: int | None = None,
+    runner: Runner | None = None,
     finished: Finished | None = None,
 ) -> Measurement:
     """Measure how static and how dynamic the layers of a network are.
@@ -55,8 +62,11 @@ def measure(
         seed: of every random draw.
         threshold: score above which a unit counts as encoding a factor.
         device: "cpu", "cuda" or any other device of torch.
+        precision: what the network computes in: "float32", the reference; "bfloat16"; "tf32", on CUDA.
+        compiling: "auto", where it saves time; "on" or "off".
         store: where assets lie, and the parts of unfinished measurements.
         workers: processes that draw samples while the network is busy; by default one a core.
+        runner: does the parts, in place of this process and its workers: see `sdbench.runners`.
         finished: takes the parts of this run, which then stay on disk until the caller discards them; by default they
             go when the measurement is over.
 
@@ -66,8 +76,117 @@ def measure(
         DiskError: what is finished cannot be written.
     """
     started = time.perf_counter()
-    store = store or AssetStore()
-    where = device_named(device)
+    if runner is not None and workers is not None:
+        raise InputError("workers are this process's own; a runner has its own number of them: leave out workers")
+    if runner is None:
+        device_named(device)  # before hours of looking for shots
+    prepared = prepare(
+        network, study, layers, seed, threshold, Placement(device, precision, compiling), store or AssetStore()
+    )
+    job, parts, kept = prepared.job, prepared.parts, prepared.kept
+    resumed = sum(len(part.samples) for part in parts if kept.is_done(part))
+    sums = prepared.no_sums()
+    name = f"measuring {job.network.name}"
+    with progress(name, len(prepared.plan.samples), resumed, prepared.store.quiet) as advance:
+        coming = (runner or OneProcess(workers)).sums(job, parts, kept, advance)
+        with contextlib.closing(coming):
+            for arrays in coming:
+                sums.add(arrays)
+    found = prepared.measurement(sums, time.perf_counter() - started, resumed)
+    if finished is None:
+        kept.discard(parts)
+    else:
+        finished.add(kept, parts)
+    return found
+
+
+@dataclass
+class Collected:
+    """Sums and seconds of the parts that were added so far."""
+
+    sums: Sums
+    drawing: float = 0.0
+    network: float = 0.0
+
+    def add(self, arrays: Arrays) -> None:
+        """Add what came of a part; parts are added in their order."""
+        add_all(self.sums, from_arrays({name: values for name, values in arrays.items() if name != SECONDS}))
+        drawing, network = arrays[SECONDS].tolist()
+        self.drawing, self.network = self.drawing + drawing, self.network + network
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A measurement that is ready to be made: the network, what it is shown, and where its parts are kept."""
+
+    job: Job
+    plan: Plan[Any]
+    parts: tuple[Part, ...]
+    kept: Kept
+    seed: int
+    threshold: float
+    store: AssetStore
+
+    def no_sums(self) -> Collected:
+        """Sums to add parts to."""
+        return Collected({layer.name: {} for layer in self.job.network.read})
+
+    def measurement(self, collected: Collected, seconds: float, resumed: int) -> Measurement:
+        """What was measured.
+
+        Args:
+            collected: the sums of all parts.
+            seconds: how long it took.
+            resumed: number of samples that were done before.
+        """
+        about, network, placement = self.plan.about, self.job.network, self.job.placement
+        pairs = [
+            sum(s.rows for s in self.plan.samples for *_, of in s.pairs if of == factor)
+            for factor in range(len(FACTORS))
+        ]
+        choice = known_choice(self.kept.folder)
+        warning = placement.warning(network.module)
+        return Measurement(
+            network=network.name,
+            dataset=about.dataset,
+            protocol=about.protocol,
+            device=placement.device,
+            seed=self.seed,
+            styles=about.styles,
+            threshold=self.threshold,
+            sums=collected.sums,
+            resampling_unit=about.unit,
+            resampling_units=about.units,
+            clips=about.clips,
+            samples=len(self.plan.samples),
+            pairs=min(pairs),
+            passes=self.job.inputs,
+            skipped=about.skipped,
+            assets={**self.store.hashes(list(dict.fromkeys(about.assets))), **network.assets},
+            weights=network.weights,
+            seconds={"drawing": collected.drawing, "network": collected.network, "total": seconds},
+            resumed=resumed,
+            notes=(*about.notes, *([warning] if warning else [])),
+            seeds=len({sample.seed for sample in self.plan.samples}),
+            precision=placement.precision,
+            compiled=choice.why if choice else "",
+        )
+
+
+def prepare(
+    network: str | Network,
+    study: Study,
+    layers: Sequence[str | Layer] | None,
+    seed: int,
+    threshold: float,
+    placement: Placement,
+    store: AssetStore,
+) -> Prepared:
+    """Look everything up and make all random draws; the arguments are those of `measure`.
+
+    Raises:
+        InputError, AssetError: as `measure` does.
+    """
     if isinstance(network, str):
         network = network_named(network, store=store)
     elif not isinstance(network, Network):
@@ -77,71 +196,22 @@ def measure(
         )
     if layers is not None:
         network = replace(network, layers=layers)
+    if warning := placement.warning(network.module):
+        warn_caller(warning)
     plan = study.plan(network.feed, seed)
-    parts = cut(plan.samples)
-    seconds = {"drawing": 0.0, "network": 0.0}
-    key = _key(network, plan, seed, device)
-    task = Task(store.folder / PARTS / key, lambda: UnitSums(network, where, seconds))
-    resumed = sum(len(part.samples) for part in parts if task.is_done(part))
-    sums: Sums = {layer.name: {} for layer in network.read}
-    with (
-        placed(network.module, where),
-        progress(f"measuring {network.name}", len(plan.samples), resumed, store.quiet) as advance,
-    ):
-        for (arrays,) in run(parts, [task], lambda planned: study.draw(planned, network.feed), workers, advance):
-            add_all(sums, from_arrays(arrays))
-    if finished is None:
-        task.discard(parts)
-    else:
-        finished.add(task, parts)
-    seconds["total"] = time.perf_counter() - started
-    return _measurement(network, plan, sums, seed, threshold, device, store, seconds, resumed)
+    if placement.device != "cpu" and isinstance(study, DrawsOnDevice):
+        study = study.on(placement.device)
+    kept = Kept(store.folder / PARTS / _key(network, plan, seed, placement))
+    job = Job(network, study, placement, sum(sample.inputs for sample in plan.samples), kept.folder)
+    return Prepared(job, plan, cut(plan.samples), kept, seed, threshold, store)
 
 
-def _key(network: Network, plan: Plan[Any], seed: int, device: str) -> str:
+def _key(network: Network, plan: Plan[Any], seed: int, placement: Placement) -> str:
     """What decides the sums beside the samples themselves, whose hashes name the parts."""
     about = plan.about
     return key_of(
         *("measurement", network.name, network.weights, network.read, network.feed),
-        *(about.dataset, about.protocol, about.styles, seed, device, versions()),
-    )
-
-
-def _measurement(
-    network: Network,
-    plan: Plan[Any],
-    sums: Sums,
-    seed: int,
-    threshold: float,
-    device: str,
-    store: AssetStore,
-    seconds: dict[str, float],
-    resumed: int,
-) -> Measurement:
-    about = plan.about
-    pairs = [sum(s.rows for s in plan.samples for *_, of in s.pairs if of == factor) for factor in range(len(FACTORS))]
-    return Measurement(
-        network=network.name,
-        dataset=about.dataset,
-        protocol=about.protocol,
-        device=device,
-        seed=seed,
-        styles=about.styles,
-        threshold=threshold,
-        sums=sums,
-        resampling_unit=about.unit,
-        resampling_units=about.units,
-        clips=about.clips,
-        samples=len(plan.samples),
-        pairs=min(pairs),
-        passes=sum(sample.inputs for sample in plan.samples),
-        skipped=about.skipped,
-        assets={**store.hashes(list(dict.fromkeys(about.assets))), **network.assets},
-        weights=network.weights,
-        seconds=seconds,
-        resumed=resumed,
-        notes=about.notes,
-        seeds=len({sample.seed for sample in plan.samples}),
+        *(about.dataset, about.protocol, about.styles, seed, placement, versions()),
     )
 
 

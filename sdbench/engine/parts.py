@@ -8,14 +8,15 @@ its samples, the content of their files included, so that nothing that changed m
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 from sdbench.base.kept import Arrays, keep_arrays, key_of, read_arrays
-from sdbench.engine.loader import Drawn, drawn
+from sdbench.engine.compiling import forget_choice
+from sdbench.engine.loader import Drawn, Kind, drawn
 from sdbench.engine.study import Planned
 
 INPUTS = 64
@@ -67,16 +68,19 @@ class Work(Protocol):
 
 
 @dataclass(frozen=True)
-class Task:
-    """Something that is done with every part.
+class Kept:
+    """Where what came of the parts of a run is kept.
 
     Attributes:
-        folder: where what came of its parts is kept; its name is the key of all that decides them but their samples.
-        begin: starts the work on one part.
+        folder: its name is the key of all that decides them but their samples.
     """
 
     folder: Path
-    begin: Callable[[], Work]
+
+    @property
+    def key(self) -> str:
+        """The key of the run; what is kept of a part names it, so that no part is taken for one of another run."""
+        return self.folder.name
 
     def place(self, part: Part) -> Path:
         """Where what came of a part is kept."""
@@ -86,12 +90,41 @@ class Task:
         """Whether something is kept of a part."""
         return self.place(part).exists()
 
+    def read(self, part: Part) -> Arrays | None:
+        """What came of a part; None where nothing is kept, or it is damaged.
+
+        Raises:
+            DiskError: it cannot be read.
+            InputError: it is of another run.
+        """
+        return read_arrays(self.place(part), of=self.key)
+
+    def keep(self, part: Part, arrays: Arrays) -> None:
+        """Keep what came of a part.
+
+        Raises:
+            DiskError: it cannot be written.
+        """
+        keep_arrays(self.place(part), arrays, of=self.key)
+
     def discard(self, parts: Sequence[Part]) -> None:
         """Forget what is kept of these parts: the run is over."""
         for part in parts:
             self.place(part).unlink(missing_ok=True)
+        forget_choice(self.folder)
         with contextlib.suppress(OSError):  # another run with this key may go on in it
             self.folder.rmdir()
+
+
+@dataclass(frozen=True)
+class Task(Kept):
+    """Something that is done with every part.
+
+    Attributes:
+        begin: starts the work on one part.
+    """
+
+    begin: Callable[[], Work]
 
 
 @dataclass
@@ -101,16 +134,16 @@ class Finished:
     A suite of many runs that is interrupted goes on behind the last part that it finished, in whichever run that was.
     """
 
-    _runs: list[tuple[Task, Sequence[Part]]] = field(default_factory=list)
+    _runs: list[tuple[Kept, Sequence[Part]]] = field(default_factory=list)
 
-    def add(self, task: Task, parts: Sequence[Part]) -> None:
+    def add(self, kept: Kept, parts: Sequence[Part]) -> None:
         """Remember a run that is over."""
-        self._runs.append((task, parts))
+        self._runs.append((kept, parts))
 
     def discard(self) -> None:
         """All is done: forget what is kept of these runs."""
-        for task, parts in self._runs:
-            task.discard(parts)
+        for kept, parts in self._runs:
+            kept.discard(parts)
         self._runs = []
 
 
@@ -120,6 +153,8 @@ def run(
     draw: Callable[[Any], Any],
     workers: int | None,
     advance: Callable[[int], None],
+    kind: Kind = "processes",
+    pinned: bool = False,
 ) -> Iterator[list[Arrays]]:
     """Do every task with every part, in the order of the parts; what is kept of one is not done again.
 
@@ -129,8 +164,10 @@ def run(
         parts: all of them.
         tasks: what is done with each.
         draw: makes what a task sees of a planned sample.
-        workers: processes that draw samples ahead; see `sdbench.engine.loader.drawn`.
+        workers: how many draw samples ahead; see `sdbench.engine.loader.drawn`, as for the rest.
         advance: called with the number of samples that are done.
+        kind: what they are.
+        pinned: whether tensors come in pinned memory.
 
     Yields:
         what came of each part, one for each task.
@@ -138,7 +175,7 @@ def run(
     Raises:
         DiskError: what is finished cannot be written, or read again.
     """
-    coming = _Coming(parts, tasks, draw, workers)
+    coming = _Coming(parts, tasks, lambda samples, many: drawn(draw, samples, many, kind, pinned), workers)
     done = 0
     with contextlib.closing(coming.samples):
         for part in parts:
@@ -151,17 +188,21 @@ class _Coming:
     """Samples that are drawn ahead, of the parts that some task lacks."""
 
     def __init__(
-        self, parts: Sequence[Part], tasks: Sequence[Task], draw: Callable[[Any], Any], workers: int | None
+        self,
+        parts: Sequence[Part],
+        tasks: Sequence[Task],
+        drawn: Callable[[Sequence[Planned], int | None], Generator[Drawn, None, None]],
+        workers: int | None,
     ) -> None:
-        self.draw = draw
+        self.drawn = drawn
         self.parts = {part.number for part in parts if not all(task.is_done(part) for task in tasks)}
         wanted = [sample for part in parts if part.number in self.parts for sample in part.samples]
-        self.samples = drawn(draw, wanted, workers)
+        self.samples = drawn(wanted, workers)
 
     def of(self, part: Part) -> Iterator[Drawn]:
         """The samples of a part; of one that nothing was said to lack, drawn here and now."""
         if part.number not in self.parts:
-            yield from drawn(self.draw, part.samples, workers=0)
+            yield from self.drawn(part.samples, 0)
             return
         for _ in part.samples:
             yield next(self.samples)
@@ -169,7 +210,7 @@ class _Coming:
 
 def _results(part: Part, tasks: Sequence[Task], coming: _Coming) -> list[Arrays]:
     """What came of a part, now or before, for each task."""
-    found: list[Arrays | None] = [read_arrays(task.place(part)) for task in tasks]
+    found: list[Arrays | None] = [task.read(part) for task in tasks]
     working = {number: task.begin() for number, task in enumerate(tasks) if found[number] is None}
     if working or part.number in coming.parts:
         for sample in coming.of(part):
@@ -179,6 +220,6 @@ def _results(part: Part, tasks: Sequence[Task], coming: _Coming) -> list[Arrays]
     for number, (task, kept) in enumerate(zip(tasks, found, strict=True)):
         arrays = working[number].finish() if kept is None else kept
         if kept is None:
-            keep_arrays(task.place(part), arrays)
+            task.keep(part, arrays)
         results.append(arrays)
     return results

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +18,9 @@ from torch import Tensor
 
 from sdbench.base.errors import InputError
 from sdbench.base.kept import Arrays
+from sdbench.engine.compiling import Choice, Read, choose, compiled, compiler, keep_choice, known_choice
 from sdbench.engine.loader import Drawn
-from sdbench.engine.placing import on_device
+from sdbench.engine.placing import Placement, device_named, on_device, placed
 from sdbench.engine.sums import Sums, add, to_arrays
 from sdbench.networks.network import Network
 from sdbench.networks.reading import units
@@ -23,88 +29,251 @@ from sdbench.statistics import moments
 _NUMBERS = 2**23
 """Numbers in the inputs of a batch: more make no machine faster, and need more memory."""
 
-_MOST_INPUTS = 64
+_MOST_INPUTS = 96
+"""A part, which has hardly more than `sdbench.engine.parts.INPUTS`, then goes through in one batch where it fits."""
+
+SECONDS = "seconds"
+"""Of the arrays of a part: how long drawing its samples and its passes took."""
+
+
+@contextlib.contextmanager
+def passes_of(network: Network, placement: Placement, inputs: int, folder: Path) -> Iterator[Passes]:
+    """A network where its passes are made.
+
+    Args:
+        network: its module comes back as it was given.
+        placement: where and how.
+        inputs: how many inputs the whole measurement has, whoever makes the passes.
+        folder: of its parts; what was chosen is kept there.
+
+    Raises:
+        InputError: the device is not there.
+    """
+    device = device_named(placement.device)
+    with placed(network.module, device, placement.precision == "tf32"), compiler():
+        yield Passes(network, placement, device, inputs, folder)
+
+
+class Passes:
+    """A network on its device, which answers batches of inputs with the unit values of its layers.
+
+    Attributes:
+        choice: whether passes are compiled; None until the first is made.
+    """
+
+    def __init__(self, network: Network, placement: Placement, device: torch.device, inputs: int, folder: Path) -> None:
+        self.network, self.placement, self.device = network, placement, device
+        self.inputs, self.folder = inputs, folder
+        self.choice: Choice | None = None
+        self._compiled: Read | None = None
+        self._shape: dict[str, torch.Size] = {}
+
+    def read(self, batch: Mapping[str, Tensor], inputs: int, meet: bool = False) -> dict[str, Tensor]:
+        """Unit values of every layer: layer -> (rows, units), on the device, perhaps still being computed.
+
+        Args:
+            batch: name -> the rows of its inputs, in main memory.
+            inputs: how many there are.
+            meet: whether they meet in the network, so that none may be added.
+
+        Raises:
+            InputError: the network does not take what it is fed, or a layer cannot be read.
+        """
+        placed = {name: on_device(values, self.network.module, self.device) for name, values in batch.items()}
+        timed = None
+        if self.choice is None:
+            self.choice = known_choice(self.folder)
+        if self.choice is None and not meet:
+            chosen, timed = self._chosen(placed, inputs)
+            self.choice = keep_choice(self.folder, chosen)
+        if meet or self.choice is None or not self.choice.compiled:
+            return timed or self._eager(placed)
+        if not self._shape:
+            self._shape = {name: values.shape for name, values in placed.items()}
+        if any(values.shape[1:] != self._shape[name][1:] for name, values in placed.items()):
+            return self._eager(placed)
+        pieces = {name: torch.split(values, self._shape[name][0]) for name, values in placed.items()}
+        found = [
+            self._run_compiled_filled({name: of[number] for name, of in pieces.items()})
+            for number in range(len(next(iter(pieces.values()))))
+        ]
+        return {layer: torch.cat([answers[layer] for answers in found]) for layer in found[0]}
+
+    def _eager(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        with self._autocast():
+            return self._units(batch)
+
+    def _run_compiled_filled(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """A compiled pass takes batches of one size: rows are added, and what they answer is left out."""
+        filled = {name: _filled(values, self._shape[name][0]) for name, values in batch.items()}
+        part = len(next(iter(batch.values()))) / len(next(iter(filled.values())))
+        return {layer: values[: round(len(values) * part)] for layer, values in self._run_compiled(filled).items()}
+
+    def _run_compiled(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        if self._compiled is None:
+            self._compiled = compiled(self._units)
+        with self._autocast():
+            return self._compiled(batch)
+
+    def _units(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return units(self.network.module, batch, self.network.read, feed=self.network.feed)
+
+    def _autocast(self) -> contextlib.AbstractContextManager[object]:
+        """Matrix products and convolutions in bfloat16, the rest in float32; it holds for this thread."""
+        if self.placement.precision == "bfloat16":
+            return torch.autocast(self.device.type, torch.bfloat16)
+        return contextlib.nullcontext()
+
+    def _chosen(self, batch: Mapping[str, Tensor], inputs: int) -> tuple[Choice, dict[str, Tensor] | None]:
+        """Whether passes are compiled, and what an eager pass answered where one was made to see."""
+        eager: dict[str, Tensor] | None = None
+
+        def seconds(read: Read, untimed: int) -> float:
+            nonlocal eager
+            for _ in range(untimed):
+                read(batch)
+            self._wait()
+            started = time.perf_counter()
+            answers = read(batch)
+            self._wait()
+            eager = eager or answers
+            return time.perf_counter() - started
+
+        # The first pass on a GPU also loads its kernels; on a CPU that is little beside the pass itself.
+        chosen = choose(
+            self.placement.compiling,
+            self.network.module,
+            -(-self.inputs // inputs),
+            lambda: seconds(self._eager, int(self.device.type != "cpu")),
+            lambda: seconds(self._run_compiled, 1),
+        )
+        return chosen, eager if self.placement.compiling == "auto" else None
+
+    def _wait(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+def _filled(values: Tensor, rows: int) -> Tensor:
+    """So many rows, by repeating the last."""
+    missing = rows - len(values)
+    if missing == 0:
+        return values
+    more = torch.cat([values, values[-1:].expand(missing, *values.shape[1:])])
+    layout = {5: torch.channels_last_3d, 4: torch.channels_last}.get(values.ndim)
+    if layout is None or not values.is_contiguous(memory_format=layout):
+        return more
+    return more.contiguous(memory_format=layout)
+
+
+@dataclass
+class _Open:
+    """A sample whose sums are still to be taken."""
+
+    sample: Drawn
+    answers: list[dict[str, Tensor]] = field(default_factory=list)
+    unread: int = 0
 
 
 class UnitSums:
     """The sums of one part: `sdbench.engine.parts.Work`.
 
     Args:
-        network: its module is on `device` and in eval mode.
-        device: where it runs.
-        seconds: "drawing" and "network" grow by the time that these take.
+        passes: the network where its passes are made.
     """
 
-    def __init__(self, network: Network, device: torch.device, seconds: dict[str, float]) -> None:
-        self.network, self.device, self.seconds = network, device, seconds
+    def __init__(self, passes: Passes) -> None:
+        self.passes = passes
         self._sums: Sums = {}
-        self._waiting: list[Drawn] = []
+        self._seconds = {"drawing": 0.0, "network": 0.0}
+        self._waiting: deque[tuple[_Open, dict[str, Tensor]]] = deque()
+        self._open: deque[_Open] = deque()
 
     def see(self, sample: Drawn) -> None:
-        """Take the next sample; batches end where enough have come.
+        """Take the next sample; the network is passed as soon as there are inputs enough for a batch.
 
         Raises:
             InputError: a layer answers NaN or infinity, or the network does not take what it is fed.
         """
-        self.seconds["drawing"] += sample.seconds
-        self._waiting.append(sample)
-        if sum(other.planned.inputs for other in self._waiting) >= _batch_of(sample):
-            self._pass()
+        self._seconds["drawing"] += sample.seconds
+        started = time.perf_counter()
+        opened = _Open(sample, unread=sample.planned.inputs)
+        self._open.append(opened)
+        if sample.planned.together:
+            self._flush()
+            views = {name: torch.chunk(values, sample.planned.views) for name, values in sample.value.items()}
+            for number in range(sample.planned.views):
+                batch = {name: parts[number] for name, parts in views.items()}
+                opened.answers.append(self.passes.read(batch, sample.planned.rows, meet=True))
+            opened.unread = 0
+        else:
+            inputs = sample.planned.inputs
+            for number in range(inputs):
+                self._waiting.append((opened, {name: _rows(v, number, inputs) for name, v in sample.value.items()}))
+            batch_size = _batch_of(sample)
+            while len(self._waiting) >= batch_size:
+                self._pass(batch_size)
+        self._take_finished()
+        self._seconds["network"] += time.perf_counter() - started
 
     def finish(self) -> Arrays:
         """The sums of all samples."""
-        if self._waiting:
-            self._pass()
-        return to_arrays(self._sums)
-
-    def _pass(self) -> None:
         started = time.perf_counter()
-        read = self._read()
-        total = sum(sample.planned.inputs for sample in self._waiting)
-        offset = 0
-        for sample in self._waiting:
-            planned = sample.planned
-            first, second, factor = (np.array(column) for column in zip(*planned.pairs, strict=True))
-            for layer, answers in read.items():
-                each = len(answers) // total  # a network may answer more than one row an input
-                values = answers[offset * each : (offset + planned.inputs) * each]
-                if not np.isfinite(values).all():
-                    raise InputError(
-                        f"layer {layer} answers NaN or infinity for {planned.name}; "
-                        "check the network's weights and how its input is normalised"
-                    )
-                by_view = values.reshape(planned.views, -1, values.shape[1])
-                one, other = (by_view[chosen].reshape(-1, values.shape[1]) for chosen in (first, second))
-                part = moments(one, other, factor.repeat(by_view.shape[1]))
-                add(self._sums, layer, (planned.seed, planned.block), part)
-            offset += planned.inputs
-        self._waiting = []
-        self.seconds["network"] += time.perf_counter() - started
+        self._flush()
+        self._take_finished(behind=0)
+        self._seconds["network"] += time.perf_counter() - started
+        return {**to_arrays(self._sums), SECONDS: np.array(list(self._seconds.values()))}
 
-    def _read(self) -> dict[str, npt.NDArray[Any]]:
-        """Layer -> (inputs of all waiting samples, units)."""
-        found = [self._units(batch) for batch in _batches(self._waiting)]
-        return {layer: np.concatenate([batch[layer] for batch in found]) for layer in found[0]}
+    def _flush(self) -> None:
+        if self._waiting:
+            self._pass(len(self._waiting))
 
-    def _units(self, parts: Mapping[str, Sequence[Tensor]]) -> dict[str, npt.NDArray[Any]]:
-        module = self.network.module
-        batch = {name: on_device(torch.cat(list(tensors)), module, self.device) for name, tensors in parts.items()}
-        read = units(module, batch, self.network.read, feed=self.network.feed)
-        return {layer: values.cpu().numpy() for layer, values in read.items()}
+    def _pass(self, inputs: int) -> None:
+        """Pass the first of the inputs that wait."""
+        taken = [self._waiting.popleft() for _ in range(inputs)]
+        batch = {name: torch.cat([rows[name] for _, rows in taken]) for name in taken[0][1]}
+        read = self.passes.read(batch, inputs)
+        each = {layer: len(values) // inputs for layer, values in read.items()}  # a network may answer several rows
+        start = 0
+        for _, group in itertools.groupby(taken, key=lambda pair: id(pair[0])):
+            of_sample = [opened for opened, _ in group]
+            end = start + len(of_sample)
+            of_sample[0].answers.append({name: v[start * each[name] : end * each[name]] for name, v in read.items()})
+            of_sample[0].unread -= len(of_sample)
+            start = end
+
+    def _take_finished(self, behind: int = 1) -> None:
+        """Take the sums of samples that are read, but of the last `behind`: their passes may still be under way."""
+        while len(self._open) > behind and self._open[0].unread == 0:
+            self._take(self._open.popleft())
+
+    def _take(self, opened: _Open) -> None:
+        planned = opened.sample.planned
+        first, second, factor = (np.array(column) for column in zip(*planned.pairs, strict=True))
+        for layer in opened.answers[0]:
+            values = _numbers([answer[layer] for answer in opened.answers])
+            if not np.isfinite(values).all():
+                raise InputError(
+                    f"layer {layer} answers NaN or infinity for {planned.name}; "
+                    "check the network's weights and how its input is normalised"
+                )
+            by_view = values.reshape(planned.views, -1, values.shape[1])
+            one, other = (by_view[chosen].reshape(-1, values.shape[1]) for chosen in (first, second))
+            part = moments(one, other, factor.repeat(by_view.shape[1]))
+            add(self._sums, layer, (planned.seed, planned.block), part)
+
+
+def _rows(values: Tensor, number: int, inputs: int) -> Tensor:
+    """The rows of one of some inputs."""
+    each = len(values) // inputs
+    return values[number * each : (number + 1) * each]
+
+
+def _numbers(answers: Sequence[Tensor]) -> npt.NDArray[Any]:
+    return torch.cat(list(answers)).cpu().numpy()
 
 
 def _batch_of(sample: Drawn) -> int:
     """How many inputs a batch of such samples has."""
     numbers = sum(int(values.numel()) for values in sample.value.values()) / sample.planned.inputs
     return max(1, min(_MOST_INPUTS, int(_NUMBERS / numbers)))
-
-
-def _batches(samples: Sequence[Drawn]) -> Iterator[dict[str, list[Tensor]]]:
-    """The inputs of samples by batch: all in one, or each view in its own."""
-    if not any(sample.planned.together for sample in samples):
-        yield {name: [sample.value[name] for sample in samples] for name in samples[0].value}
-        return
-    for sample in samples:
-        views = {name: torch.chunk(values, sample.planned.views) for name, values in sample.value.items()}
-        for number in range(sample.planned.views):
-            yield {name: [parts[number]] for name, parts in views.items()}

@@ -1,14 +1,61 @@
-"""A module on its device, and back as it was given."""
+"""A module on its device, in the precision that was asked for, and back as it was given."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from sdbench.base.errors import InputError, unknown_name
+
+PRECISIONS = ("float32", "bfloat16", "tf32")
+"""What a network computes in. float32 is the reference; bfloat16 is torch's autocast; tf32 is a mode of CUDA."""
+
+COMPILING = ("auto", "on", "off")
+"""When passes are compiled: where that saves time, always, never."""
+
+_WRONG_CUDNN = range(90800, 91100)
+"""Versions of cuDNN whose bfloat16 Conv3d is known to be wrong or slow: issue 163539 of pytorch."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where and how a network runs: what may move its numbers, beside its weights.
+
+    Attributes:
+        device: "cpu", "cuda" or any other device of torch.
+        precision: one of `PRECISIONS`.
+        compiling: one of `COMPILING`.
+
+    Raises:
+        InputError: a word is unknown, or the device has no such precision.
+    """
+
+    device: str = "cpu"
+    precision: str = "float32"
+    compiling: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise unknown_name("precision", self.precision, PRECISIONS)
+        if self.compiling not in COMPILING:
+            raise unknown_name("way of compiling", self.compiling, COMPILING)
+        if self.precision == "tf32" and not self.device.startswith("cuda"):
+            raise InputError(f"tf32 is a mode of CUDA devices; {self.device} has none: use float32 or bfloat16")
+
+    def warning(self, module: nn.Module) -> str | None:
+        """What is known to be wrong with this precision here, in a sentence; None where nothing is."""
+        version = torch.backends.cudnn.version() if self.device.startswith("cuda") else None  # type: ignore[no-untyped-call]
+        convolves = any(isinstance(part, nn.Conv3d) for part in module.modules())
+        if self.precision == "bfloat16" and convolves and version in _WRONG_CUDNN:
+            return (
+                f"cuDNN {version} is known to compute bfloat16 convolutions over time wrongly or slowly (issue 163539 "
+                "of pytorch): use --precision float32, or a torch with another cuDNN"
+            )
+        return None
 
 
 def device_named(name: str) -> torch.device:
@@ -27,29 +74,30 @@ def device_named(name: str) -> torch.device:
 
 
 @contextlib.contextmanager
-def placed(module: nn.Module, device: torch.device) -> Iterator[nn.Module]:
+def placed(module: nn.Module, device: torch.device, tf32: bool = False) -> Iterator[nn.Module]:
     """The module on a device, in eval mode, without gradients, convolutions with their channels innermost.
 
     Afterwards it is as it was given: device, memory layout and the training mode of each of its parts. Meanwhile
-    float32 is full float32 and convolutions are deterministic, whatever the defaults are.
+    float32 is full float32, or tf32 where that is asked for, and convolutions are deterministic, whatever the defaults
+    are.
     """
     training = {part: part.training for part in module.modules()}
     parameters = [(parameter, parameter.data) for parameter in module.parameters()]
     buffers = [(part, name, value) for part in module.modules() for name, value in part.named_buffers(recurse=False)]
-    precision = torch.get_float32_matmul_precision()
+    usual = torch.get_float32_matmul_precision()
     try:
-        torch.set_float32_matmul_precision("highest")
+        torch.set_float32_matmul_precision("high" if tf32 else "highest")
         module.to(device).eval()
         for kind, layout in ((nn.Conv3d, torch.channels_last_3d), (nn.Conv2d, torch.channels_last)):
             if any(isinstance(part, kind) for part in module.modules()):
                 module.to(memory_format=layout)  # type: ignore[call-overload]
         with (
             torch.no_grad(),
-            torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
+            torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=tf32),
         ):
             yield module
     finally:
-        torch.set_float32_matmul_precision(precision)
+        torch.set_float32_matmul_precision(usual)
         for parameter, value in parameters:
             parameter.data = value
         for part, name, value in buffers:
@@ -60,7 +108,7 @@ def placed(module: nn.Module, device: torch.device) -> Iterator[nn.Module]:
 
 def on_device(values: Tensor, module: nn.Module, device: torch.device) -> Tensor:
     """A batch where the module is, of its type, and laid out as its convolutions are."""
-    batch = values.to(device)
+    batch = values.to(device, non_blocking=True)
     if batch.is_floating_point():
         batch = batch.to(_precision_of(module))
         if batch.ndim == 5 and batch.shape[1] == 3:

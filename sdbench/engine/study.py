@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor
 
@@ -106,6 +106,15 @@ class Study(Protocol):
         Raises:
             InputError: a file that it is drawn from is damaged or no longer there.
         """
+        ...
+
+
+@runtime_checkable
+class DrawsOnDevice(Protocol):
+    """A study that can draw its samples on the device of the network, sooner than a CPU would: by painting, say."""
+
+    def on(self, device: str) -> Study:
+        """The same study, which draws there. Its samples are then drawn by threads, not by other processes."""
         ...
 
 

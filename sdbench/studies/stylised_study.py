@@ -6,7 +6,6 @@ as filmed and in a random order: the frames that were already sampled, and SlowF
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +16,7 @@ from sdbench.assets.store import AssetStore
 from sdbench.base.content import Contents
 from sdbench.base.draws import generator_for
 from sdbench.base.errors import InputError, unknown_name
+from sdbench.base.warned import warn_caller
 from sdbench.data.stylised import StylisedDataset, StylisedVideo
 from sdbench.engine.study import About, Pair, Plan, Planned, blocks_of
 from sdbench.statistics import FACTORS
@@ -136,7 +136,7 @@ def _notes(protocol: str, videos: int) -> tuple[str, ...]:
     notes = list(QUIRKS) if protocol == "published" else []
     if videos < FEWEST_VIDEOS:
         notes.append(f"{videos} videos, each with one pair, are fewer than {FEWEST_VIDEOS}: the intervals will be wide")
-        warnings.warn(notes[-1], stacklevel=5)
+        warn_caller(notes[-1])
     return tuple(notes)
 
 

@@ -1,0 +1,103 @@
+"""Who does the parts of a measurement: a runner. This one does them here, in one process."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from sdbench.base.kept import Arrays
+from sdbench.engine.loader import Kind
+from sdbench.engine.parts import Kept, Part, Task, run
+from sdbench.engine.passes import UnitSums, passes_of
+from sdbench.engine.placing import Placement
+from sdbench.engine.study import DrawsOnDevice, Study
+from sdbench.networks.network import Network
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that it takes to do a part of a measurement, wherever that is.
+
+    Attributes:
+        network: what is measured.
+        study: draws the samples of a part.
+        placement: where and how the network runs.
+        inputs: how many inputs all parts have together.
+        folder: of the parts, on a disk that all workers share, or of each worker's own where they share none.
+    """
+
+    network: Network
+    study: Study
+    placement: Placement
+    inputs: int
+    folder: Path
+
+    @property
+    def kind(self) -> Kind:
+        """What draws ahead: threads where drawing needs the network's device."""
+        return "threads" if self.placement.device != "cpu" and isinstance(self.study, DrawsOnDevice) else "processes"
+
+    @property
+    def pinned(self) -> bool:
+        """Whether samples come in memory that a GPU can copy from while it computes."""
+        return self.placement.device.startswith("cuda")
+
+    def draw(self, planned: Any) -> Mapping[str, Tensor]:
+        """The views of a planned sample as the network's inputs."""
+        return self.study.draw(planned, self.network.feed)
+
+    @contextlib.contextmanager
+    def begun(self) -> Iterator[Callable[[], UnitSums]]:
+        """The network where its passes are made; gives what starts the work on one part.
+
+        Raises:
+            InputError: the device is not there.
+        """
+        with passes_of(self.network, self.placement, self.inputs, self.folder) as passes:
+            yield lambda: UnitSums(passes)
+
+
+class Runner(Protocol):
+    """Does the parts of a measurement. No number depends on which runner did, nor on how many workers it has."""
+
+    def sums(
+        self, job: Job, parts: Sequence[Part], kept: Kept, advance: Callable[[int], None]
+    ) -> Generator[Arrays, None, None]:
+        """What comes of each part, in the order of the parts; what is kept of one is not done again.
+
+        Args:
+            job: what is to be done.
+            parts: all of them.
+            kept: where what came of them is kept.
+            advance: called with the number of samples that are done.
+
+        Raises:
+            InputError: whatever drawing or the network refuses; the parts that were done before are kept.
+            DiskError: what is finished cannot be written, or read again.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class OneProcess:
+    """The network runs in this process; others draw samples ahead.
+
+    Attributes:
+        workers: how many draw ahead; 0 draws here. By default one a core.
+    """
+
+    workers: int | None = None
+
+    def sums(
+        self, job: Job, parts: Sequence[Part], kept: Kept, advance: Callable[[int], None]
+    ) -> Generator[Arrays, None, None]:
+        """See `Runner`."""
+        with job.begun() as begin:
+            task = Task(kept.folder, begin)
+            for (arrays,) in run(parts, [task], job.draw, self.workers, advance, job.kind, job.pinned):
+                yield arrays
