@@ -40,7 +40,8 @@ def reproduce(session: nox.Session) -> None:
             return
         session.log(f"running on this machine, not in a container: {told['why']}")
         arguments = told["arguments"]
-    _install(session, "benchmark")
+    on_cluster = any(argument.partition("=")[0] == "--ray" for argument in arguments)
+    _install(session, "benchmark,ray" if on_cluster else "benchmark")
     session.run("pytest", "benchmarks", "--benchmark-quiet", "-rfE", *arguments)
 
 

@@ -17,10 +17,12 @@ from sdbench.base.errors import SdbenchError
 from sdbench.base.files import write_text
 from sdbench.cases.records import Asked, Claim, ExpectedValue, Record, Unpublished, read_all
 from sdbench.cases.verdicts import NEEDS, Case, Verdict
+from sdbench.engine.placing import COMPILING, PRECISIONS
 from sdbench.report import Report, case_table, describe_environment, summary_lines, write_report
 from sdbench.report.table import LEGEND, Totals, reasons
 from sdbench.studies.stylised_study import ACTION_PROTOCOLS
 from sdbench.suite import Here, Suite, assets_of, layer_values
+from sdbench.suite.here import runner_for
 
 ROOT = Path(__file__).parents[1]
 RECORDS = read_all(ROOT / "expected")
@@ -53,7 +55,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=os.environ.get("SDBENCH_DATA"),
         help="folder of your own data sets: stylized_activitynet, stylized_ssv2, ... (default: SDBENCH_DATA)",
     )
-    group.addoption("--workers", type=int, default=None, help="processes that draw samples ahead (default: one a core)")
+    group.addoption("--workers", type=int, default=None, help="processes that draw ahead; of a cluster, workers")
+    group.addoption(
+        "--precision", choices=PRECISIONS, default="float32", help="what networks compute in (default: float32)"
+    )
+    group.addoption(
+        "--compile", choices=COMPILING, default="auto", help="compile passes: where it saves time, always, never"
+    )
+    group.addoption(
+        "--ray", metavar="ADDRESS", help="measure on the workers of a Ray cluster; auto joins or starts one"
+    )
+    group.addoption("--gpus-per-worker", type=float, help="of the cluster (default: 1 with --device cuda, else 0)")
     group.addoption("--report", type=Path, default=ROOT / "reports" / "latest", help="folder of the report")
     group.addoption(
         "--list-assets",
@@ -76,6 +88,9 @@ def pytest_configure(config: pytest.Config) -> None:
             device=config.getoption("--device"),
             protocol=config.getoption("--protocol"),
             workers=config.getoption("--workers"),
+            precision=config.getoption("--precision"),
+            compiling=config.getoption("--compile"),
+            runner=runner_for(*map(config.getoption, ("--ray", "--workers", "--gpus-per-worker", "--device"))),
         )
         config.stash[_SUITE] = Suite(here)
     except SdbenchError as error:
@@ -207,6 +222,9 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         "seed": suite.here.seed,
         "pairs": suite.here.pairs if suite.here.pairs is not None else "one of each factor a sample",
         "device": suite.here.device,
+        "precision": suite.here.precision,
+        "compile": suite.here.compiling,
+        "measured by": "the workers of a Ray cluster" if suite.here.runner is not None else "this process",
         "protocol": suite.here.protocol,
         "strict": bool(config.getini("strict")),
         "assets": {name: digest for m in suite.measurements.values() for name, digest in m.assets.items()},

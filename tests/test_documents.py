@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -25,7 +27,7 @@ from tests.conftest import moving_squares, write_video
 from tests.history.conftest import REPORT
 from tests.made.davis import make_davis
 from tests.made.small_zoo import COMMAND, bring_weights
-from tests.made.stylised import annotation_files, write
+from tests.made.stylised import annotation_files, make, write
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))))
@@ -38,6 +40,12 @@ SAID = {
     "fetch vos": "vos_checkpoints: ",
     "stylize ssv2/videos data/stylized_ssv2 --layout ssv2": "8 videos painted, 0 were there, 0 could not be read",
     "measure x3d_m data/stylized_ssv2 --stylised ssv2 --protocol corrected": "at least 4 pairs of each factor",
+    "measure x3d_m data/stylized_ssv2 --stylised ssv2 --compile on": "Passes: compiled, as asked for",
+    "measure x3d_m data/stylized_ssv2 --stylised ssv2 --precision bfloat16": "; in bfloat16; ",
+    "measure x3d_m data/stylized_ssv2 --stylised ssv2 --ray auto --workers 2": "at least 4 pairs of each factor",
+    "measure x3d_m data/stylized_ssv2 --stylised ssv2 --slice 1/2": "parts of measurement",
+    "measure x3d_m data/stylized_ssv2 --stylised ssv2 --slice 2/2": "all are done: sdbench merge ",
+    "merge KEY --json x3d_m.json": "at least 4 pairs of each factor",
     "flow DATA/davis2016": "flow pictures made in DATA/davis2016",
     "stylize DATA/davis2016 DATA/stylized_davis --layout davis": "3 videos painted, 0 were there, 0 could not be read",
     "masks fusionseg DATA/davis2016": "J mean of fusionseg: ",
@@ -184,6 +192,8 @@ def run(folder: Path, *arguments: str, given: str = "") -> str:
 @pytest.mark.assets
 @pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "sh"], ids=str)
 def test_commands(block: Block, here: Path) -> None:
+    if "data/stylized_ssv2" in block.text and "stylize " not in block.text:
+        make(here / "data" / "stylized_ssv2", "ssv2", dict.fromkeys(SSV2, 9), height=64, width=64)
     for command in block.commands:
         words = shlex.split(command)
         program, rest = words[0].removeprefix(".venv/bin/"), words[1:]
@@ -197,12 +207,20 @@ def sdbench(here: Path, words: list[str]) -> str:
     assert command in SAID, f"say in tests/test_documents.py what {command!r} prints"
     if "RUN" in words:
         words[words.index("RUN")] = run_shown(here)
+    if "KEY" in words:
+        words[words.index("KEY")] = key_said(here)
     printed = run(here, "-c", COMMAND, *words)
     assert SAID[command] in printed, printed
     for option in ("--picture", "--json"):
         if option in words:
             assert (here / words[words.index(option) + 1]).stat().st_size > 100
     return printed
+
+
+def key_said(here: Path) -> str:
+    """The key of the measurement that lies in slices in the cache."""
+    (described,) = Path(os.environ["SDBENCH_CACHE"]).glob("parts/*/measurement.json")
+    return described.parent.name[:16]
 
 
 def run_shown(here: Path) -> str:
@@ -292,6 +310,30 @@ def test_snippets(block: Block, here: Path) -> None:
     last = block.last_line
     assert last in PRINTED, f"{block}: say in tests/test_documents.py what the snippet that ends with {last!r} prints"
     assert PRINTED[last] in run(here, "-W", "error", "-c", SNIPPET, given=block.text)
+
+
+@pytest.mark.assets
+def test_the_array_script_runs_as_slurm_runs_it(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(here / "data", "ssv2", dict.fromkeys(SSV2, 9), height=64, width=64)
+    program = here / "bin" / "sdbench"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -c {shlex.quote(COMMAND)} "$@"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("SDBENCH_CACHE", str(shutil.copytree(os.environ["SDBENCH_CACHE"], here / "cache")))
+    monkeypatch.setenv("SLURM_ARRAY_TASK_COUNT", "2")
+    script = ROOT / "docs" / "slurm_array.sh"
+    for number in ("2", "1"):
+        monkeypatch.setenv("SLURM_ARRAY_TASK_ID", number)
+        command = [str(script), "x3d_m", "data", "--stylised", "ssv2"]
+        done = subprocess.run(command, cwd=here, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    assert "all are done: sdbench merge" in done.stdout
+    assert "stage5" in run(here, "-c", COMMAND, "merge", key_said(here))
+    monkeypatch.delenv("SDBENCH_CACHE")
+    done = subprocess.run(command, cwd=here, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "name a folder that all nodes share" in done.stderr
 
 
 def test_no_block_is_of_another_kind() -> None:

@@ -68,6 +68,14 @@ def test_on_this_machine(noxfile: ModuleType) -> None:
     assert command == ("pytest", "benchmarks", "--benchmark-quiet", "-rfE", "-k", "vos")
 
 
+@pytest.mark.parametrize("address", [("--ray", "auto"), ("--ray=ray://head:10001",)])
+def test_on_a_cluster_with_what_that_takes(noxfile: ModuleType, address: tuple[str, ...]) -> None:
+    session = FakeSession("--where", "host", *address, "--workers", "4")
+    noxfile.reproduce.func(session)
+    assert session.installed[-1][1] == ".[benchmark,ray]"
+    assert session.runs[-1][-len(address) - 2 :] == (*address, "--workers", "4")
+
+
 def test_in_a_container_and_nowhere_else(noxfile: ModuleType) -> None:
     session = FakeSession("-k", "vos", "--where=container")
     noxfile.reproduce.func(session)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from sdbench import __version__
 from sdbench.base.errors import SdbenchError
+from sdbench.base.warned import sentences
 from sdbench.cli import fetching, listing, making, measuring, segmenting
 from sdbench.history.command import add_parser as add_history
 
@@ -22,7 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
-        status: int | None = options.run(options)
+        with sentences():
+            status: int | None = options.run(options)
     except SdbenchError as error:
         print(f"sdbench: {error}", file=sys.stderr)
         return 1

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from sdbench.networks import Network
 
 
+PRECISIONS = ("float32", "bfloat16", "tf32")
+COMPILING = ("auto", "on", "off")
+"""The words of `sdbench.engine.placing`, which takes torch to import."""
+
+
 def names(text: str) -> tuple[str, ...]:
     """What a comma-separated argument names."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
@@ -64,6 +69,40 @@ def add_running(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=output, help="also write the numbers to this file")
 
 
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    """Add how a measurement is made: precision, compiling, and who does its parts."""
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, default="float32", help="what the network computes in (default: float32)"
+    )
+    parser.add_argument(
+        "--compile",
+        choices=COMPILING,
+        default="auto",
+        help="compile the passes: where it saves time, always, never (default: auto)",
+    )
+    parser.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="measure on --workers workers of a Ray cluster; auto joins the one that runs here, or starts one",
+    )
+    parser.add_argument("--gpus-per-worker", type=float, help="of the cluster (default: 1 with --device cuda, else 0)")
+    parser.add_argument(
+        "--slice", type=slice_named, metavar="3/16", help="do only these parts, and leave them for `sdbench merge`"
+    )
+
+
+def slice_named(text: str) -> tuple[int, int]:
+    """Which slice of how many.
+
+    Raises:
+        argparse.ArgumentTypeError: the text does not say.
+    """
+    number, slash, of = text.partition("/")
+    if not (slash and number.isascii() and number.isdigit() and of.isascii() and of.isdigit()):
+        raise argparse.ArgumentTypeError(f"expected a slice such as 3/16, the third of 16; got {text!r}")
+    return int(number), int(of)
+
+
 def chosen_network(options: argparse.Namespace, store: AssetStore, layers: tuple[str, ...] | None = None) -> Network:
     """The network with its weights; that its layers and the device are known is seen before anything is fetched.
 
@@ -77,7 +116,8 @@ def chosen_network(options: argparse.Namespace, store: AssetStore, layers: tuple
     from sdbench.networks import Network
     from sdbench.zoo import model, network_named
 
-    device_named(options.device)
+    if getattr(options, "ray", None) is None:  # the workers of a cluster have devices of their own
+        device_named(options.device)
     known = model(options.network, options.trained_on)
     with torch.device("meta"):
         Network(known.build(), known.feed, known.name, layers)

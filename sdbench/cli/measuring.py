@@ -9,11 +9,21 @@ from typing import TYPE_CHECKING, Any
 from tabulate import tabulate
 
 from sdbench.base.errors import InputError
-from sdbench.cli.arguments import add_running, chosen_network, names, output, positive, write_json, writing
+from sdbench.cli.arguments import (
+    add_engine,
+    add_running,
+    chosen_network,
+    names,
+    output,
+    positive,
+    write_json,
+    writing,
+)
 
 if TYPE_CHECKING:
     from sdbench.assets import AssetStore
     from sdbench.engine import Measurement, Study
+    from sdbench.engine.placing import Placement
 
 _LAYOUTS = ("activitynet", "diving48", "ssv2", "davis")
 _PROTOCOLS = ("published", "corrected")
@@ -51,8 +61,16 @@ def add_commands(commands: Any) -> None:
         "--frames", type=positive, help="of davis: at most so many frames of each sequence (default: all)"
     )
     add_running(measuring)
+    add_engine(measuring)
     measuring.add_argument("--picture", type=output, help="also draw the numbers into this PNG file")
     measuring.set_defaults(run=_measure)
+
+    merging = commands.add_parser("merge", help="put a measurement together that was done in slices")
+    merging.add_argument("key", help="of the measurement, or its first digits, as `sdbench measure --slice` says it")
+    merging.add_argument("--json", type=output, help="also write the numbers to this file")
+    merging.add_argument("--picture", type=output, help="also draw the numbers into this PNG file")
+    merging.add_argument("--forget", action="store_true", help="delete the parts when all is written")
+    merging.set_defaults(run=_merge)
 
     recording = commands.add_parser("record", help="record expected values of a network on a packaged data set")
     recording.add_argument("network", help="a network as `sdbench list networks` names them")
@@ -66,21 +84,72 @@ def add_commands(commands: Any) -> None:
 def _measure(options: argparse.Namespace) -> None:
     from sdbench import engine
     from sdbench.assets import AssetStore
-    from sdbench.report.markdown import measurement_sentence
-    from sdbench.report.pictures import layers_picture
-    from sdbench.suite import layer_values
+    from sdbench.engine.placing import Placement
+    from sdbench.suite.here import runner_for
 
     store = AssetStore()
     _check_words(options)
+    placement = Placement(options.device, options.precision, options.compile)
+    if options.slice is not None:
+        _measure_slice(options, store, placement)
+        return
+    runner = runner_for(options.ray, options.workers, options.gpus_per_worker, options.device)
     study = _study(options, store)
     found = engine.measure(
         chosen_network(options, store, options.layers),
         study,
         seed=options.seed,
-        device=options.device,
+        device=placement.device,
+        precision=placement.precision,
+        compiling=placement.compiling,
         store=store,
-        workers=options.workers,
+        workers=options.workers if runner is None else None,
+        runner=runner,
     )
+    _show(options, found)
+
+
+def _measure_slice(options: argparse.Namespace, store: AssetStore, placement: Placement) -> None:
+    """Do the parts of a slice, and say how all of them are merged.
+
+    Raises:
+        InputError: there is no such slice, or other options do not go with one.
+    """
+    from sdbench.engine.measuring import prepare
+    from sdbench.engine.running import OneProcess
+    from sdbench.engine.slices import Slice, measure_slice
+
+    chosen = Slice(*options.slice)
+    for option in ("ray", "json", "picture"):
+        if getattr(options, option) is not None:
+            raise InputError(
+                f"--{option} does not go with --slice: "
+                + (
+                    "a cluster does all parts"
+                    if option == "ray"
+                    else "a slice has no numbers yet; give it to sdbench merge"
+                )
+            )
+    study = _study(options, store)
+    network = chosen_network(options, store, options.layers)
+    prepared = prepare(network, study, None, options.seed, 0.5, placement, store)
+    print(measure_slice(prepared, chosen, OneProcess(options.workers)))
+
+
+def _merge(options: argparse.Namespace) -> None:
+    from sdbench.engine.slices import forget_slices, merge_slices
+
+    _show(options, merge_slices(options.key))
+    if options.forget:
+        forget_slices(options.key)
+
+
+def _show(options: argparse.Namespace, found: Measurement) -> None:
+    """Print a measurement, and write it to the files that were named."""
+    from sdbench.report.markdown import measurement_sentence
+    from sdbench.report.pictures import layers_picture
+    from sdbench.suite import layer_values
+
     print(measurement_table(found))
     print()
     print(measurement_sentence(found.as_record()))

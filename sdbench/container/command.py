@@ -78,12 +78,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--report", type=Path, default=ROOT / "reports" / "latest", help="folder of the report")
     parser.add_argument("--data", type=Path, default=os.environ.get("SDBENCH_DATA"), help="folder of your data sets")
     parser.add_argument("--device", default="cpu", help="cpu, or cuda for all GPUs (default: cpu)")
+    parser.add_argument("--ray", metavar="ADDRESS", help="not in a container: with --where host only")
     return parser
 
 
 def _run(arguments: list[str]) -> int:
     started = time.monotonic()
     options, rest = _parser().parse_known_args(arguments)
+    if options.ray is not None:
+        why = "a container has no network, and the workers of a Ray cluster run outside of it"
+        if options.fallback is None:
+            raise InputError(f"--ray does not go with --where container: {why}; use --where host")
+        return _elsewhere(options, rest, why)
     store = AssetStore()
     job = _job(options, rest, store)
     try:
@@ -94,9 +100,7 @@ def _run(arguments: list[str]) -> int:
     except EngineError as error:
         if options.fallback is None:
             raise
-        elsewhere = {"why": str(error), "arguments": _for_pytest(options, rest)}
-        options.fallback.write_text(json.dumps(elsewhere), encoding="utf-8")
-        return 0
+        return _elsewhere(options, rest, str(error))
     bring_assets(client, image, job, store, ROOT)
     state = "built just now" if image.built else "was there"
     print(f"sdbench: running in a container: an engine answers, and its image {image.name} {state}", file=sys.stderr)
@@ -109,9 +113,21 @@ def _run(arguments: list[str]) -> int:
     return outcome.status
 
 
+def _elsewhere(options: argparse.Namespace, rest: Sequence[str], why: str) -> int:
+    """Say why another place has to do, and with which arguments."""
+    elsewhere = {"why": why, "arguments": _for_pytest(options, rest)}
+    options.fallback.write_text(json.dumps(elsewhere), encoding="utf-8")
+    return 0
+
+
 def _for_pytest(options: argparse.Namespace, rest: Sequence[str]) -> list[str]:
     """The arguments of the same run without a container."""
-    named = [("--report", options.report), ("--data", options.data), ("--device", options.device)]
+    named = [
+        ("--report", options.report),
+        ("--data", options.data),
+        ("--device", options.device),
+        ("--ray", options.ray),
+    ]
     return [*rest, *(part for name, value in named if value is not None for part in (name, str(value)))]
 
 

@@ -48,9 +48,11 @@ def measurement_sentence(record: dict[str, Any]) -> str:
         f"{record['network']} on {record['dataset']}: {record['clips']} clips, {record['samples']} samples, "
         f"at least {record['pairs']} pairs of each factor, {record['passes']} forward passes, "
         f"protocol {record['protocol']}, "
-        f"{_styles(record)}{_seeds(record)}; {record['resampling']}; "
+        f"{_styles(record)}{_seeds(record)}; {record['resampling']}; in {record['precision']}; "
         f"{record['seconds']['total']:.0f} s, of which {stages}."
     )
+    if record["compiled"]:
+        sentence += f" Passes: {record['compiled']}."
     if record["skipped"]:
         sentence += f" Left out: {'; '.join(record['skipped'])}."
     if record.get("notes"):

@@ -83,8 +83,11 @@ class _Studied:
                 self.study(asked, here),
                 seed=here.seed,
                 device=here.device,
+                precision=here.precision,
+                compiling=here.compiling,
                 store=here.store,
-                workers=here.workers,
+                workers=here.workers if here.runner is None else None,
+                runner=here.runner,
                 finished=here.finished,
             )
         return replace(found, dataset=asked.dataset)

@@ -41,6 +41,12 @@ DAVIS = ("measure", "fusionseg", ".", "--stylised", "davis", "--painted", ".")
         (("measure", "x3d_xs", ".", "--styles", "style1,stile2"), "unknown style 'stile2'; did you mean style2"),
         (("measure", "x3d_xs", ".", "--device", "cud"), "unknown device 'cud'; did you mean cuda"),
         (("measure", "x3d_xs", ".", "--trained-on", "ucf"), "trained on 'ucf' are known; known: kinetics400"),
+        (("measure", "x3d_xs", ".", "--precision", "tf32"), "tf32 is a mode of CUDA devices; cpu has none"),
+        (("measure", "x3d_xs", ".", "--slice", "5/4"), "slices are counted from 1 to their number"),
+        (("measure", "x3d_xs", ".", "--slice", "1/4", "--json", "a.json"), "--json does not go with --slice"),
+        (("measure", "x3d_xs", ".", "--slice", "1/4", "--ray", "auto"), "--ray does not go with --slice"),
+        (("measure", "x3d_xs", ".", "--gpus-per-worker", "1"), "--gpus-per-worker goes with --ray"),
+        (("merge", "0123"), "no measurement '0123' was done in slices"),
         (("measure", "x3d_xs", "nowhere"), "no folder at nowhere"),
         (SSV2, "no annotation file at something-something-v2-validation.json"),
         ((*SSV2, "--styles", "style1,style2"), "a stylised data set has its own styles: leave out --styles"),
@@ -94,6 +100,7 @@ def test_mistakes_are_answered_in_one_line_before_anything_is_fetched(
         (("masks", "fusionseg", ".", "--frames", "0"), "expected a whole number, 1 or more; got '0'"),
         (("ablate", "matnet", ".", "--painted", ".", "--layer", "x", "--percents", "5,a"), "expected percentages such"),
         (("ablate", "matnet", ".", "--layer", "x"), "required: --painted"),
+        (("measure", "x3d_xs", ".", "--slice", "third"), "expected a slice such as 3/16"),
     ],
 )
 def test_a_wrong_command_line_is_told_by_the_parser(
@@ -125,6 +132,34 @@ def test_measure_prints_the_table_of_a_folder(
     content = json.loads((tmp_path / "out.json").read_text())
     assert sum(content["layers"]["fc1"]["shares"].values()) == pytest.approx(100)
     assert (tmp_path / "out.png").stat().st_size > 1000
+
+
+@pytest.mark.assets
+def test_slices_are_merged_to_what_one_run_gives(
+    store: AssetStore, video_file: Callable, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch
+) -> None:
+    monkeypatch.setenv("SDBENCH_CACHE", str(store.folder))
+    folder = video_file("a.mp4", frames=70).parent
+    video_file("b.mp4", frames=70, seed=1)
+    whole, merged = tmp_path / "whole.json", tmp_path / "merged.json"
+    command = ["measure", "transnetv2", str(folder), "--pairs", "120", "--compile", "off"]
+    assert main([*command, "--slice", "2/2"]) == 0
+    shown = capsys.readouterr().out
+    key = re.search("sdbench merge ([0-9a-f]{16})$", shown)
+    assert key is not None, shown
+    assert main(["merge", key[1]]) == 1
+    assert re.search(
+        r"parts of measurement .* are missing .*: do --slice 1/2 \(again\), then merge$", capsys.readouterr().err
+    )
+    assert main([*command, "--slice", "1/2"]) == 0
+    assert "all are done" in capsys.readouterr().out
+    assert main(["merge", key[1], "--json", str(merged), "--forget"]) == 0
+    assert "ddcnn3" in capsys.readouterr().out
+    assert main(["merge", key[1]]) == 1, "its parts are forgotten"
+    assert main([*command, "--json", str(whole)]) == 0
+    one, other = (json.loads(path.read_text()) for path in (merged, whole))
+    assert one["layers"] == other["layers"]
+    assert one["measurement"]["weights"] == other["measurement"]["weights"]
 
 
 @pytest.fixture
@@ -205,7 +240,7 @@ def test_ctrl_c_keeps_finished_parts_and_leaves_no_worker(to_all: bool, davis: P
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and not list(cache.glob("parts/*/[!.]*")) and process.poll() is None:
+    while time.monotonic() < deadline and not list(cache.glob("parts/*/[!.]*.safetensors")) and process.poll() is None:
         time.sleep(0.01)
     assert len(processes_of(process.pid)) == 3, "the command and its two workers"
     (os.killpg if to_all else os.kill)(process.pid, signal.SIGINT)
@@ -214,7 +249,7 @@ def test_ctrl_c_keeps_finished_parts_and_leaves_no_worker(to_all: bool, davis: P
     assert "sdbench: interrupted; what was done is kept, run the same command again to go on\n" in said
     assert "KeyboardInterrupt" not in said
     assert processes_of(process.pid) == [], "no worker is left"
-    kept = list(cache.glob("parts/*/*"))
+    kept = list(cache.glob("parts/*/*.safetensors"))
     assert kept
     assert not [path for path in cache.rglob(".*") if path.is_file()], "nothing half-written is left"
     again = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)

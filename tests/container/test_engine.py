@@ -89,6 +89,17 @@ def test_without_an_engine_another_place_will_do(tmp_path: Path) -> None:
     assert told["arguments"] == ["-k", "vos", "--strict", "--report", str(tmp_path / "r"), "--device", "cpu"]
 
 
+def test_the_workers_of_a_cluster_are_outside_of_a_container(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    arguments = ["--report", str(tmp_path / "r"), "--ray", "auto", "--workers", "3"]
+    assert main(arguments) == 1
+    assert_one_sentence(capsys, "--ray does not go with --where container: a container has no network")
+    assert main([*arguments, "--fallback", str(tmp_path / "f.json")]) == 0
+    told = json.loads((tmp_path / "f.json").read_text())
+    assert told["why"].startswith("a container has no network")
+    assert told["arguments"][:2] == ["--workers", "3"]
+    assert told["arguments"][-2:] == ["--ray", "auto"]
+
+
 def test_without_permission(monkeypatch: pytest.MonkeyPatch) -> None:
     class Refusing:
         def ping(self) -> None:

@@ -1,0 +1,99 @@
+"""Samples that are drawn ahead come in their order, whoever draws them, and no more of them than is said."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from torch import Tensor
+
+from sdbench import InputError, Measurement, Network
+from sdbench.assets import AssetStore
+from sdbench.engine import Study, measure
+from sdbench.engine.loader import Drawn, Kind, drawn
+from sdbench.engine.placing import Placement
+from sdbench.engine.running import Job
+from tests.made.studies import FEED, Counting, NoiseStudy, PlannedNoise
+
+KINDS: tuple[Kind, ...] = ("processes", "threads")
+
+
+def samples(count: int) -> tuple[PlannedNoise, ...]:
+    return NoiseStudy(count).plan(FEED, 0).samples
+
+
+def number(planned: PlannedNoise) -> int:
+    time.sleep(0.001 * (planned.number % 3))  # neighbours are not ready in their order
+    return planned.number
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_samples_come_in_their_order(kind: Kind, workers: int) -> None:
+    found = [sample.value for sample in drawn(number, samples(50), workers, kind)]
+    assert found == list(range(50))
+    assert list(drawn(number, (), workers, kind)) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_error_is_raised_when_its_turn_comes(kind: Kind, workers: int) -> None:
+    study = NoiseStudy(50, broken=(30,))
+    coming = drawn(lambda planned: study.draw(planned, FEED), study.plan(FEED, 0).samples, workers, kind)
+    assert [next(coming).planned.name for _ in range(30)] == [f"noise {n}" for n in range(30)]
+    with pytest.raises(InputError, match="noise 30 is damaged"):
+        next(coming)
+
+
+def test_threads_are_ahead_by_so_much_and_end() -> None:
+    drawn_so_far: list[int] = []
+
+    def draw(planned: PlannedNoise) -> int:
+        drawn_so_far.append(planned.number)
+        return planned.number
+
+    coming = drawn(draw, samples(300), 2, "threads")
+    next(coming)
+    time.sleep(0.3)
+    # A chunk has three samples of three inputs; two workers are two chunks ahead each.
+    assert 3 <= len(drawn_so_far) <= 12
+    coming.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("sdbench-draw")]
+
+
+def test_a_study_that_draws_on_the_device_of_the_network_is_drawn_by_threads(tmp_path: Path) -> None:
+    class OnDevice(NoiseStudy):
+        def on(self, device: str) -> Study:
+            return self
+
+    network = Network(Counting(), FEED)
+    shown = [(study, device) for study in (OnDevice(3), NoiseStudy(3)) for device in ("cpu", "cuda")]
+    jobs = [Job(network, study, Placement(device), 1, tmp_path) for study, device in shown]
+    assert [job.kind for job in jobs] == ["processes", "threads", "processes", "processes"]
+    assert [job.pinned for job in jobs] == [False, True, False, True]
+
+
+def test_threads_change_no_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = AssetStore(tmp_path / "cache", offline=True, quiet=True)
+    plain = measure(Network(Counting(), FEED), NoiseStudy(70), store=store, workers=0)
+    monkeypatch.setattr(Job, "kind", "threads")
+    by_threads = measure(Network(Counting(), FEED), NoiseStudy(70), store=store, workers=2)
+    assert sums(by_threads) == sums(plain)
+
+
+def sums(found: Measurement) -> list[bytes]:
+    return [part.product.tobytes() for blocks in found.sums.values() for part in blocks.values()]
+
+
+def test_what_is_pinned_is_asked_of_torch_by_name() -> None:
+    class Pinned(Tensor):
+        def pin_memory(self, *_given: object) -> Tensor:  # type: ignore[override]
+            return self + 1
+
+    value: Mapping[str, Tensor] = {"video": Pinned([1.0]), "name": "as it is"}  # type: ignore[dict-item]
+    found = Drawn(samples(1)[0], value, 0.5).pin_memory()
+    assert found.value["video"].tolist() == [2.0]
+    assert (found.value["name"], found.seconds) == ("as it is", 0.5)
