@@ -14,13 +14,17 @@ from sdbench.base.kept import key_of
 from sdbench.engine.sums import Block, Sums
 from sdbench.statistics import (
     FEWEST_GROUPS,
+    Draws,
     Estimate,
     Intervals,
     Moments,
+    Stack,
     beside,
+    draw,
     estimate_from_moments,
-    intervals,
+    intervals_by,
     merge,
+    stack,
 )
 from sdbench.statistics.quantities import Reading, read_quantity
 
@@ -119,13 +123,17 @@ class Measurement:
         if name not in self._known:
             runs = self._by_seed(name)
             blocks = self._blocks(runs)
+            stacked = stack(blocks)
             try:
-                found = estimate_from_moments(merge(blocks), self.threshold)
-                of_runs = tuple(estimate_from_moments(merge(run.values()), self.threshold) for run in runs.values())
+                found = estimate_from_moments(stacked.merged(), self.threshold)
+                of_runs = (
+                    tuple(estimate_from_moments(merge(run.values()), self.threshold) for run in runs.values())
+                    if len(runs) > 1
+                    else ()
+                )
             except InputError as error:
                 raise InputError(f"layer {name} of {self.network}: {error}") from None
-            limits = intervals(blocks, self.threshold, self._bootstrap())
-            self._known[name] = LayerMeasurement(name, found, limits, of_runs if len(runs) > 1 else ())
+            self._known[name] = LayerMeasurement(name, found, self._intervals(blocks, stacked), of_runs)
         return self._known[name]
 
     def run(self, name: str, number: int) -> LayerMeasurement:
@@ -138,12 +146,22 @@ class Measurement:
         if len(runs) < 2 or not 0 <= number < len(runs):
             raise InputError(f"{self.network} was measured with {len(runs)} seeds; there is no number {number}")
         blocks = list(runs[number].values())
-        limits = intervals(blocks, self.threshold, self._bootstrap())
-        return LayerMeasurement(name, estimate_from_moments(merge(blocks), self.threshold), limits)
+        stacked = stack(blocks)
+        found = estimate_from_moments(stacked.merged(), self.threshold)
+        return LayerMeasurement(name, found, self._intervals(blocks, stacked))
 
-    def _bootstrap(self) -> Any:
-        """The same draws for every layer, so that layers compare."""
-        return generator_for(self.seed, "bootstrap")
+    def _intervals(self, blocks: Sequence[Moments], stacked: Stack) -> Intervals | None:
+        """Of the same draws for every layer, so that layers compare."""
+        count = len(blocks)
+        if count not in self._draws:
+            self._draws[count] = draw(count, generator_for(self.seed, "bootstrap"))
+        draws = self._draws[count]
+        return None if draws is None else intervals_by(draws, blocks, stacked, self.threshold)
+
+    @cached_property
+    def _draws(self) -> dict[int, Draws | None]:
+        """By the number of blocks."""
+        return {}
 
     def _by_seed(self, name: str) -> dict[int, dict[str, Moments]]:
         """Seed -> block -> the sums of a layer."""

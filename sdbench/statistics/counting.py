@@ -35,7 +35,9 @@ the threshold than truly do: their counts move too little by about this factor. 
 _PRIOR_WEIGHT = 6.0
 """Degrees of freedom that the layer's average noise weighs when a unit's own is estimated: with 8 videos it has 7."""
 
-_MOVES = 200
+MOVES = 100
+"""The scores are moved in so many ways, and in their mirror images, so that the mean of all moves is exactly zero."""
+
 _LARGEST = 0.999
 _LARGEST_CORRELATION = 0.95
 _FAR = 8.0  # standard deviations beyond which a normal's tail is nothing
@@ -43,7 +45,7 @@ _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(4)
 
 
 def count_classes(
-    scores: FloatArray, without: FloatArray, threshold: float, generator: np.random.Generator
+    scores: FloatArray, without: FloatArray, threshold: float, moves: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """The percentage of units in each class with the noise's bias taken away, and its standard error.
 
@@ -51,7 +53,7 @@ def count_classes(
         scores: (2, C) unit scores of all groups; the units that are alive.
         without: (G, 2, C) the same with each group left out; NaN where a unit is dead without the group.
         threshold: score above which a unit counts as encoding a factor.
-        generator: source of the moves.
+        moves: (M, G) standard normal: how much each group moves the scores.
 
     Returns:
         (4,) and (4,): percent of these C units that are dynamic, static, joint, residual. The percentages sum to 100;
@@ -59,33 +61,34 @@ def count_classes(
     """
     groups = len(without)
     z = _fisher(scores)
-    left = np.where(np.isnan(without), z, _fisher(without))
-    deviations = left - left.mean(axis=0)
-    corrected = z - (groups - 1) * (left.mean(axis=0) - z)
+    left = _fisher(without)
+    np.copyto(left, z, where=np.isnan(left))
+    mean = left.mean(axis=0)
+    corrected = z - (groups - 1) * (mean - z)
+    deviations = np.subtract(left, mean, out=left)
     scale = (groups - 1) / groups
-    variance = scale * (deviations**2).sum(axis=0)
-    covariance = scale * (deviations[:, 0] * deviations[:, 1]).sum(axis=0)
+    variance = scale * np.einsum("gfc,gfc->fc", deviations, deviations)
+    covariance = scale * np.einsum("gc,gc->c", deviations[:, 0], deviations[:, 1])
     own = groups - 1
     variance = (_PRIOR_WEIGHT * variance.mean(axis=1, keepdims=True) + own * variance) / (_PRIOR_WEIGHT + own)
     covariance = (_PRIOR_WEIGHT * covariance.mean() + own * covariance) / (_PRIOR_WEIGHT + own)
     noise = np.sqrt(variance + 1e-24)
     correlation = np.clip(covariance / (noise[0] * noise[1]), -_LARGEST_CORRELATION, _LARGEST_CORRELATION)
 
-    # Each move comes with its mirror image, so that the moves' mean is exactly zero.
-    half = generator.standard_normal((_MOVES // 2, groups))
-    moves = np.tensordot(np.concatenate([half, -half]), deviations, axes=1) * np.sqrt(scale)
     edge = np.arctanh(np.clip(threshold, -_LARGEST, _LARGEST))
-    everywhere = np.concatenate([corrected[None], corrected + moves]) - edge
-    percent = sum(
-        weight * _smoothed(everywhere / (noise * _NOISE * np.sqrt(added)), correlation)
-        for added, weight in zip(_ADDED, _extrapolation(), strict=True)
-    )
-    assert isinstance(percent, np.ndarray)
-    return percent[0], _WIDER * percent[1:].std(axis=0, ddof=1)
+    distance = np.zeros((*z.shape, 1 + 2 * len(moves)))  # where measured, moved, and mirrored
+    moved, mirrored = distance[..., 1 : 1 + len(moves)], distance[..., 1 + len(moves) :]
+    moved[:] = (deviations.reshape(groups, -1).T @ (np.sqrt(scale) * moves.T)).reshape(moved.shape)
+    np.negative(moved, out=mirrored)
+    distance += (corrected - edge)[..., None]
+    distance /= (noise * _NOISE)[..., None]
+    percent = 100 * _extrapolated(distance, correlation) / scores.shape[1]
+    return percent[:, 0], _WIDER * percent[:, 1:].std(axis=1, ddof=1)
 
 
 def _fisher(scores: FloatArray) -> FloatArray:
-    return np.asarray(np.arctanh(np.clip(scores, -_LARGEST, _LARGEST)))
+    clipped = np.clip(scores, -_LARGEST, _LARGEST)
+    return np.asarray(np.arctanh(clipped, out=clipped))
 
 
 def _extrapolation() -> list[float]:
@@ -93,26 +96,46 @@ def _extrapolation() -> list[float]:
     return [float(np.prod([(-1 - other) / (this - other) for other in _ADDED if other != this])) for this in _ADDED]
 
 
-def _smoothed(distance: FloatArray, correlation: FloatArray) -> FloatArray:
-    """(..., 4) expected percent of units in each class; `distance` (..., 2, C) from the threshold in noise units."""
-    distance = np.clip(distance, -_FAR, _FAR)
-    a, b = distance[..., 0, :], distance[..., 1, :]
-    dynamic, static = ndtr(a), ndtr(b)
-    joint = dynamic * static + _both_excess(a, b, correlation)
-    classes = (dynamic - joint, static - joint, joint, 1 - dynamic - static + joint)
-    return 100 * np.stack([np.asarray(part.mean(axis=-1)) for part in classes], axis=-1)
+def _extrapolated(distance: FloatArray, correlation: FloatArray) -> FloatArray:
+    """(4, N) number of units in each class, extrapolated to no noise.
+
+    Args:
+        distance: (2, C, N) of the scores from the threshold, in standard deviations of their own noise.
+        correlation: (C,) of the noise in the two factors.
+    """
+    lowest, highest = distance.min(axis=-1), distance.max(axis=-1)
+    counts = np.zeros((4, distance.shape[-1]))
+    for added, weight in zip(_ADDED, _extrapolation(), strict=True):
+        # A unit that stays far from the threshold however it is moved counts whole, or not at all.
+        spread = np.sqrt(added)
+        high, low = lowest > _FAR * spread, highest < -_FAR * spread
+        near = ~(high | low)
+        above = [ndtr(distance[factor, near[factor]] / spread) for factor in range(2)]
+        dynamic, static = (above[factor].sum(axis=0) + np.count_nonzero(high[factor]) for factor in range(2))
+        joint = np.zeros_like(dynamic) + np.count_nonzero(high.all(axis=0))
+        for factor in range(2):
+            joint += above[factor][high[1 - factor, near[factor]]].sum(axis=0)
+        both = near.all(axis=0)
+        chances = [above[factor][both[near[factor]]] for factor in range(2)]
+        joint += np.einsum("cn,cn->n", *chances)
+        joint += _both_excess(distance[0, both] / spread, distance[1, both] / spread, correlation[both])
+        units = distance.shape[1]
+        counts += weight * np.stack([dynamic - joint, static - joint, joint, units - dynamic - static + joint])
+    return counts
 
 
 def _both_excess(a: FloatArray, b: FloatArray, correlation: FloatArray) -> FloatArray:
-    """How much likelier two normals of this correlation both stay below a and b than independent ones.
+    """(N,) by how many units more both lie below a and b (C, N) than if two normals of this correlation had none.
 
     The derivative of the bivariate normal's distribution with respect to its correlation is its density; the integral
     over the correlation is taken by Gauss and Legendre's rule.
     """
-    excess = np.zeros(np.broadcast_shapes(a.shape, correlation.shape))
+    excess = np.zeros(a.shape[1])
+    squares, product = a**2 + b**2, a * b
     for node, weight in zip(_NODES, _NODE_WEIGHTS, strict=True):
         r = correlation * (node + 1) / 2
         rest = 1 - r**2
-        density = np.exp(-(a**2 - 2 * r * a * b + b**2) / (2 * rest)) / (2 * np.pi * np.sqrt(rest))
-        excess += correlation / 2 * weight * density
+        exponent = squares * (-1 / (2 * rest))[:, None]
+        exponent += product * (r / rest)[:, None]
+        excess += correlation / 2 * weight / (2 * np.pi * np.sqrt(rest)) @ np.exp(exponent, out=exponent)
     return excess

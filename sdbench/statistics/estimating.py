@@ -18,7 +18,7 @@ from sdbench.statistics.sums import FACTORS, FloatArray, Moments, moments
 SHARE_NAMES = ("dynamic", "static", "residual")
 CLASS_NAMES = ("dynamic", "static", "joint", "residual", "dead")
 
-_ROUNDING = 1e-12
+ROUNDING = 1e-12
 """A variance below this fraction of the mean square about the origin is rounding error of the sums, not variance."""
 
 
@@ -133,26 +133,47 @@ def summarise(
     with np.errstate(divide="ignore", invalid="ignore"):
         members = 2.0 * pairs[..., None]
         mean = total / members
-        variance = square / members - mean**2
-        dead = variance <= _ROUNDING * (square / members)
-        variance = np.where(dead, 0.0, variance)
-        covariance = np.where(dead, 0.0, 2 * product / members - mean**2)
+        mean_square = square / members
+        squared_mean = mean**2
+        variance = mean_square - squared_mean
+        mean_square *= ROUNDING
+        dead = variance <= mean_square
+        covariance = 2 * product
+        covariance /= members
+        covariance -= squared_mean
+        variance[dead] = covariance[dead] = 0.0
         share_of_rows = members / members.sum(axis=-2, keepdims=True)
-        centre = ((mean + origin) * share_of_rows).sum(axis=-2, keepdims=True)
-        pooled = ((variance + (mean + origin - centre) ** 2) * share_of_rows).sum(axis=-2)
+        mean += origin
+        mean -= (mean * share_of_rows).sum(axis=-2, keepdims=True)
+        spread = np.square(mean, out=mean)
+        spread += variance
+        spread *= share_of_rows
+        pooled = spread.sum(axis=-2)
         layer_scores = covariance.sum(axis=-1) / pooled.sum(axis=-1)[..., None]
-        scores = np.where(dead, np.nan, covariance / variance)
+        scores = np.divide(covariance, variance, out=covariance)  # 0 / 0 where a unit is dead: NaN
     shares = _softmax(np.concatenate([layer_scores, np.ones_like(layer_scores[..., :1])], axis=-1))
     cut = np.floor(np.nan_to_num(shares[..., :2]) * units).astype(np.int64)
     dimensions = np.concatenate([cut, units - cut.sum(axis=-1, keepdims=True)], axis=-1)
-    codes = _class_codes(scores, threshold)
-    classes = np.stack([(codes == code).mean(axis=-1) for code in range(len(CLASS_NAMES))], axis=-1)
-    return Summary(100 * shares, dimensions, scores, 100 * classes, layer_scores)
+    return Summary(100 * shares, dimensions, scores, 100 * _class_fractions(scores, threshold), layer_scores)
 
 
 def _softmax(values: FloatArray) -> FloatArray:
     powers = np.exp(values - values.max(axis=-1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
+
+
+def _class_fractions(scores: FloatArray, threshold: float) -> FloatArray:
+    """(..., 5) the fraction of the units that `_class_codes` puts in each of `CLASS_NAMES`, counted without codes."""
+    alive = np.asarray(~np.isnan(scores).any(axis=-2))
+    with np.errstate(invalid="ignore"):
+        above = scores > threshold
+    above &= alive[..., None, :]
+    joint = np.count_nonzero(above.all(axis=-2), axis=-1)
+    dynamic, static = (np.count_nonzero(above[..., factor, :], axis=-1) - joint for factor in range(2))
+    living = np.count_nonzero(alive, axis=-1)
+    units = scores.shape[-1]
+    counts = (dynamic, static, joint, living - dynamic - static - joint, units - living)
+    return np.asarray(np.stack(counts, axis=-1) / units)
 
 
 def _class_codes(scores: FloatArray, threshold: float) -> npt.NDArray[np.int64]:

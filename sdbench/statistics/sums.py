@@ -81,17 +81,46 @@ def moments(first: npt.ArrayLike, second: npt.ArrayLike, factor: npt.ArrayLike |
     return Moments(pairs, origin, total, square, product)
 
 
+@dataclass(frozen=True)
+class Stack:
+    """Sums of G groups of pairs, all about one origin: the arrays are those of `Moments` with the groups in front.
+
+    Attributes:
+        pairs: (G, 2) number of pairs.
+        origin: (2, C) what the sums are taken about.
+        total, square, product: (G, 2, C).
+    """
+
+    pairs: npt.NDArray[np.int64]
+    origin: FloatArray
+    total: FloatArray
+    square: FloatArray
+    product: FloatArray
+
+    def merged(self) -> Moments:
+        """The sums of all groups; the same, to the last bit, as `merge` gives."""
+        sums = (values.sum(axis=0) for values in (self.total, self.square, self.product))
+        return Moments(self.pairs.sum(axis=0), self.origin, *sums)
+
+
 def about(part: Moments, origin: FloatArray) -> Moments:
-    """The same sums taken about another `origin` (2, C)."""
+    """The same sums taken about another `origin` (2, C), in arrays of their own."""
     move = part.origin - origin
-    n = part.pairs[:, None]
-    return Moments(
-        pairs=part.pairs,
-        origin=origin,
-        total=part.total + 2 * n * move,
-        square=part.square + 2 * move * part.total + 2 * n * move**2,
-        product=part.product + move * part.total + n * move**2,
-    )
+    if not move.any():
+        return Moments(part.pairs, origin, part.total.copy(), part.square.copy(), part.product.copy())
+    n = part.pairs[:, None].astype(np.float64)
+    squared = move**2
+    total = 2 * n * move
+    total += part.total
+    square = 2 * move
+    square *= part.total
+    square += part.square
+    square += 2 * n * squared
+    product = move * part.total
+    product += part.product
+    squared *= n
+    product += squared
+    return Moments(part.pairs, origin, total, square, product)
 
 
 def common_origin(parts: Sequence[Moments]) -> FloatArray:
@@ -114,20 +143,43 @@ def merge(parts: Iterable[Moments]) -> Moments:
     given = list(parts)
     if not given:
         raise InputError("nothing to merge: expected the moments of at least one batch")
-    sizes = sorted({part.units for part in given})
-    if len(sizes) > 1:
-        raise InputError(f"moments of layers with different numbers of units cannot be merged: {sizes}")
+    _check_units(given)
     if len(given) == 1:
         return given[0]
     origin = common_origin(given)
-    moved = [about(part, origin) for part in given]
-    return Moments(
-        pairs=np.sum([part.pairs for part in moved], axis=0),
-        origin=origin,
-        total=np.sum([part.total for part in moved], axis=0),
-        square=np.sum([part.square for part in moved], axis=0),
-        product=np.sum([part.product for part in moved], axis=0),
-    )
+    merged = about(given[0], origin)
+    pairs = np.array(merged.pairs)
+    for part in given[1:]:
+        moved = about(part, origin)
+        pairs += moved.pairs
+        for sums, more in zip(_sums(merged), _sums(moved), strict=True):
+            np.add(sums, more, out=sums)  # `about` made these arrays: nobody else holds them
+    return Moments(pairs, origin, *_sums(merged))
+
+
+def stack(groups: Sequence[Moments]) -> Stack:
+    """The sums of each of at least one group, about one origin.
+
+    Raises:
+        InputError: the groups have different numbers of units.
+    """
+    _check_units(groups)
+    origin = common_origin(groups)
+    stacked = [np.empty((len(groups), *origin.shape)) for _ in range(3)]
+    for number, group in enumerate(groups):
+        for values, sums in zip(stacked, _sums(about(group, origin)), strict=True):
+            values[number] = sums
+    return Stack(np.stack([group.pairs for group in groups]), origin, *stacked)
+
+
+def _sums(part: Moments) -> tuple[FloatArray, FloatArray, FloatArray]:
+    return part.total, part.square, part.product
+
+
+def _check_units(parts: Sequence[Moments]) -> None:
+    sizes = sorted({part.units for part in parts})
+    if len(sizes) > 1:
+        raise InputError(f"moments of layers with different numbers of units cannot be merged: {sizes}")
 
 
 def beside(parts: Sequence[Moments]) -> Moments:
@@ -180,7 +232,7 @@ def factor_codes(factor: npt.ArrayLike | Sequence[str]) -> npt.NDArray[np.int64]
         if bad:
             raise InputError(f"a factor must be one of {', '.join(FACTORS)} (or 0, 1); got {bad[0]!r}")
         return np.asarray(names == FACTORS[1], dtype=np.int64)
-    if given.dtype.kind not in "iubf" or not np.isin(given, (0, 1)).all():
+    if given.dtype.kind not in "iubf" or not ((given == 0) | (given == 1)).all():
         raise InputError(
             f"a factor must be one of {', '.join(FACTORS)} (or 0, 1); got {given.dtype} {given.ravel()[:5]}"
         )

@@ -16,18 +16,28 @@ How often the intervals cover the truth is measured in docs/calibration.md.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property, partial
 
 import numpy as np
 from scipy import stats
 
-from sdbench.statistics.counting import count_classes
-from sdbench.statistics.estimating import CLASS_NAMES, SHARE_NAMES, Summary, summarise
-from sdbench.statistics.resampling import FEWEST_GROUPS, Interval, bootstrap_weights
-from sdbench.statistics.sums import FloatArray, Moments, about, common_origin
+from sdbench.statistics.counting import MOVES, count_classes
+from sdbench.statistics.estimating import CLASS_NAMES, ROUNDING, SHARE_NAMES, Summary, summarise
+from sdbench.statistics.resampling import Interval, bootstrap_weights
+from sdbench.statistics.sums import FloatArray, Moments, Stack, stack
 
-_REPLICATES_AT_ONCE = 64
+_REPLICATES = 1000
+
+_ROWS_AT_ONCE = 16
+"""Replicates summarised together: so many stay in a processor's cache."""
+
+_PRODUCTS_AT_ONCE = 256
+"""Replicates whose sums are taken in one product of matrices: bounds the memory."""
+
+_SURELY = 10.0
+"""Times `ROUNDING`: a variance above this is one whatever the rounding of weighted sums."""
 
 
 @dataclass(frozen=True)
@@ -38,23 +48,49 @@ class Intervals:
         shares: interval of each share in percent.
         published_percent: interval of each share as the paper prints it.
         classes: interval of the percentage of units in each class.
-        replicates: bootstrap replicates, "share.dynamic" or "units.joint" -> (B,) values; replicate b weights the same
-            groups in every layer that was given the same generator state, so differences of layers can be formed.
         groups: number of resampling units G.
     """
 
     shares: dict[str, Interval]
     published_percent: dict[str, Interval]
     classes: dict[str, Interval]
-    replicates: dict[str, FloatArray]
     groups: int
+    _resample: Callable[[], dict[str, FloatArray]] = field(repr=False, compare=False)
+
+    @cached_property
+    def replicates(self) -> dict[str, FloatArray]:
+        """Bootstrap replicates, "share.dynamic" or "units.joint" -> (B,) values.
+
+        Replicate b weights the same groups in every layer that was given the same draws, so differences of layers can
+        be formed. They take longer than the intervals and are made when they are first asked for.
+        """
+        return self._resample()
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The random draws behind the intervals of layers with G groups; layers that are given the same compare.
+
+    Attributes:
+        weights: (B, G) how often each group is in each bootstrap replicate.
+        moves: (M, G) how much each group moves the scores when units are counted.
+    """
+
+    weights: FloatArray
+    moves: FloatArray
+
+
+def draw(groups: int, generator: np.random.Generator, replicates: int = _REPLICATES) -> Draws | None:
+    """Make the draws for layers of so many groups; None where there are fewer than `FEWEST_GROUPS`."""
+    weights = bootstrap_weights(groups, generator, replicates)
+    return None if weights is None else Draws(weights, generator.standard_normal((MOVES, groups)))
 
 
 def intervals(
     groups: Sequence[Moments],
     threshold: float,
     generator: np.random.Generator,
-    replicates: int = 1000,
+    replicates: int = _REPLICATES,
     level: float = 0.95,
 ) -> Intervals | None:
     """Intervals of a layer's shares and unit classes from the sums of each resampling unit.
@@ -70,62 +106,134 @@ def intervals(
         None where there are fewer than `FEWEST_GROUPS` groups, or where leaving one group out leaves fewer than two
         pairs of a factor: a number without an interval is then all that the data give.
     """
-    count = len(groups)
-    if count < FEWEST_GROUPS:
-        return None
-    pairs = np.stack([group.pairs for group in groups]).astype(np.float64)
+    draws = draw(len(groups), generator, replicates)
+    return None if draws is None else intervals_by(draws, groups, stack(groups), threshold, level)
+
+
+def intervals_by(
+    draws: Draws, groups: Sequence[Moments], stacked: Stack, threshold: float, level: float = 0.95
+) -> Intervals | None:
+    """The same from draws that were made, and sums that were stacked, before.
+
+    Args:
+        draws: for as many groups.
+        groups: their sums; kept for the replicates.
+        stacked: the same.
+        threshold: as for `estimate`.
+        level: coverage that is aimed at.
+    """
+    count, pairs = len(groups), stacked.pairs
     if (pairs.sum(axis=0) - pairs < 2).any():
         return None
-    origin = common_origin(groups)
-    moved = [about(group, origin) for group in groups]
-    stacks = [pairs] + [np.stack([getattr(g, name) for g in moved]) for name in ("total", "square", "product")]
-
-    everything = _replicate(np.ones((1, count)), stacks, origin, threshold, keep_scores=True)
-    without = _replicate(1 - np.eye(count), stacks, origin, threshold, keep_scores=True)
-    weights = bootstrap_weights(count, generator, replicates)
-    assert weights is not None
-    weights = weights[((weights @ pairs) >= 2).all(axis=1)]
-    drawn = _replicate(weights, stacks, origin, threshold)
+    whole = stacked.merged()
+    everything = summarise(whole.pairs, whole.origin, whole.total, whole.square, whole.product, threshold)
+    without = _without_each(stacked, threshold)
+    weights = draws.weights[((draws.weights @ pairs) >= 2).all(axis=1)]
 
     t = float(stats.t.ppf((1 + level) / 2, count - 1)) * np.sqrt(count / (count - 1))
     mean_without = without.shares.mean(axis=0)
-    centre = count * everything.shares[0] - (count - 1) * mean_without
+    centre = count * everything.shares - (count - 1) * mean_without
     error = np.sqrt((count - 1) / count * ((without.shares - mean_without) ** 2).sum(axis=0))
     shares = _named(SHARE_NAMES, centre - t * error, centre + t * error)
     # The cut to whole units moves a share by less than two units and is the same in every replicate's neighbourhood:
     # the published percentages take the shares' interval, moved by what the cut does to the estimate itself.
-    cut = 100 * everything.dimensions[0] / origin.shape[1] - everything.shares[0]
+    cut = 100 * everything.dimensions / whole.units - everything.shares
     published = _named(SHARE_NAMES, centre + cut - t * error, centre + cut + t * error)
-    counted, spread = _classes(everything, without, drawn, threshold, generator)
-    classes = _named(CLASS_NAMES, counted - t * spread, counted + t * spread)
-    columns = {f"share.{name}": drawn.shares[:, i] for i, name in enumerate(SHARE_NAMES)}
-    columns |= {f"units.{name}": drawn.classes[:, i] for i, name in enumerate(CLASS_NAMES)}
-    return Intervals(shares, published, classes, columns, count)
+    resample = partial(_replicates, groups, weights, threshold)
 
-
-def _classes(
-    everything: Summary, without: Summary, drawn: Summary, threshold: float, generator: np.random.Generator
-) -> tuple[FloatArray, FloatArray]:
-    """Centre and standard error of the percentage of units in each of `CLASS_NAMES`."""
-    scores = everything.scores[0]
-    alive = np.isfinite(scores).all(axis=0)
-    centre, spread = everything.classes[0].copy(), np.nanstd(drawn.classes, axis=0, ddof=1)
+    counted, spread = everything.classes.copy(), np.zeros(len(CLASS_NAMES))
+    alive = np.isfinite(everything.scores).all(axis=0)
     if alive.any():
-        found = count_classes(scores[:, alive], without.scores[:, :, alive], threshold, generator)
-        centre[:-1], spread[:-1] = alive.mean() * found[0], alive.mean() * found[1]
-    return centre, spread
+        scores, left = everything.scores, without.scores
+        if not alive.all():
+            scores, left = scores[:, alive], left[:, :, alive]
+        found = count_classes(scores, left, threshold, draws.moves)
+        counted[:-1], spread[:-1] = alive.mean() * found[0], alive.mean() * found[1]
+        spread[-1] = _dead_units(stacked, weights).std(ddof=1) * 100 / whole.units
+    else:
+        spread = np.nanstd([values for name, values in resample().items() if name.startswith("units.")], axis=1, ddof=1)
+    classes = _named(CLASS_NAMES, counted - t * spread, counted + t * spread)
+    return Intervals(shares, published, classes, count, resample)
 
 
-def _replicate(
-    weights: FloatArray, stacks: list[FloatArray], origin: FloatArray, threshold: float, keep_scores: bool = False
-) -> Summary:
-    """The estimator on the groups' sums weighted by each row of `weights` (B, G)."""
+def _without_each(stacked: Stack, threshold: float) -> Summary:
+    """The estimator with each group left out: a stack of G."""
+    pairs = stacked.pairs.sum(axis=0) - stacked.pairs
+    sums = [_sums_without(values) for values in (stacked.total, stacked.square, stacked.product)]
+    return _joined(list(_summaries(pairs, stacked.origin, sums, threshold)))
+
+
+def _summaries(
+    pairs: FloatArray, origin: FloatArray, sums: Sequence[FloatArray], threshold: float
+) -> Iterator[Summary]:
+    """The estimator on stacked sums, some at once."""
+    for start in range(0, len(pairs), _ROWS_AT_ONCE):
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        total, square, product = (values[rows] for values in sums)
+        yield summarise(pairs[rows], origin, total, square, product, threshold)
+
+
+def _sums_without(values: FloatArray) -> FloatArray:
+    """(G, ...): the sum over all of `values` (G, ...) but each.
+
+    What comes before is added to what comes after: taking each from the sum of all would leave nothing but rounding
+    where one of them is nearly all.
+    """
+    rest = np.empty_like(values)
+    rest[-1] = 0
+    for number in range(len(values) - 1, 0, -1):
+        np.add(rest[number], values[number], out=rest[number - 1])
+    before = np.zeros_like(values[0])
+    for number in range(1, len(values)):
+        before += values[number - 1]
+        rest[number] += before
+    return rest
+
+
+def _replicates(groups: Sequence[Moments], weights: FloatArray, threshold: float) -> dict[str, FloatArray]:
+    """The estimator on the groups' sums weighted by each row of `weights` (B, G), by the names of `Intervals`."""
+    stacked = stack(groups)
+    flat = [values.reshape(len(groups), -1) for values in (stacked.total, stacked.square, stacked.product)]
     pieces = []
-    for start in range(0, len(weights), _REPLICATES_AT_ONCE):
-        rows = weights[start : start + _REPLICATES_AT_ONCE]
-        pairs, total, square, product = (np.tensordot(rows, stack, axes=1) for stack in stacks)
-        piece = summarise(pairs, origin, total, square, product, threshold)
-        pieces.append(piece if keep_scores else replace(piece, scores=np.empty((0, 2, origin.shape[1]))))
+    for start in range(0, len(weights), _PRODUCTS_AT_ONCE):
+        rows = weights[start : start + _PRODUCTS_AT_ONCE]
+        sums = [(rows @ values).reshape(len(rows), *stacked.origin.shape) for values in flat]
+        for piece in _summaries(rows @ stacked.pairs, stacked.origin, sums, threshold):
+            pieces.append(replace(piece, scores=piece.scores[:0]))
+    drawn = _joined(pieces)
+    columns = {f"share.{name}": drawn.shares[:, i] for i, name in enumerate(SHARE_NAMES)}
+    return columns | {f"units.{name}": drawn.classes[:, i] for i, name in enumerate(CLASS_NAMES)}
+
+
+def _dead_units(stacked: Stack, weights: FloatArray) -> FloatArray:
+    """(B,) how many units are dead when the groups are weighted by each row of `weights` (B, G).
+
+    A unit that varies within every group varies in every replicate, by no less than in the group where it varies least:
+    only the others have to be looked at.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        members = 2.0 * stacked.pairs[..., None]
+        mean_square = stacked.square / members
+        variance = stacked.total / members
+        np.square(variance, out=variance)
+        np.subtract(mean_square, variance, out=variance)
+    # A group without pairs of a factor has NaN there, which fmin and fmax pass over.
+    sure = np.fmin.reduce(variance) > _SURELY * ROUNDING * np.fmax.reduce(mean_square)
+    looked_at = np.flatnonzero(~sure.all(axis=0))
+    dead = np.zeros(len(weights))
+    if not looked_at.size:
+        return dead
+    total, square = (np.ascontiguousarray(v[..., looked_at]) for v in (stacked.total, stacked.square))
+    for start in range(0, len(weights), _ROWS_AT_ONCE):
+        rows = weights[start : start + _ROWS_AT_ONCE]
+        members = 2.0 * (rows @ stacked.pairs)[..., None]
+        mean, mean_square = (np.tensordot(rows, values, axes=1) / members for values in (total, square))
+        none_varies = mean_square - mean**2 <= ROUNDING * mean_square
+        dead[start : start + len(rows)] = np.count_nonzero(none_varies.any(axis=1), axis=1)
+    return dead
+
+
+def _joined(pieces: Sequence[Summary]) -> Summary:
     return Summary(
         **{field.name: np.concatenate([getattr(p, field.name) for p in pieces]) for field in fields(Summary)}
     )

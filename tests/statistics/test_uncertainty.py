@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from sdbench.statistics import FEWEST_GROUPS, Moments, beside, estimate_from_moments, intervals, merge, moments
 
@@ -107,3 +108,22 @@ def test_replicates_of_two_layers_are_drawn_alike() -> None:
     for name, values in one.replicates.items():
         np.testing.assert_allclose(other.replicates[name], values, err_msg=name)
         assert name == "units.dead" or values.std() > 0, f"{name} is not resampled"
+
+
+def test_dead_units_are_counted_as_the_replicates_count_them() -> None:
+    """Units that change in a few videos only are dead in the replicates that lack these."""
+    generator = np.random.default_rng(6)
+    groups = []
+    for number in range(12):
+        first, second = generator.standard_normal((2, 4, UNITS))
+        for part in (first, second):
+            part[:, :3] = 1.0
+            part[:, 3 : 3 + number] = 0.5
+        groups.append(moments(first, second, [0, 1, 0, 1]))
+    found = intervals(groups, 0.5, np.random.default_rng(0))
+    assert found is not None
+    dead = found.replicates["units.dead"]
+    assert len(set(dead)) > 2
+    whole = estimate_from_moments(merge(groups)).unit_classes["dead"]
+    width = found.classes["dead"].high - 100 * whole / UNITS
+    assert width == pytest.approx(stats.t.ppf(0.975, 11) * np.sqrt(12 / 11) * dead.std(ddof=1))
