@@ -2,7 +2,8 @@
 
     python benchmarks/compare_precision.py [--networks i3d,x3d_m] [--scenes 8] [--device cpu]
 
-Each network sees rendered scenes in its own size and number of frames: once in float32 as it stands, once compiled,
+Each network sees rendered scenes in its own number of frames and size (networks of video object segmentation, which are
+slow on a CPU, in half the size unless --whole): once in float32 as it stands, once compiled,
 once in bfloat16. Printed are the largest difference of any share of any layer, in points, and how the seconds compare
 without compiling. Networks whose weights a package serves have those; all others have the suite's made-up weights:
 what trained ones do is to be measured where they are at hand.
@@ -14,6 +15,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -38,6 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", default=",".join(network_names()), help="comma-separated (default: all)")
     parser.add_argument("--scenes", type=int, default=8)
+    parser.add_argument("--whole", action="store_true", help="segmentation at its whole size too")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--without", choices=("compiled", *PRECISIONS[1:]), action="append", default=[])
     options = parser.parse_args()
@@ -53,6 +56,9 @@ def main() -> None:
 def row(name: str, store: AssetStore, options: argparse.Namespace) -> Iterator[object]:
     """What `HEADERS` name of one network."""
     network = network_of(name)
+    if network.feed.flow is not None and not options.whole:
+        height, width = network.feed.height_and_width
+        network = replace(network, feed=replace(network.feed, size=(height // 2, width // 2)))
     study = studies.rendered(options.scenes)
 
     def run(compiling: str, precision: str) -> tuple[Measurement, float]:
