@@ -19,7 +19,7 @@ def _install(session: nox.Session, extra: str) -> None:
 
 WHERE = ("auto", "container", "host")
 
-_INSIDE_ONLY = ("av", "onnxruntime", "torch")
+_INSIDE_ONLY = ("av", "onnx", "onnxruntime", "torch")
 """What only the benchmarks themselves need: a machine that runs them in a container can do without these."""
 
 _PATIENCE = 40.0

@@ -17,6 +17,9 @@ from sdbench.base.errors import AssetError
 
 _BLOCK = 1 << 20
 
+_UMASK = os.umask(0)
+os.umask(_UMASK)  # it can only be asked for by setting it, for the whole process: once, before there are threads
+
 
 def sha256_of(path: Path) -> str:
     """The SHA-256 of a file's content, in hexadecimal."""
@@ -43,9 +46,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        temporary.chmod(0o666 & ~_UMASK)
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)

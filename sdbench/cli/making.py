@@ -28,6 +28,7 @@ def add_commands(commands: Any) -> None:
     )
     stylising.add_argument("--split", default="val", help="which sequences of DAVIS (default: %(default)s)")
     stylising.add_argument("--processes", type=positive, help="how many videos at once (default: one a core)")
+    stylising.add_argument("--device", default="cpu", help="where the style network runs (default: cpu)")
     stylising.set_defaults(run=_stylize)
 
     flowing = commands.add_parser("flow", help="make the optical flow pictures that a data set of segmentation lacks")
@@ -47,14 +48,16 @@ def _stylize(options: argparse.Namespace) -> None:
     from sdbench.base.progress import progress
     from sdbench.data.layouts import layout_named
     from sdbench.data.make.stylised import Job, estimate_disk, find_sources, stylize
+    from sdbench.engine.placing import device_named
     from sdbench.video.paint import DEFAULT_STYLES
 
     layout = layout_named(options.layout)
+    device_named(options.device)
     sources = find_sources(options.source, layout, options.split)
     store = AssetStore()
     styles = options.styles or DEFAULT_STYLES
     short_side = layout.short_side if options.short_side is None else options.short_side
-    job = Job(options.target, layout, tuple(styles), short_side, store.path("styles26"))
+    job = Job(options.target, layout, tuple(styles), short_side, store.path("styles26"), options.device)
     print(f"{len(sources)} videos; still to make: {estimate_disk(job, sources)}")
     done = 0
     with progress("painting", len(sources), 0, store.quiet) as advance:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -154,8 +155,8 @@ class VideoDataset:
         return clips
 
 
-class _Cursor:
-    """One video that is being decoded, and which of its frames comes next."""
+class _Cursor(threading.local):
+    """One video that is being decoded, and which of its frames comes next; each thread decodes for itself."""
 
     def __init__(self) -> None:
         self._process = os.getpid()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
+from types import TracebackType
 
 import numpy as np
 from torch import Tensor
@@ -14,6 +16,7 @@ from sdbench.assets.store import AssetStore
 from sdbench.base.draws import generator_for
 from sdbench.base.errors import InputError
 from sdbench.data.clip import Clip, Dataset
+from sdbench.engine.placing import device_named
 from sdbench.engine.study import About, Pair, Plan, Planned, blocks_of
 from sdbench.statistics import FEWEST_GROUPS
 from sdbench.studies.views import DYNAMIC, STATIC, View, drawn_views
@@ -52,6 +55,7 @@ class ClipStudy:
         styles: the styles to draw from, at least two of `sdbench.video.paint.STYLES`.
         pairs: number of pairs of each factor. Fewer than there are crops takes a random part of them; more goes through
             them again with other styles and orders. By default one pair of each factor a crop.
+        device: where clips are painted; see `on`.
     """
 
     def __init__(
@@ -60,10 +64,26 @@ class ClipStudy:
         store: AssetStore,
         styles: Sequence[str],
         pairs: int | None = None,
+        device: str = "cpu",
     ) -> None:
         self.videos, self.store, self.styles, self.pairs = videos, store, tuple(styles), pairs
+        self.device = device
         self._opened: dict[tuple[int, int], Dataset] = {}
         self._painters: dict[int, Painter] = {}
+        self._opening, self._preparing = _Lock(), _Lock()
+
+    def __getstate__(self) -> dict[str, object]:
+        """What travels to another process: without the style network, which is made anew there."""
+        return {**self.__dict__, "_painters": {}}
+
+    def on(self, device: str) -> ClipStudy:
+        """The same study, which paints on this device; both find the shots of a video once.
+
+        Whether the device is there is asked when the first clip is drawn: that may be on another machine.
+        """
+        study = ClipStudy(self.videos, self.store, self.styles, self.pairs, device)
+        study._opened, study._opening = self._opened, self._opening
+        return study
 
     def plan(self, feed: Feed, seed: int) -> Plan[PlannedClip]:
         """Which clips there are, which crops of them are used and how they are paired.
@@ -122,14 +142,38 @@ class ClipStudy:
     def _painter(self) -> Painter:
         process = os.getpid()  # the style network does not live on in a process that was forked
         if process not in self._painters:
-            self._painters = {process: Painter(self.store.path("styles26"), self.store.folder / "painted")}
+            with self._preparing:
+                if process not in self._painters:
+                    device_named(self.device)
+                    model, folder = self.store.path("styles26"), self.store.folder / "painted"
+                    self._painters = {process: Painter(model, folder, device=self.device)}
         return self._painters[process]
 
     def _dataset(self, feed: Feed) -> Dataset:
         key = (feed.span, feed.side)
         if key not in self._opened:
-            self._opened[key] = self.videos(*key)
+            with self._opening:
+                if key not in self._opened:
+                    self._opened[key] = self.videos(*key)
         return self._opened[key]
+
+
+class _Lock:
+    """Lets one thread in at a time; a copy in another process is a lock of its own."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[type[_Lock], tuple[()]]:
+        return _Lock, ()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._lock.release()
 
 
 @dataclass

@@ -72,7 +72,7 @@ class TestPainter:
 
     def test_a_failed_painting_is_refused_by_name(self, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         painter = Painter(model)
-        monkeypatch.setattr(painter, "_paint_frame", lambda frame, weights: np.zeros_like(frame))
+        monkeypatch.setattr(painter._brush, "paint", lambda frames, styles: np.zeros_like(frames))
         with pytest.raises(InputError, match=r"clip 7, painted in style5, carries no information"):
             painter.paint(CLIP, "style5", "clip 7")
 

@@ -14,7 +14,7 @@ import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +38,7 @@ from sdbench.video.decode import (
     picture_files,
 )
 from sdbench.video.frames import Frames, resize_frame, scaled_size
-from sdbench.video.paint import Painter, check_styles
+from sdbench.video.paint import LEAST_SIDE, Painter, check_styles
 
 QUALITY = 95
 """Of the JPEG files."""
@@ -55,6 +55,7 @@ class Job:
             the folders after them.
         short_side: frames with a longer shorter side are made smaller to this, in pixels.
         model: the ONNX file of the style network.
+        device: where it paints: "cpu", or a device of torch that is there.
     """
 
     target: Path
@@ -62,12 +63,13 @@ class Job:
     styles: tuple[str, ...]
     short_side: int
     model: Path
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         if len(check_styles(self.styles)) != len(STYLE_FOLDERS) and not self.layout.mirrors:
             raise InputError(f"the layout has {len(STYLE_FOLDERS)} style folders; got {len(self.styles)} styles")
-        if self.short_side < 4:
-            raise InputError(f"the short side must be at least 4 pixels; got {self.short_side}")
+        if self.short_side < LEAST_SIDE:
+            raise InputError(f"the short side must be at least {LEAST_SIDE} pixels; got {self.short_side}")
 
     @property
     def folders(self) -> tuple[Path, ...]:
@@ -76,13 +78,19 @@ class Job:
 
     def described(self) -> dict[str, Any]:
         """Plain values, to be written beside the copies."""
+        elsewhere = {} if self.device == "cpu" else {"device": self.device.partition(":")[0]}
         return {
             "layout": self.layout.name,
             "styles": dict(zip(self.layout.style_folders(self.styles), self.styles, strict=True)),
             "short_side": self.short_side,
             "jpeg_quality": QUALITY,
             "style_network_sha256": sha256_of(self.model),
+            **elsewhere,
         }
+
+    def painter(self) -> Painter:
+        """What paints the copies."""
+        return Painter(self.model, threads=1, device=self.device)
 
 
 @dataclass(frozen=True)
@@ -179,7 +187,7 @@ def estimate_disk(job: Job, sources: Mapping[str, Path]) -> Estimate:
             frames += round(count)
             pixels += round(count) * height * width
             if not sampled:
-                painted = _Work(job, Painter(job.model, threads=1)).sample(source)
+                painted = _Work(job, job.painter()).sample(source)
                 sampled = len(painted) / (height * width)
     job.target.mkdir(parents=True, exist_ok=True)
     styles = len(job.styles)
@@ -200,7 +208,8 @@ def stylize(
     Args:
         job: what the copies are.
         sources: as `find_sources` gives them.
-        processes: how many videos are painted at once, each in a process of its own (one: in this process).
+        processes: how many videos are painted at once, each in a process of its own (one: in this process); on another
+            device than the CPU in a thread of its own, and all by one painter.
         advance: called with the name of each video that is done.
 
     Raises:
@@ -215,7 +224,10 @@ def stylize(
     for name in kept:
         advance(name)
     failed = []
-    painted = _in_processes(job, waiting, processes) if processes > 1 else _here(job, waiting)
+    if processes == 1:
+        painted = _here(job, waiting)
+    else:
+        painted = (_in_processes if job.device == "cpu" else _in_threads)(job, waiting, processes)
     for name, fault in painted:
         if fault:
             failed.append(fault)
@@ -224,7 +236,7 @@ def stylize(
 
 
 def _here(job: Job, sources: Mapping[str, Path]) -> Iterator[tuple[str, str]]:
-    work = _Work(job, Painter(job.model, threads=1))
+    work = _Work(job, job.painter())
     for name, source in sources.items():
         yield name, work.paint_video(name, source)
 
@@ -234,24 +246,38 @@ def _in_processes(job: Job, sources: Mapping[str, Path], processes: int) -> Iter
     context = multiprocessing.get_context("spawn")
     stopping = context.Event()
     with ProcessPoolExecutor(processes, context, _start_worker, (job, stopping)) as pool:
-        waiting = iter(sources.items())
-        running: dict[Future[str], str] = {}
-        try:
-            while True:
-                while len(running) < 2 * processes and (following := next(waiting, None)):
-                    with _children_ignore_ctrl_c():
-                        running[pool.submit(_paint_in_worker, *following)] = following[0]
-                if not running:
-                    return
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    yield running.pop(future), future.result()
-        except BrokenProcessPool:
-            raise SdbenchError(
-                "a painting process ended unexpectedly (out of memory?); run again to go on, with fewer processes"
-            ) from None
-        finally:
-            stopping.set()
-            pool.shutdown(wait=True, cancel_futures=True)
+        yield from _by_pool(pool, _paint_in_worker, sources, processes, stopping)
+
+
+def _in_threads(job: Job, sources: Mapping[str, Path], threads: int) -> Iterator[tuple[str, str]]:
+    # Every process would need memory of its own on the device, and they would take turns there all the same.
+    stopping = threading.Event()
+    work = _Work(job, job.painter(), stopping.is_set)
+    with ThreadPoolExecutor(threads) as pool:
+        yield from _by_pool(pool, lambda name, source: _painted(work, name, source), sources, threads, stopping)
+
+
+def _by_pool(
+    pool: Executor, paint: Callable[[str, Path], str], sources: Mapping[str, Path], workers: int, stopping: Any
+) -> Iterator[tuple[str, str]]:
+    waiting = iter(sources.items())
+    running: dict[Future[str], str] = {}
+    try:
+        while True:
+            while len(running) < 2 * workers and (following := next(waiting, None)):
+                with _children_ignore_ctrl_c():
+                    running[pool.submit(paint, *following)] = following[0]
+            if not running:
+                return
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                yield running.pop(future), future.result()
+    except BrokenProcessPool:
+        raise SdbenchError(
+            "a painting process ended unexpectedly (out of memory?); run again to go on, with fewer processes"
+        ) from None
+    finally:
+        stopping.set()
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 @contextlib.contextmanager
@@ -277,13 +303,17 @@ _worker: _Work | None = None
 def _start_worker(job: Job, stopping: Any) -> None:
     global _worker  # noqa: PLW0603 - a process pool hands its workers nothing but globals
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and says when to stop
-    _worker = _Work(job, Painter(job.model, threads=1), stopping.is_set)
+    _worker = _Work(job, job.painter(), stopping.is_set)
 
 
 def _paint_in_worker(name: str, source: Path) -> str:
     assert _worker is not None
+    return _painted(_worker, name, source)
+
+
+def _painted(work: _Work, name: str, source: Path) -> str:
     try:
-        return _worker.paint_video(name, source)
+        return work.paint_video(name, source)
     except _Stopped:
         return f"{source}: stopped"
 
@@ -313,33 +343,32 @@ class _Work:
         return ""
 
     def _paint_frame(self, name: str, frame: Frames) -> None:
-        small = None
-        for folder, style in zip(self.job.folders, self.job.styles, strict=True):
-            path = folder / name
-            if path.exists():
-                continue
-            if self.stopping():
-                raise _Stopped
-            if small is None:
-                small = resize_frame(frame, _size(self.job, *frame.shape[:2]))
-            encoded = self._encoded(small, style)
+        paths = {style: folder / name for folder, style in zip(self.job.folders, self.job.styles, strict=True)}
+        missing = {style: path for style, path in paths.items() if not path.exists()}
+        if not missing:
+            return
+        small = resize_frame(frame, _size(self.job, *frame.shape[:2]))
+        for path, encoded in zip(missing.values(), self._encoded(small, list(missing)), strict=True):
             with atomic_path(path) as temporary:
                 temporary.write_bytes(encoded)
 
-    def _encoded(self, frame: Frames, style: str) -> bytes:
+    def _encoded(self, frame: Frames, styles: Sequence[str]) -> Iterator[bytes]:
         height, width = frame.shape[:2]
         # Mirrored at the edge as the style network itself does, then cut off again: nothing is resampled, and what is
         # painted stays where masks and flow say that it is.
         whole = np.pad(frame, ((0, -height % 4), (0, -width % 4), (0, 0)), mode="reflect")
-        painted = self.painter.paint_frame(whole, style)[:height, :width]
-        file = io.BytesIO()
-        Image.fromarray(painted).save(file, "JPEG", quality=QUALITY)
-        return file.getvalue()
+        painted = self.painter.paint_frame(whole, styles)
+        for _ in styles:
+            if self.stopping():
+                raise _Stopped
+            file = io.BytesIO()
+            Image.fromarray(next(painted)[:height, :width]).save(file, "JPEG", quality=QUALITY)
+            yield file.getvalue()
 
     def sample(self, source: Path) -> bytes:
         """The first frame of a video, painted and encoded."""
         frame = next(frames_at_rate(source, None))
-        return self._encoded(resize_frame(frame, _size(self.job, *frame.shape[:2])), self.job.styles[0])
+        return next(self._encoded(resize_frame(frame, _size(self.job, *frame.shape[:2])), self.job.styles[:1]))
 
 
 def _size(job: Job, height: int, width: int) -> tuple[int, int]:
@@ -368,7 +397,8 @@ def _claim(job: Job) -> None:
     except ValueError:
         raise InputError(f"{path} is damaged; choose another folder, or delete it with the copies beside it") from None
     if found != wanted:
-        differing = [key for key in wanted if not isinstance(found, dict) or found.get(key) != wanted[key]]
+        keys = list(dict.fromkeys([*wanted, *found])) if isinstance(found, dict) else []
+        differing = [key for key in keys if found.get(key) != wanted.get(key)]
         raise InputError(
             f"{job.target} holds copies made with another {', '.join(differing) or 'description'}: see {path}; "
             "choose another folder, or the same options"

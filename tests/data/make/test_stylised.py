@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -107,14 +108,17 @@ def test_what_is_finished_is_not_done_again(store: AssetStore, tmp_path: Path, s
     painted: list[int] = []
     original = Painter.paint_frame
 
-    def paint_all(self: Painter, *given: Any) -> np.ndarray:
-        painted.append(1)
-        return original(self, *given)
+    def paint_all(self: Painter, *given: Any) -> Iterator[np.ndarray]:
+        for frame in original(self, *given):
+            painted.append(1)
+            yield frame
 
-    def paint(self: Painter, *given: Any) -> np.ndarray:
-        if len(painted) == 30:
-            raise KeyboardInterrupt
-        return paint_all(self, *given)
+    def paint(self: Painter, *given: Any) -> Iterator[np.ndarray]:
+        for frame in original(self, *given):
+            if len(painted) == 30:
+                raise KeyboardInterrupt
+            painted.append(1)
+            yield frame
 
     with monkeypatch.context() as patch:
         patch.setattr(Painter, "paint_frame", paint)
