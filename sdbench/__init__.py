@@ -5,6 +5,7 @@ sdbench.Network(module, feed)               a network of your own
 sdbench.Feed(frames=16, size=224)           how frames become its input
 sdbench.Layer(name, axes="BTHWC")           a layer whose axes or answer are unusual
 sdbench.studies.clips(folder)               which pairs of clips it is shown; also stylised, davis, rendered
+sdbench.runners.OnRay(workers=8)            who does the work, in place of this process
 sdbench.estimate(first, second, factor)     shares and unit classes from the unit vectors of pairs
 sdbench.build(name)                         an architecture with random weights
 sdbench.load(name)                          the same with published weights, fetched and verified
@@ -24,7 +25,8 @@ from sdbench.statistics import Estimate, estimate
 if TYPE_CHECKING:
     from sdbench import studies
     from sdbench.assets import AssetStore
-    from sdbench.engine import Measurement, Study
+    from sdbench.engine import Measurement, Study, runners
+    from sdbench.engine.running import Runner
     from sdbench.networks import Layer, Network, build, units
     from sdbench.video.feed import Feed
     from sdbench.zoo import load
@@ -42,6 +44,8 @@ _LAZY = {
     "units": "sdbench.networks",
 }
 
+_LAZY_MODULES = {"runners": "sdbench.engine.runners", "studies": "sdbench.studies"}
+
 __all__ = [
     "AssetError",
     "DiskError",
@@ -56,6 +60,7 @@ __all__ = [
     "estimate",
     "load",
     "measure",
+    "runners",
     "studies",
     "units",
 ]
@@ -69,8 +74,11 @@ def measure(
     seed: int = 0,
     threshold: float = 0.5,
     device: str = "cpu",
+    precision: str = "float32",
+    compiling: str = "auto",
     store: AssetStore | None = None,
     workers: int | None = None,
+    runner: Runner | None = None,
 ) -> Measurement:
     """Measure how static and how dynamic the layers of a network are.
 
@@ -81,8 +89,11 @@ def measure(
         seed: of every random draw.
         threshold: score above which a unit counts as encoding a factor.
         device: "cpu", "cuda" or any other device of torch.
+        precision: what the network computes in: "float32", the reference; "bfloat16"; "tf32", on CUDA.
+        compiling: of its passes by torch.compile: "auto", where that saves time; "on" or "off".
         store: where assets lie, and the parts of unfinished measurements; by default the user's cache.
         workers: processes that draw samples while the network is busy; by default one a core.
+        runner: does the parts, in place of this process and its workers: `sdbench.runners.OnRay(...)`.
 
     Returns:
         The measurement: `layers`, `layer(name).estimate`, `layer(name).intervals`, `as_record()`. An interrupted one
@@ -103,18 +114,21 @@ def measure(
         seed=seed,
         threshold=threshold,
         device=device,
+        precision=precision,
+        compiling=compiling,
         store=store,
         workers=workers,
+        runner=runner,
     )
 
 
 def __getattr__(name: str) -> Any:
-    if name == "studies":
-        return import_module("sdbench.studies")
+    if name in _LAZY_MODULES:
+        return import_module(_LAZY_MODULES[name])
     if name in _LAZY:
         return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"module 'sdbench' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY, "studies"})
+    return sorted({*globals(), *_LAZY, *_LAZY_MODULES})

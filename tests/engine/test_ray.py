@@ -1,0 +1,400 @@
+"""The runner on Ray, on a real cluster of several nodes: the bits of one process, whatever is lost meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from sdbench import InputError, Network
+from sdbench.assets import AssetStore
+from sdbench.base.kept import Arrays
+from sdbench.engine import Study, measure, ray_cluster
+from sdbench.engine.measuring import PARTS, Prepared, prepare
+from sdbench.engine.passes import SECONDS
+from sdbench.engine.placing import Placement
+from sdbench.engine.ray_worker import Workplace, known_here, refusal
+from sdbench.engine.runners import OnRay
+from sdbench.engine.running import OneProcess, Runner
+from tests.made.slow import SlowStudy
+from tests.made.studies import FEED, Counting, NoiseStudy
+
+ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'sdbench[ray]'")
+
+ROOT = Path(__file__).parents[2]
+STORE_BYTES = 80 * 2**20
+EACH = 22
+"""Samples of a part."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    usual = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(usual)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """Two nodes, each with room for one worker, whose workers find this folder's modules."""
+    from ray.cluster_utils import Cluster
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT))
+        patch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+        node = {"num_cpus": 1, "object_store_memory": STORE_BYTES, "include_dashboard": False}
+        started = Cluster(initialize_head=True, head_node_args=node)
+        try:
+            started.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
+            yield started
+        finally:
+            started.shutdown()
+
+
+@pytest.fixture
+def own_store(tmp_path: Path) -> AssetStore:
+    return AssetStore(tmp_path / "cache", offline=True, quiet=True)
+
+
+@pytest.fixture
+def pids(tmp_path: Path) -> Path:
+    (tmp_path / "pids").mkdir()
+    return tmp_path / "pids"
+
+
+def network(module: torch.nn.Module | None = None) -> Network:
+    return Network(module or Counting(), FEED, "counting")
+
+
+def prepared(store: AssetStore, study: Study, module: torch.nn.Module | None = None) -> Prepared:
+    return prepare(network(module), study, None, 0, 0.5, Placement(compiling="off"), store)
+
+
+def each(runner: Runner, given: Prepared, then: Callable[[int], object] = lambda _number: None) -> list[Arrays]:
+    """What came of each part; `then` is called behind each."""
+    found: list[Arrays] = []
+    with contextlib.closing(runner.sums(given.job, given.parts, given.kept, lambda _done: None)) as coming:
+        for number, arrays in enumerate(coming):
+            found.append({name: values.copy() for name, values in arrays.items() if name != SECONDS})
+            then(number)
+    return found
+
+
+def alone(tmp_path: Path, samples: int, module: torch.nn.Module | None = None) -> list[Arrays]:
+    """What one process makes of the same."""
+    return each(OneProcess(0), prepared(AssetStore(tmp_path / "alone", quiet=True), NoiseStudy(samples), module))
+
+
+def same(one: Sequence[Arrays], other: Sequence[Arrays]) -> bool:
+    return len(one) == len(other) and all(
+        a.keys() == b.keys() and all(a[name].tobytes() == b[name].tobytes() for name in a)
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+def kept(store: AssetStore) -> list[Path]:
+    return sorted((store.folder / PARTS).rglob("*.safetensors"))
+
+
+def numbers(folder: Path) -> set[int]:
+    return {int(path.name) for path in folder.iterdir()}
+
+
+def of_mark(mark: str) -> list[int]:
+    """The processes that inherited a mark."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError, ValueError):
+            if mark.encode() in (entry / "environ").read_bytes() and "zombie" not in (entry / "status").read_text():
+                found.append(int(entry.name))
+    return found
+
+
+def until(true: Callable[[], object], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, f"it did not happen within {seconds} s"
+        time.sleep(0.05)
+
+
+def test_two_nodes_give_the_bits_of_one_process(cluster: Any, own_store: AssetStore, pids: Path) -> None:
+    done: list[int] = []
+    given = prepared(own_store, SlowStudy(10 * EACH, pids))
+    coming = OnRay(cluster.address).sums(given.job, given.parts, given.kept, done.append)
+    found = [{name: values for name, values in arrays.items() if name != SECONDS} for arrays in coming]
+    assert same(found, alone(own_store.folder, 10 * EACH))
+    assert len(numbers(pids)) == 2, "both nodes work"
+    assert os.getpid() not in numbers(pids)
+    assert sorted(done) == done
+    assert done[-1] == 10 * EACH
+    assert not ray.is_initialized()
+
+
+def test_a_measurement_says_how_it_was_made_and_leaves_nothing(cluster: Any, own_store: AssetStore) -> None:
+    found = measure(network(), NoiseStudy(70), store=own_store, runner=OnRay(cluster.address))
+    whole = measure(network(), NoiseStudy(70), store=own_store, workers=0)
+    assert found.compiled.startswith("not compiled: 4 passes")
+    assert found.resumed == 0
+    assert found.layer("start").estimate.shares == whole.layer("start").estimate.shares
+    assert not kept(own_store)
+    assert list((own_store.folder / PARTS).iterdir()) == []
+
+
+def test_a_connection_of_the_users_own_is_used_and_left(cluster: Any, own_store: AssetStore) -> None:
+    ray.init(cluster.address, log_to_driver=False, logging_level="ERROR")
+    try:
+        found = each(OnRay("127.0.0.1:1"), prepared(own_store, NoiseStudy(70)))
+        assert ray.is_initialized()
+        until(lambda: ray.available_resources().get("CPU") == 2)
+    finally:
+        ray.shutdown()
+    assert same(found, alone(own_store.folder, 70))
+
+
+def test_a_killed_worker_is_replaced(cluster: Any, own_store: AssetStore, pids: Path) -> None:
+    killed: list[int] = []
+
+    def kill(number: int) -> None:
+        if number == 1:
+            killed.append(min(numbers(pids)))
+            os.kill(killed[0], signal.SIGKILL)
+
+    found = each(OnRay(cluster.address), prepared(own_store, SlowStudy(12 * EACH, pids)), kill)
+    assert killed
+    assert same(found, alone(own_store.folder, 12 * EACH))
+
+
+def test_a_node_that_disappears_is_done_without(cluster: Any, own_store: AssetStore, pids: Path) -> None:
+    third = cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
+    removed: list[int] = []
+
+    def remove(number: int) -> None:
+        if number >= 1 and not removed and len(numbers(pids)) == 3:
+            cluster.remove_node(third, allow_graceful=False)
+            removed.append(number)
+
+    found = each(OnRay(cluster.address, workers=3), prepared(own_store, SlowStudy(16 * EACH, pids)), remove)
+    assert removed
+    assert removed[0] < 12, "in the middle"
+    assert same(found, alone(own_store.folder, 16 * EACH))
+
+
+def test_no_node_is_left_for_a_worker(cluster: Any, own_store: AssetStore, pids: Path) -> None:
+    big = cluster.add_node(num_cpus=4, object_store_memory=STORE_BYTES)
+
+    def remove(number: int) -> None:
+        if number == 0:
+            cluster.remove_node(big, allow_graceful=False)
+
+    runner = OnRay(cluster.address, workers=1, cpus_per_worker=4)
+    with pytest.raises(InputError, match=r"a worker needs 4 CPUs and 0 GPUs, and no node of the Ray cluster has that"):
+        each(runner, prepared(own_store, SlowStudy(12 * EACH, pids)), remove)
+    assert kept(own_store), "what was finished is kept"
+
+
+def driver(address: str, folder: Path, samples: int, mark: str = "none") -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.made.slow", address, str(folder), str(samples)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "SDBENCH_TEST_MARK": mark},
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+
+
+def test_a_killed_driver_is_resumed(cluster: Any, tmp_path: Path) -> None:
+    store = AssetStore(tmp_path / "cache", offline=True, quiet=True)
+    with driver(cluster.address, tmp_path, 20 * EACH) as process:
+        until(lambda: len(kept(store)) >= 3)
+        process.kill()
+    assert 3 <= len(kept(store)) < 20
+    folder = tmp_path / "pids"
+    folder.mkdir()
+    resumed = measure(network(), SlowStudy(20 * EACH, folder, 0), store=store, runner=OnRay(cluster.address))
+    assert resumed.resumed >= 3 * EACH
+    whole = measure(network(), NoiseStudy(20 * EACH), store=store, workers=0)
+    assert resumed.layer("start").estimate.shares == whole.layer("start").estimate.shares
+    for layer, blocks in resumed.sums.items():
+        for block, sums in blocks.items():
+            assert sums.total.tobytes() == whole.sums[layer][block].total.tobytes()
+            assert sums.product.tobytes() == whole.sums[layer][block].product.tobytes()
+
+
+def test_ctrl_c_leaves_no_process_and_all_finished_parts(tmp_path: Path) -> None:
+    store, mark = AssetStore(tmp_path / "cache", offline=True, quiet=True), uuid.uuid4().hex
+    with driver("local", tmp_path, 400 * EACH, mark) as process:
+        until(lambda: len(kept(store)) >= 2)
+        assert len(of_mark(mark)) > 3, "the cluster that it started is there"
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        _, said = process.communicate(timeout=60)
+    assert process.returncode not in (0, None)
+    assert b"KeyboardInterrupt" in said
+    until(lambda: not of_mark(mark), 20)
+    assert kept(store)
+
+
+def test_a_damaged_sample_is_named_and_the_rest_kept(cluster: Any, own_store: AssetStore, pids: Path) -> None:
+    study = SlowStudy(12 * EACH, pids, broken=(3 * EACH + 5, 5 * EACH))
+    with pytest.raises(InputError) as caught:
+        each(OnRay(cluster.address), prepared(own_store, study))
+    assert str(caught.value) == f"noise {3 * EACH + 5} is damaged; replace it"
+    names = {path.name[:6] for path in kept(own_store)}
+    assert {"000000", "000001", "000002"} <= names, "whatever was before it"
+    assert "000003" not in names
+    assert len(names) <= 6, "nothing was begun behind it but what was under way"
+
+
+def test_an_error_of_another_kind_keeps_its_type(cluster: Any, own_store: AssetStore, pids: Path) -> None:
+    with pytest.raises(ZeroDivisionError, match="of noise 30"):
+        each(OnRay(cluster.address), prepared(own_store, SlowStudy(4 * EACH, pids, 0, wrong=(30,))))
+
+
+def test_a_part_that_ends_every_worker_ends_the_run(cluster: Any, own_store: AssetStore, pids: Path) -> None:
+    with pytest.raises(InputError, match=r"the worker that did noise 0 to noise 21 ended 4 times"):
+        each(OnRay(cluster.address, workers=1), prepared(own_store, SlowStudy(EACH, pids, 0, deadly=(3,))))
+
+
+def test_other_versions_are_refused(cluster: Any, own_store: AssetStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = known_here()
+    monkeypatch.setattr(ray_cluster, "known_here", lambda: (*here[:1], ("torch", "1.0"), *here[2:]))
+    with pytest.raises(InputError, match=r"torch is 1.0 for the driver and \S+ on host \S+: pip install 'torch==1.0'"):
+        each(OnRay(cluster.address), prepared(own_store, NoiseStudy(EACH)))
+    assert (refusal(here), here[0][0], here[-1][0]) == (None, "Python", "sdbench")
+    assert re.search(r"start Ray there with 2.7", refusal((("Python", "2.7"),)) or "")
+    assert re.search(r"install the same sdbench on every node", refusal((("sdbench", "0" * 64),)) or "")
+
+
+def test_a_node_without_the_package_is_named(cluster: Any, own_store: AssetStore, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['sdbench'] = None\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(tmp_path))
+        node = cluster.add_node(num_cpus=3, object_store_memory=STORE_BYTES)
+    try:
+        with pytest.raises(InputError, match=r"sdbench cannot be imported on host \S+ \(.*\): install the driver's"):
+            each(OnRay(cluster.address, cpus_per_worker=3), prepared(own_store, NoiseStudy(EACH)))
+    finally:
+        cluster.remove_node(node)
+
+
+def test_more_than_any_node_has_is_a_sentence(cluster: Any, own_store: AssetStore) -> None:
+    with pytest.raises(InputError, match=r"a worker needs 1 CPU and 8 GPUs, and no node .* with 1 CPU and 0 GPUs"):
+        each(OnRay(cluster.address, gpus_per_worker=8), prepared(own_store, NoiseStudy(EACH)))
+
+
+def test_workers_that_wait_are_told_of_and_not_waited_for(
+    cluster: Any, own_store: AssetStore, pids: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(ray_cluster, "_SAY_AFTER", 0)
+    monkeypatch.setattr(ray_cluster, "_LOOK_EVERY", 0.5)
+    found = each(OnRay(cluster.address, workers=5), prepared(own_store, SlowStudy(12 * EACH, pids)))
+    said = capsys.readouterr().err
+    assert same(found, alone(own_store.folder, 12 * EACH))
+    assert said.count("workers wait for a place on the Ray cluster, each for 1 CPU and 0 GPUs") == 1
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["nobody answers", "something else answers"])
+def test_a_cluster_that_is_not_there_is_a_sentence(
+    own_store: AssetStore, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    monkeypatch.setattr(ray_cluster, "_JOINING_SECONDS", 6.0)
+    started = time.monotonic()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1] if there else 1
+        with pytest.raises(InputError, match=rf"the Ray cluster at 127.0.0.1:{port} cannot be joined .*expected host"):
+            each(OnRay(f"127.0.0.1:{port}"), prepared(own_store, NoiseStudy(EACH)))
+    assert time.monotonic() - started < 15
+
+
+class Heavy(Counting):
+    """A network that is larger than the object store of a node."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ballast = torch.nn.Parameter(torch.arange(30 * 2**20, dtype=torch.float32))
+        assert self.ballast.numel() * 4 > STORE_BYTES
+
+
+def test_a_network_larger_than_the_object_store_gives_the_same_bits(cluster: Any, own_store: AssetStore) -> None:
+    found = each(OnRay(cluster.address), prepared(own_store, NoiseStudy(70), Heavy()))
+    assert same(found, alone(own_store.folder, 70, Heavy()))
+
+
+def test_a_damaged_part_is_done_again_and_a_whole_run_starts_nothing(
+    cluster: Any, own_store: AssetStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = each(OneProcess(0), prepared(own_store, NoiseStudy(4 * EACH)))
+    assert same(each(OnRay("127.0.0.1:1"), prepared(own_store, NoiseStudy(4 * EACH))), whole)
+    kept(own_store)[2].write_bytes(b"not what it was")
+    assert same(each(OnRay(cluster.address), prepared(own_store, NoiseStudy(4 * EACH))), whole)
+    assert "is damaged" in capsys.readouterr().err
+
+
+def test_without_ray_it_says_how_to_get_it(own_store: AssetStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(InputError, match=re.escape("pip install 'sdbench[ray]'")):
+        each(OnRay(), prepared(own_store, NoiseStudy(EACH)))
+
+
+def test_what_cannot_be_asked_for_is_a_sentence(own_store: AssetStore) -> None:
+    with pytest.raises(InputError, match="at least one worker with at least one core"):
+        OnRay(workers=0)
+    with pytest.raises(InputError, match="a part of one GPU or a whole number"):
+        OnRay(gpus_per_worker=1.5)
+    given = prepare(network(), NoiseStudy(EACH), None, 0, 0.5, Placement("cuda"), own_store)
+    with pytest.raises(InputError, match="Ray shows no GPU to workers with gpus_per_worker=0"):
+        each(OnRay(), given)
+
+
+class Locked(NoiseStudy):
+    """A study that holds something which cannot be sent."""
+
+    def __init__(self, samples: int) -> None:
+        super().__init__(samples)
+        self.lock = threading.Lock()
+
+
+def test_what_cannot_be_sent_is_a_sentence(cluster: Any, own_store: AssetStore) -> None:
+    with pytest.raises(InputError, match=r"must be picklable to be sent to workers; TypeError: .*lock"):
+        each(OnRay(cluster.address), prepared(own_store, Locked(EACH)))
+
+
+def test_parts_that_come_at_once_are_done_one_after_the_other(own_store: AssetStore, pids: Path) -> None:
+    given = prepared(own_store, SlowStudy(8 * EACH, pids, 0.001))
+    workplace = Workplace(given.job, 2)
+    with ThreadPoolExecutor(4) as pool:
+        found = [outcome.arrays or {} for outcome in pool.map(lambda part: workplace.do(part, None), given.parts)]
+    workplace.close()
+    plain = [{name: np.asarray(values) for name, values in arrays.items() if name != SECONDS} for arrays in found]
+    assert same(plain, alone(own_store.folder, 8 * EACH))
+    assert not given.kept.folder.exists(), "a worker leaves nothing in a folder of its own"
+
+
+@pytest.mark.parametrize("which", ["broken", "wrong"])
+def test_an_error_in_a_worker_does_not_hold_up_the_next_part(own_store: AssetStore, pids: Path, which: str) -> None:
+    given = prepared(own_store, SlowStudy(3 * EACH, pids, 0, **{which: (EACH + 1,)}))
+    workplace = Workplace(given.job, 1)
+    assert workplace.do(given.parts[0], None).arrays
+    if which == "broken":
+        assert isinstance(pickle.loads(pickle.dumps(workplace.do(given.parts[1], None))).error, InputError)
+    else:
+        with pytest.raises(ZeroDivisionError):
+            workplace.do(given.parts[1], None)
+    assert workplace.do(given.parts[2], None).arrays
+    workplace.close()
