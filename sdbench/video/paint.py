@@ -5,7 +5,7 @@ CPU onnxruntime runs it, one frame a thread, so that the result does not depend 
 torch does, many frames at a time; its pictures are those of the CPU within one grey level. Frames of exactly one colour
 are the exception: their variance is 0, so that onnxruntime makes rounding errors visible, and torch does not.
 
-Torch could paint on the CPU too, but takes 2 to 4 times as long a frame: `benchmarks/compare_painting.py`.
+Torch could paint on the CPU too, but takes 3 to 4 times as long a frame: `benchmarks/compare_painting.py`.
 """
 
 from __future__ import annotations

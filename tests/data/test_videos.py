@@ -5,7 +5,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +112,26 @@ def test_a_forked_process_opens_its_own_file(video_file: Callable, opened: Calla
         process.kill()
         process.join()
     np.testing.assert_array_equal(there, [found.read(second), found.read(third)])
+
+
+def test_threads_decode_for_themselves(video_file: Callable, opened: Callable, decoded: list) -> None:
+    """Two threads that read different clips at the same time get their own frames, and neither starts anew for it."""
+    found = opened(video_file("a.mp4", frames=64).parent)
+    alone = [found.read(clip) for clip in found.clips]
+    decoded.clear()
+    turns = threading.Barrier(2, timeout=30)
+
+    def read(numbers: tuple[int, int]) -> list[np.ndarray]:
+        frames = []
+        for number in numbers:
+            turns.wait()
+            frames.append(found.read(found.clips[number]))
+        return frames
+
+    with ThreadPoolExecutor(2) as pool:
+        (first, third), (second, fourth) = pool.map(read, [(0, 2), (1, 3)])
+    np.testing.assert_array_equal([first, second, third, fourth], alone)
+    assert len(decoded) == 48 + 64, "each goes once through the video, to the end of its last clip"
 
 
 def test_digest_and_identity_follow_the_content(video_file: Callable, opened: Callable) -> None:

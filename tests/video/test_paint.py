@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,9 @@ from sdbench.video.paint import DEFAULT_STYLES, STYLES, Painter, check_styles
 from tests.conftest import moving_squares
 
 CLIP = moving_squares(4, 32, 40)
+
+ELSEWHERE = "cpu:0"
+"""Torch calls the CPU so too. This package calls it only "cpu", so that it is another device, on every machine."""
 
 
 def test_styles_are_checked_by_name() -> None:
@@ -76,10 +81,52 @@ class TestPainter:
         with pytest.raises(InputError, match=r"clip 7, painted in style5, carries no information"):
             painter.paint(CLIP, "style5", "clip 7")
 
+    def test_clips_that_were_kept_before_are_still_found(self, model: Path, tmp_path: Path) -> None:
+        Painter(model, tmp_path).paint(CLIP, "style5")
+        (kept,) = tmp_path.rglob("*.safetensors")
+        network, clip = (hashlib.sha256(content).hexdigest() for content in (model.read_bytes(), CLIP.tobytes()))
+        decisive = ("painted", network, "style5", CLIP.shape, clip)
+        assert kept.stem == hashlib.sha256(repr(decisive).encode()).hexdigest()
+
+    def test_another_device_paints_the_same_within_a_grey_level_and_keeps_it_apart(
+        self, model: Path, tmp_path: Path
+    ) -> None:
+        there = Painter(model, tmp_path, device=ELSEWHERE)
+        painted = there.paint(CLIP, "style5")
+        here = Painter(model, tmp_path)
+        assert np.abs(here.paint(CLIP, "style5").astype(int) - painted).max() <= 1
+        assert (here.painted, there.painted) == (len(CLIP), len(CLIP))
+        assert len(list(tmp_path.rglob("*.safetensors"))) == 2
+        again = Painter(model, tmp_path, device=ELSEWHERE)
+        np.testing.assert_array_equal(again.paint(CLIP, "style5"), painted)
+        assert again.painted == 0
+
+    @pytest.mark.parametrize("device", ["cpu", ELSEWHERE])
+    def test_threads_share_a_painter(self, model: Path, device: str) -> None:
+        painter = Painter(model, device=device)
+        clips = [moving_squares(3, 32, 40, seed=seed) for seed in range(8)]
+        expected = [painter.paint(clip, "style5") for clip in clips]
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(lambda clip: painter.paint(clip, "style5"), clips))
+        np.testing.assert_array_equal(found, expected)
+        assert painter.painted == 2 * 3 * 8
+
+    @pytest.mark.parametrize("device", ["cpu", ELSEWHERE])
+    def test_a_frame_is_painted_in_several_styles(self, model: Path, device: str) -> None:
+        painter = Painter(model, device=device)
+        painted = list(painter.paint_frame(CLIP[0], DEFAULT_STYLES))
+        assert painter.painted == len(painted) == 4
+        for picture, style in zip(painted, DEFAULT_STYLES, strict=True):
+            assert np.abs(picture.astype(int) - painter.paint(CLIP, style)[0]).max() <= 1
+        with pytest.raises(InputError, match="unknown style 'style26'"):
+            list(painter.paint_frame(CLIP[0], ["style5", "style26"]))
+
     def test_sizes_and_types_that_do_not_fit_are_named(self, model: Path) -> None:
         painter = Painter(model)
         with pytest.raises(InputError, match="needs multiples of 4"):
             painter.paint(moving_squares(2, 30, 40), "style5")
+        with pytest.raises(InputError, match="has 8 x 4 pixels; the style network needs multiples of 4, from 8 on"):
+            painter.paint(CLIP[:, :4, :8], "style5")
         with pytest.raises(InputError, match="must be uint8 frames"):
             painter.paint(CLIP.astype(np.float32), "style5")
         with pytest.raises(InputError, match="unknown style"):

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,9 @@ from tests.made.davis import make_davis, make_painted
 from tests.made.stylised import annotation_files, read, write
 
 pytestmark = pytest.mark.assets
+
+ELSEWHERE = "cpu:0"
+"""Torch calls the CPU so too. This package calls it only "cpu", so that it is another device, on every machine."""
 
 
 def job(store: AssetStore, target: Path, layout: str = "ssv2", short_side: int = 16) -> Job:
@@ -100,6 +104,49 @@ def test_processes_make_the_same_pictures(store: AssetStore, tmp_path: Path, sou
     assert sorted(advanced) == ["101", "102"]
     assert len(made(alone.target)) == 4 * 22
     assert made(alone.target) == made(together.target)
+
+
+def test_another_device_paints_with_threads_and_its_copies_are_not_mixed_with_others(
+    store: AssetStore, tmp_path: Path, source: Path
+) -> None:
+    here = job(store, tmp_path / "here")
+    there = replace(here, target=tmp_path / "there", device=ELSEWHERE)
+    alone = replace(there, target=tmp_path / "alone")
+    sources = find_sources(source, here.layout)
+    assert estimate_disk(there, sources).frames == 88
+    for what, processes in ((here, 1), (there, 2), (alone, 1)):
+        assert quietly(what, sources, processes).made == 2
+    assert made(there.target) == made(alone.target)
+    for path in made(here.target):
+        one, other = (np.asarray(Image.open(folder / path)).astype(int) for folder in (here.target, there.target))
+        assert np.abs(one - other).mean() < 1, "the same paint, but for JPEG"
+    assert "device" not in json.loads((here.target / "stylised.json").read_text())
+    assert json.loads((there.target / "stylised.json").read_text())["device"] == "cpu"
+    for what in (replace(here, device=ELSEWHERE), replace(there, device="cpu")):
+        with pytest.raises(InputError, match="holds copies made with another device: see"):
+            quietly(what, sources)
+
+
+def test_threads_stop_after_the_frame_that_they_are_at(
+    store: AssetStore, tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    what = replace(job(store, tmp_path / "made"), device=ELSEWHERE)
+    sources = find_sources(source, what.layout)
+
+    def interrupted(*given: Any, **named: Any) -> None:
+        deadline = time.monotonic() + 60
+        while len(made(what.target)) < 4 and time.monotonic() < deadline:
+            time.sleep(0.001)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sdbench.data.make.stylised.wait", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            quietly(what, sources, 2)
+    assert 4 <= len(made(what.target)) < 88
+    assert not list(what.target.rglob(".*.jpg")), "no half-written frame is left"
+    assert quietly(what, sources, 2).made == 2
+    assert len(made(what.target)) == 88
 
 
 def test_what_is_finished_is_not_done_again(store: AssetStore, tmp_path: Path, source: Path, monkeypatch) -> None:
@@ -193,6 +240,8 @@ def test_sources_and_options_that_make_no_sense_are_named(store: AssetStore, tmp
         find_sources(source, LAYOUTS["activitynet"])
     with pytest.raises(InputError, match="has 4 style folders; got 2 styles"):
         Job(tmp_path, LAYOUTS["ssv2"], DEFAULT_STYLES[:2], 16, store.path("styles26"))
+    with pytest.raises(InputError, match="the short side must be at least 8 pixels; got 4"):
+        job(store, tmp_path, short_side=4)
     with pytest.raises(InputError, match="at least one process"):
         quietly(job(store, tmp_path / "x"), {}, 0)
 
@@ -304,6 +353,20 @@ class TestCommand:
     def test_a_wrong_layout_is_named(self, tmp_path: Path, source: Path, capsys) -> None:
         assert main(["stylize", str(source), str(tmp_path / "x"), "--layout", "diving"]) == 1
         assert "unknown layout 'diving'; did you mean diving48" in capsys.readouterr().err
+
+    def test_the_device_is_passed_on(self, store, tmp_path: Path, source: Path, capsys, monkeypatch) -> None:
+        monkeypatch.setenv("SDBENCH_CACHE", str(store.folder))
+        target = tmp_path / "made"
+        arguments = ["stylize", str(source), str(target), "--layout", "ssv2", "--short-side", "16", "--device"]
+        assert main([*arguments, "gpu"]) == 1
+        assert "unknown device 'gpu'" in capsys.readouterr().err
+        with monkeypatch.context() as patch:
+            patch.setattr("torch.cuda.is_available", lambda: False)
+            assert main([*arguments, "cuda"]) == 1
+        assert "there is no CUDA device here" in capsys.readouterr().err
+        assert not target.exists()
+        assert main([*arguments, ELSEWHERE]) == 0
+        assert json.loads((target / "stylised.json").read_text())["device"] == "cpu"
 
     def test_ctrl_c_ends_it_and_the_next_run_goes_on(self, store: AssetStore, tmp_path: Path) -> None:
         source, target = tmp_path / "source", tmp_path / "made"
