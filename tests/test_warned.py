@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from sdbench.base.warned import SdbenchWarning, sentences, warn_caller
+from sdbench.base.warned import SdbenchWarning, warn_caller
 
 
 def test_the_line_outside_the_package_is_named() -> None:
@@ -25,7 +25,6 @@ def test_a_command_prints_the_sentence_alone() -> None:
 
 
 def test_warnings_of_others_stay_as_they_are() -> None:
-    with pytest.warns(DeprecationWarning, match="old"), sentences():
-        import warnings
-
-        warnings.warn("old", DeprecationWarning, stacklevel=1)
+    program = "import warnings\nfrom sdbench.base.warned import sentences\nwith sentences(): warnings.warn('old')"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ": UserWarning: old" in done.stderr.splitlines()[0]

@@ -90,7 +90,7 @@ def sums(found: Measurement) -> list[bytes]:
 
 def test_what_is_pinned_is_asked_of_torch_by_name() -> None:
     class Pinned(Tensor):
-        def pin_memory(self, *_given: object) -> Tensor:  # type: ignore[override]
+        def pin_memory(self, *_given: object) -> Tensor:
             return self + 1
 
     value: Mapping[str, Tensor] = {"video": Pinned([1.0]), "name": "as it is"}  # type: ignore[dict-item]
