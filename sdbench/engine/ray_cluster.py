@@ -41,6 +41,9 @@ _TRIES = 4
 _LOADING = -1
 """In place of the number of a part: what a worker does before its first."""
 
+_CHATTER = "Task PartWorker|Raylet is terminated|has been marked dead|worker died or was killed while executing"
+"""What Ray prints of lost workers on standard output, with pages of its logs; here one sentence says it."""
+
 _NO_CLUSTER = 3
 
 _JOIN = f"""
@@ -128,13 +131,7 @@ def _joined(runner: OnRay) -> Iterator[tuple[Any, bool]]:
 
     Afterwards what was begun here is ended, and nothing else.
     """
-    # Otherwise Ray ships the folder in which `uv run` was called to all workers, and makes them an environment of it.
-    os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        ray: Any = import_module("ray")
-    except ImportError:
-        raise InputError("Ray is not installed; to run on a cluster: pip install 'sdbench[ray]'") from None
+    ray = _imported()
     if ray.is_initialized():
         yield ray, True
         return
@@ -148,6 +145,24 @@ def _joined(runner: OnRay) -> Iterator[tuple[Any, bool]]:
             yield ray, False
         finally:
             ray.shutdown()
+
+
+def _imported() -> Any:
+    """The module ray."""
+    # Otherwise Ray ships the folder in which `uv run` was called to all workers, and makes them an environment of it.
+    os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Ray reads this once, when it is imported; a setting of the user's own holds.
+    ours = "RAY_DEDUP_LOGS_SKIP_REGEX" not in os.environ
+    if ours:
+        os.environ["RAY_DEDUP_LOGS_SKIP_REGEX"] = _CHATTER
+    try:
+        return import_module("ray")
+    except ImportError:
+        raise InputError("Ray is not installed; to run on a cluster: pip install 'sdbench[ray]'") from None
+    finally:
+        if ours:
+            del os.environ["RAY_DEDUP_LOGS_SKIP_REGEX"]
 
 
 @contextlib.contextmanager
@@ -267,15 +282,21 @@ class _Crew:
         """Give parts to those who have room: to each a first before anybody gets a second."""
         for room in range(1, AT_ONCE + 1):
             for worker in self._node_of:
-                busy_with = [part for other, part in self._flying.values() if other is worker and part is not None]
+                busy_with = self._parts_of(worker)
                 if len(busy_with) >= room or any(self._lost[part.number] for part in busy_with):
                     continue
+                without = sum(not self._parts_of(other) for other in self._workers)
+                if busy_with and len(self._todo) <= without:
+                    continue  # the last parts are for those who have none, also if they are still starting
                 if part := self._next(idle=not busy_with):
                     given = self._ray.cloudpickle.dumps((part, self._choice))
                     self._flying[worker.do.remote(self._job, given)] = (worker, part)
 
+    def _parts_of(self, worker: Any) -> list[Part]:
+        return [part for other, part in self._flying.values() if other is worker and part is not None]
+
     def _next(self, idle: bool) -> Part | None:
-        """A part that nobody has; or one that another has had for long, for a worker with nothing else to do."""
+        """A part that nobody has; or, for a worker with nothing else to do, one of another, who may be lost with it."""
         taken = self._under_way()
         if self._todo and not self._failures:
             if self._lost[self._todo[0].number] and not idle:
@@ -291,7 +312,7 @@ class _Crew:
         if not idle or not taken:
             return None
         held = Counter(part.number for _, part in self._flying.values() if part is not None)
-        return min(taken, key=lambda part: held[part.number])
+        return min(reversed(taken), key=lambda part: held[part.number])  # the last given has hardly been begun
 
     def _take(self, reference: Any) -> None:
         """See what became of something that a worker was given."""
@@ -341,6 +362,8 @@ class _Crew:
             self._fail(None, _ended(None, error))
         elif worker in self._node_of:
             del self._node_of[worker]
+            said = f"sdbench: a worker on the Ray cluster ended ({type(error).__name__}); its parts are given again"
+            print(said, file=sys.stderr)
             self._flying[worker.placed.remote()] = (worker, None)
         if part is None or part.number in self._done:
             return

@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 import torch
 
-from sdbench import InputError, Network
+from sdbench import Feed, InputError, Network, studies
 from sdbench.assets import AssetStore
 from sdbench.base.kept import Arrays
 from sdbench.engine import Study, measure, ray_cluster
@@ -32,8 +32,13 @@ from sdbench.engine.placing import Placement
 from sdbench.engine.ray_worker import Workplace, known_here, refusal
 from sdbench.engine.runners import OnRay
 from sdbench.engine.running import OneProcess, Runner
+from sdbench.video.feed import IMAGENET_MEAN, IMAGENET_STD
+from tests.conftest import moving_squares, write_video
+from tests.made.davis import make_davis, make_painted
 from tests.made.slow import SlowStudy
 from tests.made.studies import FEED, Counting, NoiseStudy
+from tests.made.stylised import make as make_stylised
+from tests.made.stylised import names
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'sdbench[ray]'")
 
@@ -66,6 +71,14 @@ def cluster() -> Iterator[Any]:
             yield started
         finally:
             started.shutdown()
+
+
+@pytest.fixture(scope="module")
+def joined(cluster: Any) -> Iterator[Any]:
+    """The same cluster with a connection that the tests share; those that begin one of their own come before."""
+    ray.init(cluster.address, log_to_driver=False, logging_level="ERROR")
+    yield cluster
+    ray.shutdown()
 
 
 @pytest.fixture
@@ -134,6 +147,16 @@ def until(true: Callable[[], object], seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
+def driver(address: str, folder: Path, samples: int, mark: str = "none") -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.made.slow", address, str(folder), str(samples)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "SDBENCH_TEST_MARK": mark},
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+
+
 def test_two_nodes_give_the_bits_of_one_process(cluster: Any, own_store: AssetStore, pids: Path) -> None:
     done: list[int] = []
     given = prepared(own_store, SlowStudy(10 * EACH, pids))
@@ -168,20 +191,9 @@ def test_a_connection_of_the_users_own_is_used_and_left(cluster: Any, own_store:
     assert same(found, alone(own_store.folder, 70))
 
 
-def test_a_killed_worker_is_replaced(cluster: Any, own_store: AssetStore, pids: Path) -> None:
-    killed: list[int] = []
-
-    def kill(number: int) -> None:
-        if number == 1:
-            killed.append(min(numbers(pids)))
-            os.kill(killed[0], signal.SIGKILL)
-
-    found = each(OnRay(cluster.address), prepared(own_store, SlowStudy(12 * EACH, pids)), kill)
-    assert killed
-    assert same(found, alone(own_store.folder, 12 * EACH))
-
-
-def test_a_node_that_disappears_is_done_without(cluster: Any, own_store: AssetStore, pids: Path) -> None:
+def test_a_node_that_disappears_is_done_without(
+    cluster: Any, own_store: AssetStore, pids: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     third = cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
     removed: list[int] = []
 
@@ -193,43 +205,22 @@ def test_a_node_that_disappears_is_done_without(cluster: Any, own_store: AssetSt
     found = each(OnRay(cluster.address, workers=3), prepared(own_store, SlowStudy(16 * EACH, pids)), remove)
     assert removed
     assert removed[0] < 12, "in the middle"
+    said = capfd.readouterr().err
+    assert re.search(r"sdbench: a worker on the Ray cluster ended \(Actor\w+Error\); its parts are given again", said)
     assert same(found, alone(own_store.folder, 16 * EACH))
-
-
-def test_no_node_is_left_for_a_worker(cluster: Any, own_store: AssetStore, pids: Path) -> None:
-    big = cluster.add_node(num_cpus=4, object_store_memory=STORE_BYTES)
-
-    def remove(number: int) -> None:
-        if number == 0:
-            cluster.remove_node(big, allow_graceful=False)
-
-    runner = OnRay(cluster.address, workers=1, cpus_per_worker=4)
-    with pytest.raises(InputError, match=r"a worker needs 4 CPUs and 0 GPUs, and no node of the Ray cluster has that"):
-        each(runner, prepared(own_store, SlowStudy(12 * EACH, pids)), remove)
-    assert kept(own_store), "what was finished is kept"
-
-
-def driver(address: str, folder: Path, samples: int, mark: str = "none") -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.made.slow", address, str(folder), str(samples)],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "SDBENCH_TEST_MARK": mark},
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
 
 
 def test_a_killed_driver_is_resumed(cluster: Any, tmp_path: Path) -> None:
     store = AssetStore(tmp_path / "cache", offline=True, quiet=True)
-    with driver(cluster.address, tmp_path, 20 * EACH) as process:
+    with driver(cluster.address, tmp_path, 12 * EACH) as process:
         until(lambda: len(kept(store)) >= 3)
         process.kill()
-    assert 3 <= len(kept(store)) < 20
+    assert 3 <= len(kept(store)) < 12
     folder = tmp_path / "pids"
     folder.mkdir()
-    resumed = measure(network(), SlowStudy(20 * EACH, folder, 0), store=store, runner=OnRay(cluster.address))
+    resumed = measure(network(), SlowStudy(12 * EACH, folder, 0), store=store, runner=OnRay(cluster.address))
     assert resumed.resumed >= 3 * EACH
-    whole = measure(network(), NoiseStudy(20 * EACH), store=store, workers=0)
+    whole = measure(network(), NoiseStudy(12 * EACH), store=store, workers=0)
     assert resumed.layer("start").estimate.shares == whole.layer("start").estimate.shares
     for layer, blocks in resumed.sums.items():
         for block, sums in blocks.items():
@@ -250,65 +241,6 @@ def test_ctrl_c_leaves_no_process_and_all_finished_parts(tmp_path: Path) -> None
     assert kept(store)
 
 
-def test_a_damaged_sample_is_named_and_the_rest_kept(cluster: Any, own_store: AssetStore, pids: Path) -> None:
-    study = SlowStudy(12 * EACH, pids, broken=(3 * EACH + 5, 5 * EACH))
-    with pytest.raises(InputError) as caught:
-        each(OnRay(cluster.address), prepared(own_store, study))
-    assert str(caught.value) == f"noise {3 * EACH + 5} is damaged; replace it"
-    names = {path.name[:6] for path in kept(own_store)}
-    assert {"000000", "000001", "000002"} <= names, "whatever was before it"
-    assert "000003" not in names
-    assert len(names) <= 6, "nothing was begun behind it but what was under way"
-
-
-def test_an_error_of_another_kind_keeps_its_type(cluster: Any, own_store: AssetStore, pids: Path) -> None:
-    with pytest.raises(ZeroDivisionError, match="of noise 30"):
-        each(OnRay(cluster.address), prepared(own_store, SlowStudy(4 * EACH, pids, 0, wrong=(30,))))
-
-
-def test_a_part_that_ends_every_worker_ends_the_run(cluster: Any, own_store: AssetStore, pids: Path) -> None:
-    with pytest.raises(InputError, match=r"the worker that did noise 0 to noise 21 ended 4 times"):
-        each(OnRay(cluster.address, workers=1), prepared(own_store, SlowStudy(EACH, pids, 0, deadly=(3,))))
-
-
-def test_other_versions_are_refused(cluster: Any, own_store: AssetStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    here = known_here()
-    monkeypatch.setattr(ray_cluster, "known_here", lambda: (*here[:1], ("torch", "1.0"), *here[2:]))
-    with pytest.raises(InputError, match=r"torch is 1.0 for the driver and \S+ on host \S+: pip install 'torch==1.0'"):
-        each(OnRay(cluster.address), prepared(own_store, NoiseStudy(EACH)))
-    assert (refusal(here), here[0][0], here[-1][0]) == (None, "Python", "sdbench")
-    assert re.search(r"start Ray there with 2.7", refusal((("Python", "2.7"),)) or "")
-    assert re.search(r"install the same sdbench on every node", refusal((("sdbench", "0" * 64),)) or "")
-
-
-def test_a_node_without_the_package_is_named(cluster: Any, own_store: AssetStore, tmp_path: Path) -> None:
-    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['sdbench'] = None\n")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(tmp_path))
-        node = cluster.add_node(num_cpus=3, object_store_memory=STORE_BYTES)
-    try:
-        with pytest.raises(InputError, match=r"sdbench cannot be imported on host \S+ \(.*\): install the driver's"):
-            each(OnRay(cluster.address, cpus_per_worker=3), prepared(own_store, NoiseStudy(EACH)))
-    finally:
-        cluster.remove_node(node)
-
-
-def test_more_than_any_node_has_is_a_sentence(cluster: Any, own_store: AssetStore) -> None:
-    with pytest.raises(InputError, match=r"a worker needs 1 CPU and 8 GPUs, and no node .* with 1 CPU and 0 GPUs"):
-        each(OnRay(cluster.address, gpus_per_worker=8), prepared(own_store, NoiseStudy(EACH)))
-
-
-def test_workers_that_wait_are_told_of_and_not_waited_for(
-    cluster: Any, own_store: AssetStore, pids: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(ray_cluster, "_SAY_AFTER", 0)
-    monkeypatch.setattr(ray_cluster, "_LOOK_EVERY", 0.5)
-    found = each(OnRay(cluster.address, workers=5), prepared(own_store, SlowStudy(12 * EACH, pids)))
-    said = capsys.readouterr().err
-    assert same(found, alone(own_store.folder, 12 * EACH))
-    assert said.count("workers wait for a place on the Ray cluster, each for 1 CPU and 0 GPUs") == 1
-
-
 @pytest.mark.parametrize("there", [False, True], ids=["nobody answers", "something else answers"])
 def test_a_cluster_that_is_not_there_is_a_sentence(
     own_store: AssetStore, monkeypatch: pytest.MonkeyPatch, there: bool
@@ -322,20 +254,6 @@ def test_a_cluster_that_is_not_there_is_a_sentence(
     assert time.monotonic() - started < 15
 
 
-class Heavy(Counting):
-    """A network that is larger than the object store of a node."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.ballast = torch.nn.Parameter(torch.arange(30 * 2**20, dtype=torch.float32))
-        assert self.ballast.numel() * 4 > STORE_BYTES
-
-
-def test_a_network_larger_than_the_object_store_gives_the_same_bits(cluster: Any, own_store: AssetStore) -> None:
-    found = each(OnRay(cluster.address), prepared(own_store, NoiseStudy(70), Heavy()))
-    assert same(found, alone(own_store.folder, 70, Heavy()))
-
-
 def test_a_damaged_part_is_done_again_and_a_whole_run_starts_nothing(
     cluster: Any, own_store: AssetStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -344,6 +262,108 @@ def test_a_damaged_part_is_done_again_and_a_whole_run_starts_nothing(
     kept(own_store)[2].write_bytes(b"not what it was")
     assert same(each(OnRay(cluster.address), prepared(own_store, NoiseStudy(4 * EACH))), whole)
     assert "is damaged" in capsys.readouterr().err
+
+
+def test_a_killed_worker_is_replaced(joined: Any, own_store: AssetStore, pids: Path) -> None:
+    killed: list[int] = []
+
+    def kill(number: int) -> None:
+        if number == 1:
+            killed.append(min(numbers(pids)))
+            os.kill(killed[0], signal.SIGKILL)
+
+    found = each(OnRay(joined.address), prepared(own_store, SlowStudy(12 * EACH, pids)), kill)
+    assert killed
+    assert same(found, alone(own_store.folder, 12 * EACH))
+
+
+def test_no_node_is_left_for_a_worker(joined: Any, own_store: AssetStore, pids: Path) -> None:
+    big = joined.add_node(num_cpus=4, object_store_memory=STORE_BYTES)
+
+    def remove(number: int) -> None:
+        if number == 0:
+            joined.remove_node(big, allow_graceful=False)
+
+    runner = OnRay(joined.address, workers=1, cpus_per_worker=4)
+    with pytest.raises(InputError, match=r"a worker needs 4 CPUs and 0 GPUs, and no node of the Ray cluster has that"):
+        each(runner, prepared(own_store, SlowStudy(12 * EACH, pids)), remove)
+    assert kept(own_store), "what was finished is kept"
+
+
+def test_a_damaged_sample_is_named_and_the_rest_kept(joined: Any, own_store: AssetStore, pids: Path) -> None:
+    study = SlowStudy(12 * EACH, pids, broken=(3 * EACH + 5, 5 * EACH))
+    with pytest.raises(InputError) as caught:
+        each(OnRay(joined.address), prepared(own_store, study))
+    assert str(caught.value) == f"noise {3 * EACH + 5} is damaged; replace it"
+    names = {path.name[:6] for path in kept(own_store)}
+    assert {"000000", "000001", "000002"} <= names, "whatever was before it"
+    assert "000003" not in names
+    assert len(names) <= 6, "nothing was begun behind it but what was under way"
+
+
+def test_an_error_of_another_kind_keeps_its_type(joined: Any, own_store: AssetStore, pids: Path) -> None:
+    with pytest.raises(ZeroDivisionError, match="of noise 30"):
+        each(OnRay(joined.address), prepared(own_store, SlowStudy(4 * EACH, pids, 0, wrong=(30,))))
+
+
+def test_a_part_that_ends_every_worker_ends_the_run(
+    joined: Any, own_store: AssetStore, pids: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_cluster, "_TRIES", 2)
+    with pytest.raises(InputError, match=r"the worker that did noise 0 to noise 21 ended 2 times"):
+        each(OnRay(joined.address, workers=1), prepared(own_store, SlowStudy(EACH, pids, 0, deadly=(3,))))
+
+
+def test_other_versions_are_refused(joined: Any, own_store: AssetStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = known_here()
+    monkeypatch.setattr(ray_cluster, "known_here", lambda: (*here[:1], ("torch", "1.0"), *here[2:]))
+    with pytest.raises(InputError, match=r"torch is 1.0 for the driver and \S+ on host \S+: pip install 'torch==1.0'"):
+        each(OnRay(joined.address), prepared(own_store, NoiseStudy(EACH)))
+    assert (refusal(here), here[0][0], here[-1][0]) == (None, "Python", "sdbench")
+    assert re.search(r"start Ray there with 2.7", refusal((("Python", "2.7"),)) or "")
+    assert re.search(r"install the same sdbench on every node", refusal((("sdbench", "0" * 64),)) or "")
+
+
+def test_a_node_without_the_package_is_named(joined: Any, own_store: AssetStore, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['sdbench'] = None\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(tmp_path))
+        node = joined.add_node(num_cpus=3, object_store_memory=STORE_BYTES)
+    try:
+        with pytest.raises(InputError, match=r"sdbench cannot be imported on host \S+ \(.*\): install the driver's"):
+            each(OnRay(joined.address, cpus_per_worker=3), prepared(own_store, NoiseStudy(EACH)))
+    finally:
+        joined.remove_node(node)
+
+
+def test_more_than_any_node_has_is_a_sentence(joined: Any, own_store: AssetStore) -> None:
+    with pytest.raises(InputError, match=r"a worker needs 1 CPU and 8 GPUs, and no node .* with 1 CPU and 0 GPUs"):
+        each(OnRay(joined.address, gpus_per_worker=8), prepared(own_store, NoiseStudy(EACH)))
+
+
+def test_workers_that_wait_are_told_of_and_not_waited_for(
+    joined: Any, own_store: AssetStore, pids: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(ray_cluster, "_SAY_AFTER", 0)
+    monkeypatch.setattr(ray_cluster, "_LOOK_EVERY", 0.5)
+    found = each(OnRay(joined.address, workers=5), prepared(own_store, SlowStudy(12 * EACH, pids)))
+    said = capsys.readouterr().err
+    assert same(found, alone(own_store.folder, 12 * EACH))
+    assert said.count("workers wait for a place on the Ray cluster, each for 1 CPU and 0 GPUs") == 1
+
+
+class Heavy(Counting):
+    """A network that is larger than the object store of a node."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ballast = torch.nn.Parameter(torch.arange(24 * 2**20, dtype=torch.float32))
+        assert self.ballast.numel() * 4 > STORE_BYTES
+
+
+def test_a_network_larger_than_the_object_store_gives_the_same_bits(joined: Any, own_store: AssetStore) -> None:
+    found = each(OnRay(joined.address), prepared(own_store, NoiseStudy(70), Heavy()))
+    assert same(found, alone(own_store.folder, 70, Heavy()))
 
 
 def test_without_ray_it_says_how_to_get_it(own_store: AssetStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -370,9 +390,9 @@ class Locked(NoiseStudy):
         self.lock = threading.Lock()
 
 
-def test_what_cannot_be_sent_is_a_sentence(cluster: Any, own_store: AssetStore) -> None:
+def test_what_cannot_be_sent_is_a_sentence(joined: Any, own_store: AssetStore) -> None:
     with pytest.raises(InputError, match=r"must be picklable to be sent to workers; TypeError: .*lock"):
-        each(OnRay(cluster.address), prepared(own_store, Locked(EACH)))
+        each(OnRay(joined.address), prepared(own_store, Locked(EACH)))
 
 
 def test_parts_that_come_at_once_are_done_one_after_the_other(own_store: AssetStore, pids: Path) -> None:
@@ -398,3 +418,55 @@ def test_an_error_in_a_worker_does_not_hold_up_the_next_part(own_store: AssetSto
             workplace.do(given.parts[1], None)
     assert workplace.do(given.parts[2], None).arrays
     workplace.close()
+
+
+SMALL = Feed(8, 32, 0.5, 0.5)
+
+
+def rendered(_folder: Path, _store: AssetStore) -> tuple[Study, Feed]:
+    return studies.rendered(4), SMALL
+
+
+def stylised(folder: Path, store: AssetStore) -> tuple[Study, Feed]:
+    make_stylised(folder / "ssv2", "ssv2", dict.fromkeys(names(12, "ssv2"), 40))
+    return studies.stylised("ssv2", folder / "ssv2", protocol="corrected", store=store), Feed(4, 32, short_side=36)
+
+
+def davis(folder: Path, store: AssetStore) -> tuple[Study, Feed]:
+    pictures = make_davis(folder / "davis")
+    painted = make_painted(folder / "painted", pictures)
+    feed = Feed(1, (32, 48), IMAGENET_MEAN, IMAGENET_STD, fit="stretch", flow="forward")
+    return studies.davis(pictures, painted, seeds=1, frames=3, store=store), feed
+
+
+def arrays(_folder: Path, store: AssetStore) -> tuple[Study, Feed]:
+    return studies.clips({f"clip{i}": moving_squares(8, 32, 32, seed=i) for i in range(4)}, store=store), SMALL
+
+
+def videos(folder: Path, store: AssetStore) -> tuple[Study, Feed]:
+    (folder / "videos").mkdir()
+    for number in range(3):
+        write_video(folder / "videos" / f"{number}.mp4", moving_squares(20, seed=number))
+    return studies.clips(folder / "videos", store=store), SMALL
+
+
+@pytest.mark.filterwarnings("ignore:.*the intervals will be wide")
+@pytest.mark.parametrize(
+    "made",
+    [rendered, stylised, davis, *(pytest.param(made, marks=pytest.mark.assets) for made in (arrays, videos))],
+)
+def test_every_study_travels_with_what_it_has_opened(
+    made: Callable[[Path, AssetStore], tuple[Study, Feed]], tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    own = AssetStore(tmp_path / "cache", quiet=True)
+    if made in (arrays, videos):
+        for name in ("styles26", "transnetv2"):
+            own.add(name, request.getfixturevalue("store").path(name))
+    study, feed = made(tmp_path, own)
+    planned = study.plan(feed, 0).samples[:3]
+    drawn = [study.draw(sample, feed) for sample in planned]
+    there, samples = ray.cloudpickle.loads(ray.cloudpickle.dumps((study, planned)))
+    for views, sample in zip(drawn, samples, strict=True):
+        again = there.draw(sample, feed)
+        assert views.keys() == again.keys()
+        assert all(torch.equal(values, again[name]) for name, values in views.items())
