@@ -270,7 +270,7 @@ def one_core() -> Iterator[None]:
 def network_alone(network: Network, plan: Plan[Any], sample: Drawn, here: Here, samples: int) -> None:
     """All passes and sums of a run, as the engine makes them, of one sample that was drawn before."""
     inputs = sum(planned.inputs for planned in plan.samples)
-    with passes_of(network, Placement(here.device, "float32", "off"), inputs, here.folder / "alone") as made:
+    with passes_of(network, Placement(here.device, "float32", "off"), inputs, inputs, here.folder / "alone") as made:
         for part in cut(plan.samples[:samples]):
             work = UnitSums(made)
             for planned in part.samples:

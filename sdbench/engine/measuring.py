@@ -202,8 +202,10 @@ def prepare(
     if placement.device != "cpu" and isinstance(study, DrawsOnDevice):
         study = study.on(placement.device)
     kept = Kept(store.folder / PARTS / _key(network, plan, seed, placement))
-    job = Job(network, study, placement, sum(sample.inputs for sample in plan.samples), kept.folder)
-    return Prepared(job, plan, cut(plan.samples), kept, seed, threshold, store)
+    parts = cut(plan.samples)
+    inputs = [sum(sample.inputs for sample in part.samples) for part in parts]
+    job = Job(network, study, placement, sum(inputs), max(inputs, default=0), kept.folder)
+    return Prepared(job, plan, parts, kept, seed, threshold, store)
 
 
 def _key(network: Network, plan: Plan[Any], seed: int, placement: Placement) -> str:

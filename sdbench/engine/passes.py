@@ -37,13 +37,14 @@ SECONDS = "seconds"
 
 
 @contextlib.contextmanager
-def passes_of(network: Network, placement: Placement, inputs: int, folder: Path) -> Iterator[Passes]:
+def passes_of(network: Network, placement: Placement, inputs: int, largest: int, folder: Path) -> Iterator[Passes]:
     """A network where its passes are made.
 
     Args:
         network: its module comes back as it was given.
         placement: where and how.
         inputs: how many inputs the whole measurement has, whoever makes the passes.
+        largest: how many the largest of its parts has.
         folder: of its parts; what was chosen is kept there.
 
     Raises:
@@ -51,7 +52,7 @@ def passes_of(network: Network, placement: Placement, inputs: int, folder: Path)
     """
     device = device_named(placement.device)
     with placed(network.module, device, placement.precision == "tf32"), compiler():
-        yield Passes(network, placement, device, inputs, folder)
+        yield Passes(network, placement, device, inputs, largest, folder)
 
 
 class Passes:
@@ -61,19 +62,22 @@ class Passes:
         choice: whether passes are compiled; None until the first is made.
     """
 
-    def __init__(self, network: Network, placement: Placement, device: torch.device, inputs: int, folder: Path) -> None:
+    def __init__(
+        self, network: Network, placement: Placement, device: torch.device, inputs: int, largest: int, folder: Path
+    ) -> None:
         self.network, self.placement, self.device = network, placement, device
-        self.inputs, self.folder = inputs, folder
+        self.inputs, self.largest, self.folder = inputs, largest, folder
         self.choice: Choice | None = None
         self._compiled: Read | None = None
-        self._shape: dict[str, torch.Size] = {}
 
-    def read(self, batch: Mapping[str, Tensor], inputs: int, meet: bool = False) -> dict[str, Tensor]:
+    def read(self, batch: Mapping[str, Tensor], inputs: int, whole: int = 1, meet: bool = False) -> dict[str, Tensor]:
         """Unit values of every layer: layer -> (rows, units), on the device, perhaps still being computed.
 
         Args:
             batch: name -> the rows of its inputs, in main memory.
             inputs: how many there are.
+            whole: how many a whole batch has. Compiled passes take whole ones: their size is that of the measurement,
+                not of the batch that a worker happens to see first.
             meet: whether they meet in the network, so that none may be added.
 
         Raises:
@@ -81,20 +85,18 @@ class Passes:
         """
         placed = {name: on_device(values, self.network.module, self.device) for name, values in batch.items()}
         timed = None
+        whole = min(whole, self.largest)
+        rows = {name: len(values) // inputs * whole for name, values in placed.items()}
         if self.choice is None:
             self.choice = known_choice(self.folder)
         if self.choice is None and not meet:
-            chosen, timed = self._chosen(placed, inputs)
+            chosen, timed = self._chosen(placed, rows, -(-self.inputs // whole))
             self.choice = keep_choice(self.folder, chosen)
         if meet or self.choice is None or not self.choice.compiled:
             return timed or self._eager(placed)
-        if not self._shape:
-            self._shape = {name: values.shape for name, values in placed.items()}
-        if any(values.shape[1:] != self._shape[name][1:] for name, values in placed.items()):
-            return self._eager(placed)
-        pieces = {name: torch.split(values, self._shape[name][0]) for name, values in placed.items()}
+        pieces = {name: torch.split(values, rows[name]) for name, values in placed.items()}
         found = [
-            self._run_compiled_filled({name: of[number] for name, of in pieces.items()})
+            self._run_filled({name: of[number] for name, of in pieces.items()}, rows)
             for number in range(len(next(iter(pieces.values()))))
         ]
         return {layer: torch.cat([answers[layer] for answers in found]) for layer in found[0]}
@@ -103,9 +105,9 @@ class Passes:
         with self._autocast():
             return self._units(batch)
 
-    def _run_compiled_filled(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """A compiled pass takes batches of one size: rows are added, and what they answer is left out."""
-        filled = {name: _filled(values, self._shape[name][0]) for name, values in batch.items()}
+    def _run_filled(self, batch: Mapping[str, Tensor], rows: Mapping[str, int]) -> dict[str, Tensor]:
+        """A compiled pass of a batch to which rows are added; what these answer is left out."""
+        filled = {name: _filled(values, rows[name]) for name, values in batch.items()}
         part = len(next(iter(batch.values()))) / len(next(iter(filled.values())))
         return {layer: values[: round(len(values) * part)] for layer, values in self._run_compiled(filled).items()}
 
@@ -124,7 +126,9 @@ class Passes:
             return torch.autocast(self.device.type, torch.bfloat16)
         return contextlib.nullcontext()
 
-    def _chosen(self, batch: Mapping[str, Tensor], inputs: int) -> tuple[Choice, dict[str, Tensor] | None]:
+    def _chosen(
+        self, batch: Mapping[str, Tensor], rows: Mapping[str, int], passes: int
+    ) -> tuple[Choice, dict[str, Tensor] | None]:
         """Whether passes are compiled, and what an eager pass answered where one was made to see."""
         eager: dict[str, Tensor] | None = None
 
@@ -143,9 +147,9 @@ class Passes:
         chosen = choose(
             self.placement.compiling,
             self.network.module,
-            -(-self.inputs // inputs),
+            passes,
             lambda: seconds(self._eager, int(self.device.type != "cpu")),
-            lambda: seconds(self._run_compiled, 1),
+            lambda: seconds(lambda rest: self._run_filled(rest, rows), 1),
         )
         return chosen, eager if self.placement.compiling == "auto" else None
 
@@ -188,6 +192,7 @@ class UnitSums:
         self._seconds = {"drawing": 0.0, "network": 0.0}
         self._waiting: deque[tuple[_Open, dict[str, Tensor]]] = deque()
         self._open: deque[_Open] = deque()
+        self._whole = 1
 
     def see(self, sample: Drawn) -> None:
         """Take the next sample; the network is passed as soon as there are inputs enough for a batch.
@@ -210,9 +215,9 @@ class UnitSums:
             inputs = sample.planned.inputs
             for number in range(inputs):
                 self._waiting.append((opened, {name: _rows(v, number, inputs) for name, v in sample.value.items()}))
-            batch_size = _batch_of(sample)
-            while len(self._waiting) >= batch_size:
-                self._pass(batch_size)
+            self._whole = _batch_of(sample)
+            while len(self._waiting) >= self._whole:
+                self._pass(self._whole)
         self._take_finished()
         self._seconds["network"] += time.perf_counter() - started
 
@@ -232,7 +237,7 @@ class UnitSums:
         """Pass the first of the inputs that wait."""
         taken = [self._waiting.popleft() for _ in range(inputs)]
         batch = {name: torch.cat([rows[name] for _, rows in taken]) for name in taken[0][1]}
-        read = self.passes.read(batch, inputs)
+        read = self.passes.read(batch, inputs, self._whole)
         each = {layer: len(values) // inputs for layer, values in read.items()}  # a network may answer several rows
         start = 0
         for _, group in itertools.groupby(taken, key=lambda pair: id(pair[0])):

@@ -28,6 +28,7 @@ class Job:
         study: draws the samples of a part.
         placement: where and how the network runs.
         inputs: how many inputs all parts have together.
+        largest: how many the largest part has.
         folder: of the parts, on a disk that all workers share, or of each worker's own where they share none.
     """
 
@@ -35,6 +36,7 @@ class Job:
     study: Study
     placement: Placement
     inputs: int
+    largest: int
     folder: Path
 
     @property
@@ -58,7 +60,7 @@ class Job:
         Raises:
             InputError: the device is not there.
         """
-        with passes_of(self.network, self.placement, self.inputs, self.folder) as passes:
+        with passes_of(self.network, self.placement, self.inputs, self.largest, self.folder) as passes:
             yield lambda: UnitSums(passes)
 
 

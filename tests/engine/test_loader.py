@@ -71,7 +71,7 @@ def test_a_study_that_draws_on_the_device_of_the_network_is_drawn_by_threads(tmp
 
     network = Network(Counting(), FEED)
     shown = [(study, device) for study in (OnDevice(3), NoiseStudy(3)) for device in ("cpu", "cuda")]
-    jobs = [Job(network, study, Placement(device), 1, tmp_path) for study, device in shown]
+    jobs = [Job(network, study, Placement(device), 1, 1, tmp_path) for study, device in shown]
     assert [job.kind for job in jobs] == ["processes", "threads", "processes", "processes"]
     assert [job.pinned for job in jobs] == [False, True, False, True]
 
