@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sdbench.base.errors import InputError, unknown_name
+from sdbench.base.memory import kept_memory
 
 PRECISIONS = ("float32", "bfloat16", "tf32")
 """What a network computes in. float32 is the reference; bfloat16 is torch's autocast; tf32 is a mode of CUDA."""
@@ -93,6 +94,7 @@ def placed(module: nn.Module, device: torch.device, tf32: bool = False) -> Itera
                 module.to(memory_format=layout)  # type: ignore[call-overload]
         with (
             torch.no_grad(),
+            kept_memory() if device.type == "cpu" else contextlib.nullcontext(),
             torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=tf32),
         ):
             yield module
