@@ -84,40 +84,60 @@ class ShotFinder:
 
     def _found(self, source: Path, short_side: int) -> Arrays:
         size = (0, 0)
-        thumbnails: list[Frames] = []
-        for frame in decode_frames(source):
-            if not thumbnails:
-                size = scaled_size(frame.shape[0], frame.shape[1], short_side)
-            thumbnails.append(resize_frame(resize_frame(frame, size), FRAME_SIZE))
-        probabilities = transition_probabilities(self.network, np.stack(thumbnails))
+        contrast: list[float] = []
+
+        def thumbnails() -> Iterator[Frames]:
+            nonlocal size
+            for frame in decode_frames(source):
+                if not contrast:
+                    size = scaled_size(frame.shape[0], frame.shape[1], short_side)
+                thumbnail = resize_frame(resize_frame(frame, size), FRAME_SIZE)
+                contrast.append(contrast_of(thumbnail[None]))
+                yield thumbnail
+
+        probabilities = transition_probabilities(self.network, thumbnails())
         shots = shots_between(probabilities > TRANSITION_THRESHOLD)
         return {
             "size": np.array(size),
             "shots": np.array([(shot.start, shot.stop) for shot in shots], dtype=np.int64),
-            "contrast": np.array([contrast_of(thumbnail[None]) for thumbnail in thumbnails], dtype=np.float32),
+            "contrast": np.array(contrast, dtype=np.float32),
         }
 
 
 @torch.no_grad()
-def transition_probabilities(network: TransNetV2, thumbnails: Frames) -> npt.NDArray[np.float32]:
+def transition_probabilities(network: TransNetV2, thumbnails: Iterable[Frames]) -> npt.NDArray[np.float32]:
     """The probability of each frame to be the last before a cut.
 
     Args:
         network: TransNet V2 with its weights.
-        thumbnails: (T, 27, 48, 3) uint8 frames of a whole video.
+        thumbnails: the T frames of a whole video, each (27, 48, 3) uint8; no more than a window of them is kept.
 
     Returns:
         (T,) in [0, 1].
     """
     device = next(network.parameters()).device
-    kept = _WINDOW - 2 * _MARGIN
-    after = _MARGIN + (-len(thumbnails)) % kept
-    padded = np.concatenate([thumbnails[:1].repeat(_MARGIN, 0), thumbnails, thumbnails[-1:].repeat(after, 0)])
-    answers = []
-    for start in range(0, len(padded) - 2 * _MARGIN, kept):
-        window = torch.from_numpy(padded[start : start + _WINDOW])[None].to(device)
-        answers.append(network(window)[0, _MARGIN : _MARGIN + kept, 0].sigmoid().cpu().numpy())
-    return np.concatenate(answers)[: len(thumbnails)]
+    believed = slice(_MARGIN, _WINDOW - _MARGIN)
+    step = _WINDOW - 2 * _MARGIN
+    answers: list[npt.NDArray[np.float32]] = []
+    window: list[Frames] = []
+
+    def look() -> None:
+        seen = torch.from_numpy(np.stack(window))[None].to(device)
+        answers.append(network(seen)[0, believed, 0].sigmoid().cpu().numpy())
+        del window[:step]
+
+    count = 0
+    for thumbnail in thumbnails:
+        count += 1
+        if not window:
+            window += [thumbnail] * _MARGIN
+        window.append(thumbnail)
+        if len(window) == _WINDOW:
+            look()
+    while step * len(answers) < count:  # behind the last frame come copies of it
+        window += [window[-1]] * (_WINDOW - len(window))
+        look()
+    return np.concatenate(answers)[:count]
 
 
 def shots_between(transitions: npt.NDArray[np.bool_]) -> list[Shot]:
