@@ -26,6 +26,7 @@ _INSTALLED = (
     "av",
     "matplotlib",
     "numpy",
+    "onnx",
     "onnxruntime",
     "opencv-python-headless",
     "pillow",
