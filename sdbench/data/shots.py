@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +85,7 @@ class ShotFinder:
 
     def _found(self, source: Path, short_side: int) -> Arrays:
         size = (0, 0)
-        contrast: list[float] = []
+        contrast = array("f")
 
         def thumbnails() -> Iterator[Frames]:
             nonlocal size
@@ -116,28 +117,30 @@ def transition_probabilities(network: TransNetV2, thumbnails: Iterable[Frames]) 
         (T,) in [0, 1].
     """
     device = next(network.parameters()).device
-    believed = slice(_MARGIN, _WINDOW - _MARGIN)
     step = _WINDOW - 2 * _MARGIN
-    answers: list[npt.NDArray[np.float32]] = []
-    window: list[Frames] = []
+    # Small things that outlive a pass would keep the memory of the pass in pieces that the next one cannot use.
+    window = np.empty((_WINDOW, *FRAME_SIZE, 3), dtype=np.uint8)
+    probabilities = array("f")
 
     def look() -> None:
-        seen = torch.from_numpy(np.stack(window))[None].to(device)
-        answers.append(network(seen)[0, believed, 0].sigmoid().cpu().numpy())
-        del window[:step]
+        answer = network(torch.from_numpy(window)[None].to(device))
+        probabilities.extend(answer[0, _MARGIN : _MARGIN + step, 0].sigmoid().tolist())
+        window[:-step] = window[step:]
 
-    count = 0
+    count, filled = 0, _MARGIN
     for thumbnail in thumbnails:
-        count += 1
-        if not window:
-            window += [thumbnail] * _MARGIN
-        window.append(thumbnail)
-        if len(window) == _WINDOW:
+        if count == 0:
+            window[:_MARGIN] = thumbnail
+        window[filled] = thumbnail
+        count, filled = count + 1, filled + 1
+        if filled == _WINDOW:
             look()
-    while step * len(answers) < count:  # behind the last frame come copies of it
-        window += [window[-1]] * (_WINDOW - len(window))
+            filled -= step
+    while len(probabilities) < count:  # behind the last frame come copies of it
+        window[filled:] = window[filled - 1]
         look()
-    return np.concatenate(answers)[:count]
+        filled -= step
+    return np.array(probabilities[:count], dtype=np.float32)
 
 
 def shots_between(transitions: npt.NDArray[np.bool_]) -> list[Shot]:
