@@ -72,8 +72,7 @@ def choose(
     try:
         faster = compiled()
     except Exception as error:  # whatever a compiler of another project raises
-        first = str(error).strip().partition("\n")[0][:200]
-        return Choice(False, f"not compiled: torch.compile failed ({type(error).__name__}: {first})")
+        return Choice(False, f"not compiled: torch.compile failed ({type(error).__name__}: {_cause(error)})")
     spent = time.perf_counter() - started
     if mode == "on":
         return Choice(True, f"compiled, as asked for: {spent:.0f} s, then {faster:.2g} s a pass")
@@ -82,6 +81,12 @@ def choose(
     return Choice(
         True, f"compiled in {spent:.0f} s: {passes} passes take {faster:.2g} s each in place of {eager:.2g} s"
     )
+
+
+def _cause(error: Exception) -> str:
+    """The line of an error that says something; torch's first one may only say which compiler raised it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
+    return next((line for line in lines if not line.endswith("raised:")), lines[0])[:200]
 
 
 def _saved_by(module: nn.Module) -> float:

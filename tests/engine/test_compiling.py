@@ -72,7 +72,7 @@ class TestChoice:
         def compiled() -> float:
             tried.append(1)
             if faster is None:
-                raise RuntimeError("no C++ compiler\nand much more")
+                raise RuntimeError("backend='inductor' raised:\nno C++ compiler\n\nand much more")
             return faster
 
         return choose(mode, nn.Sequential(nn.Conv3d(3, 3, 1)), passes, lambda: eager, compiled), len(tried)
