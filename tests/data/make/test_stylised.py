@@ -56,7 +56,9 @@ def source(tmp_path: Path) -> Path:
 
 
 def made(target: Path) -> dict[str, bytes]:
-    return {p.relative_to(target).as_posix(): p.read_bytes() for p in sorted(target.rglob("*.jpg"))}
+    """The finished frames: a thread that still works may hold others under hidden names, that are gone the next moment."""
+    finished = (path for path in sorted(target.rglob("*.jpg")) if not path.name.startswith("."))
+    return {path.relative_to(target).as_posix(): path.read_bytes() for path in finished}
 
 
 def quietly(what: Job, sources: dict[str, Path], processes: int = 1):
