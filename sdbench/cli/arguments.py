@@ -112,17 +112,27 @@ def chosen_network(options: argparse.Namespace, store: AssetStore, layers: tuple
     """
     import torch
 
-    from sdbench.engine.placing import device_named
     from sdbench.networks import Network
     from sdbench.zoo import model, network_named
 
-    if getattr(options, "ray", None) is None:  # the workers of a cluster have devices of their own
-        device_named(options.device)
+    device_there(options)
     known = model(options.network, options.trained_on)
     with torch.device("meta"):
         Network(known.build(), known.feed, known.name, layers)
     network = network_named(options.network, options.trained_on, store=store)
     return replace(network, layers=layers) if layers else network
+
+
+def device_there(options: argparse.Namespace) -> None:
+    """See that the device is there.
+
+    Raises:
+        InputError: it is not.
+    """
+    from sdbench.engine.placing import device_named
+
+    if getattr(options, "ray", None) is None:  # the workers of a cluster have devices of their own
+        device_named(options.device)
 
 
 @contextlib.contextmanager

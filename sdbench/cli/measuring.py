@@ -12,29 +12,40 @@ from sdbench.base.errors import InputError
 from sdbench.cli.arguments import (
     add_engine,
     add_running,
-    chosen_network,
+    device_there,
     names,
     output,
     positive,
     write_json,
     writing,
 )
+from sdbench.cli.naming import NETWORK, add_naming, opened
 
 if TYPE_CHECKING:
     from sdbench.assets import AssetStore
     from sdbench.engine import Measurement, Study
     from sdbench.engine.placing import Placement
+    from sdbench.networks import Network
 
 _LAYOUTS = ("activitynet", "diving48", "ssv2", "davis")
 _PROTOCOLS = ("published", "corrected")
+_STUDIES = ("clips", "rendered", "appearance-free")
 
 
 def add_commands(commands: Any) -> None:
     """Add the commands to the parser."""
-    measuring = commands.add_parser("measure", help="measure a network on your own videos")
-    measuring.add_argument("network", help="a network as `sdbench list networks` names them")
-    measuring.add_argument("folder", type=Path, help="folder of videos, or of folders of frames")
-    measuring.add_argument("--layers", type=names, help="comma-separated layers (default: all)")
+    measuring = commands.add_parser("measure", help="measure a network on rendered scenes, or on your own videos")
+    measuring.add_argument("network", help=NETWORK)
+    measuring.add_argument(
+        "folder", type=Path, nargs="?", help="folder of videos, or of folders of frames (default: rendered scenes)"
+    )
+    measuring.add_argument(
+        "--study",
+        choices=_STUDIES,
+        help="clips: painted and shuffled; rendered: nothing but the network is needed; appearance-free: noise that "
+        "moves as your videos do (default: clips of a folder, else rendered)",
+    )
+    measuring.add_argument("--scenes", type=positive, help="how many scenes are rendered (default: as many as needed)")
     measuring.add_argument(
         "--pairs", type=positive, help="pairs of each factor (default: as many as there are videos for)"
     )
@@ -55,12 +66,13 @@ def add_commands(commands: Any) -> None:
         help="of a stylised data set: with the published code's quirks, or without (default: published)",
     )
     measuring.add_argument(
-        "--painted", type=Path, help="of davis: Stylized DAVIS, or what `sdbench stylize --layout davis` made"
-    )
-    measuring.add_argument(
-        "--frames", type=positive, help="of davis: at most so many frames of each sequence (default: all)"
+        "--painted",
+        type=Path,
+        help="of davis: Stylized DAVIS, or what `sdbench stylize --layout davis` made; "
+        "then --frames is at most so many frames of each sequence (default: all)",
     )
     add_running(measuring)
+    add_naming(measuring)
     add_engine(measuring)
     measuring.add_argument("--picture", type=output, help="also draw the numbers into this PNG file")
     measuring.set_defaults(run=_measure)
@@ -94,9 +106,9 @@ def _measure(options: argparse.Namespace) -> None:
         _measure_slice(options, store, placement)
         return
     runner = runner_for(options.ray, options.workers, options.gpus_per_worker, options.device)
-    study = _study(options, store)
+    network, study = _chosen(options, store)
     found = engine.measure(
-        chosen_network(options, store, options.layers),
+        network,
         study,
         seed=options.seed,
         device=placement.device,
@@ -130,8 +142,7 @@ def _measure_slice(options: argparse.Namespace, store: AssetStore, placement: Pl
                     else "a slice has no numbers yet; give it to sdbench merge"
                 )
             )
-    study = _study(options, store)
-    network = chosen_network(options, store, options.layers)
+    network, study = _chosen(options, store)
     prepared = prepare(network, study, None, options.seed, 0.5, placement, store)
     print(measure_slice(prepared, chosen, OneProcess(options.workers)))
 
@@ -159,16 +170,30 @@ def _show(options: argparse.Namespace, found: Measurement) -> None:
             layers_picture(f"{found.network} on {found.dataset}", layer_values(found), options.picture)
 
 
-def _check_words(options: argparse.Namespace) -> None:
-    """See that the network and the options go together, and that the folder is there, before anything is fetched.
-
-    Raises:
-        InputError: they do not, or it is not.
-    """
+def _chosen(options: argparse.Namespace, store: AssetStore) -> tuple[Network, Study]:
+    """The network, and what it is shown; of what is known of either, mistakes are seen before anything is fetched."""
     from sdbench.zoo import model
 
+    device_there(options)
+    of_the_suite = ":" not in options.network
+    if of_the_suite:
+        _check_flow(options, model(options.network, options.trained_on).feed.flow is not None)
+    study = _study(options, store)
+    network = opened(options, store)
+    if not of_the_suite:
+        _check_flow(options, network.feed.flow is not None)
+    return network, study
+
+
+def _check_flow(options: argparse.Namespace, sees_flow: bool) -> None:
+    """See that a network that sees flow is shown some.
+
+    Raises:
+        InputError: it is not, or flow is shown to one that sees none.
+    """
     named = f"sdbench measure {options.network}"
-    sees_flow = model(options.network, options.trained_on).feed.flow is not None
+    if options.folder is None:
+        return  # flow is rendered too
     if sees_flow and (options.stylised != "davis" or options.painted is None):
         raise InputError(
             f"{options.network} sees painted frames with their optical flow: {named} DAVIS --stylised davis "
@@ -176,15 +201,37 @@ def _check_words(options: argparse.Namespace) -> None:
         )
     if not sees_flow and options.stylised == "davis":
         raise InputError(f"{options.network} sees videos without flow: {named} FOLDER, or FOLDER --stylised ssv2")
+
+
+def _check_words(options: argparse.Namespace) -> None:
+    """See that the options go together, and that the folder is there, before anything is fetched.
+
+    Raises:
+        InputError: they do not, or it is not.
+    """
+    rendered = options.study == "rendered" or options.folder is None
+    if options.study not in (None, "rendered") and options.folder is None:
+        raise InputError(f"--study {options.study} is made of videos: sdbench measure {options.network} FOLDER")
+    if options.study == "rendered" and options.folder is not None:
+        raise InputError("rendered scenes need no folder: leave it out, or choose --study clips or appearance-free")
+    if options.scenes is not None and not rendered:
+        raise InputError("--scenes goes with rendered scenes: leave out the folder")
+    of_folders = ("pairs", "styles", "stylised", "protocol", "painted")
+    if rendered and (given := [name for name in of_folders if getattr(options, name)]):
+        raise InputError(f"--{given[0]} goes with a folder of videos: sdbench measure {options.network} FOLDER")
+    if options.study is not None and options.stylised:
+        raise InputError("--stylised is a study of its own: leave out --study")
+    if options.study == "appearance-free" and options.styles:
+        raise InputError("appearance-free clips are painted in no style: leave out --styles")
     if options.stylised == "davis" and options.pairs is not None:
         raise InputError("of davis every frame gives pairs: say with --frames how many of each sequence are used")
-    if options.stylised != "davis" and (options.frames is not None or options.painted is not None):
-        raise InputError("--frames and --painted go with --stylised davis")
+    if options.stylised != "davis" and options.painted is not None:
+        raise InputError("--painted goes with --stylised davis")
     if options.stylised and options.styles:
         raise InputError("a stylised data set has its own styles: leave out --styles")
     if options.protocol and not options.stylised:
         raise InputError("--protocol goes with --stylised; your own videos are painted and balanced")
-    if not options.folder.is_dir():
+    if options.folder is not None and not options.folder.is_dir():
         raise InputError(f"no folder at {options.folder}; expected one with videos, or a stylised data set")
 
 
@@ -193,6 +240,8 @@ def _study(options: argparse.Namespace, store: AssetStore) -> Study:
     from sdbench import studies
     from sdbench.video.paint import DEFAULT_STYLES
 
+    if options.folder is None:
+        return studies.rendered(options.scenes)
     common: dict[str, Any] = {"skip_unusable": options.skip_unusable, "store": store}
     if not options.stylised:
         return studies.clips(options.folder, styles=options.styles or DEFAULT_STYLES, pairs=options.pairs, **common)

@@ -75,6 +75,8 @@ class Measurement:
         seeds: how many seeds there were; values are means over them.
         precision: what the network computed in, "float32", "bfloat16" or "tf32".
         compiled: whether its passes were compiled, and why, in a sentence.
+        feed: what the network was fed: the fields of `Feed`.
+        study: hash of what was shown, whatever the network: see `sdbench.engine.study.About.identity`.
         networks: whether each seed is a network of its own, trained from it, shown the same blocks. A unit of one then
             has nothing to do with that of the same number of another: estimate and intervals are those of all units
             of all networks side by side.
@@ -104,6 +106,8 @@ class Measurement:
     networks: bool = False
     precision: str = "float32"
     compiled: str = ""
+    feed: Mapping[str, Any] = field(default_factory=dict)
+    study: str = ""
 
     @property
     def layers(self) -> tuple[str, ...]:

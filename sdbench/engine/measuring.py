@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -166,10 +166,12 @@ class Prepared:
             weights=network.weights,
             seconds={"drawing": collected.drawing, "network": collected.network, "total": seconds},
             resumed=resumed,
-            notes=(*about.notes, *([warning] if warning else [])),
+            notes=(*network.notes, *about.notes, *([warning] if warning else [])),
             seeds=len({sample.seed for sample in self.plan.samples}),
             precision=placement.precision,
             compiled=choice.why if choice else "",
+            feed=asdict(network.feed),
+            study=about.identity,
         )
 
 

@@ -63,6 +63,8 @@ class About:
         notes: what else matters; one sentence each.
         skipped: what was left out, and why; one sentence each.
         assets: names of the assets that it is made of.
+        identity: hash of what is shown, whatever network it is cut for: two measurements of the same can be paired by
+            what is resampled. "" where that is not known.
     """
 
     dataset: str
@@ -74,6 +76,7 @@ class About:
     notes: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     assets: tuple[str, ...] = ()
+    identity: str = ""
 
 
 Sample_co = TypeVar("Sample_co", bound=Planned, covariant=True)

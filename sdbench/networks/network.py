@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from functools import cached_property
 
 import torch
@@ -23,9 +24,11 @@ class Network:
         module: a network of the suite, or any module; it comes back from a measurement as it was given.
         feed: how frames become its input.
         name: how to call it in reports; by default the module's class.
-        layers: the layers to read, by name or as `Layer`. By default those of a network of the suite, the mask of a
-            segmentation network left out; for any other module they must be named: those of its submodules.
+        layers: the layers to read: by name, by a glob of names ("blocks.*"), or as `Layer`. By default those of a
+            network of the suite, the mask of a segmentation network left out; for any other module they must be named:
+            those of its submodules.
         assets: name of each asset that its weights came from -> SHA-256.
+        notes: what a reader of its numbers must know: where it came from, what is read of it; one sentence each.
 
     Raises:
         InputError: no layers are named for a module that does not list its own, or one of them is unknown.
@@ -36,6 +39,7 @@ class Network:
     name: str = ""
     layers: Sequence[str | Layer] | None = None
     assets: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.module, nn.Module) or not isinstance(self.feed, Feed):
@@ -51,10 +55,7 @@ class Network:
             known = self.module.layers
             if self.layers is None:
                 return tuple(Layer(name) for name in known if name not in self.module.unread)
-            for layer in map(as_layer, self.layers):
-                if layer.name not in known:
-                    raise unknown_name("layer", layer.name, known)
-            asked = {layer.name: layer for layer in map(as_layer, self.layers)}
+            asked = _asked(self.layers, known)
             return tuple(asked[name] for name in known if name in asked)
         submodules = [name for name, _ in self.module.named_modules() if name]
         if not self.layers:
@@ -62,10 +63,7 @@ class Network:
                 f"{self.name} does not list its layers: say which submodules to read, with layers=[...]; it has "
                 f"{', '.join(submodules[:8])}{', ...' if len(submodules) > 8 else ''}"
             )
-        for layer in map(as_layer, self.layers):
-            if layer.name not in submodules:
-                raise unknown_name("layer", layer.name, submodules)
-        return tuple(map(as_layer, self.layers))
+        return tuple(_asked(self.layers, submodules).values())
 
     @property
     def read(self) -> tuple[Layer, ...]:
@@ -81,3 +79,22 @@ class Network:
             digest.update(name.encode())
             digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
         return digest.hexdigest()
+
+
+def _asked(layers: Iterable[str | Layer], known: Sequence[str]) -> dict[str, Layer]:
+    """Name -> each layer that is asked for, in the order of asking; a glob stands for all that fit, in their own order.
+
+    Raises:
+        InputError: one of them is unknown, or nothing fits a glob.
+    """
+    asked: dict[str, Layer] = {}
+    for wanted in layers:
+        layer = as_layer(wanted)
+        if layer.name in known:
+            asked[layer.name] = layer
+            continue
+        fitting = [name for name in known if fnmatchcase(name, layer.name)]
+        if not fitting or not isinstance(wanted, str):
+            raise unknown_name("layer", layer.name, known)
+        asked |= {name: Layer(name) for name in fitting if name not in asked}
+    return asked

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from sdbench.assets.store import AssetStore
-from sdbench.base.errors import AssetError
+from sdbench.base.errors import AssetError, InputError
 from sdbench.networks import VideoNetwork, build
 from sdbench.networks.filled import fill_state_dict
 from sdbench.networks.network import Network
+from sdbench.networks.reading import Layer
+from sdbench.zoo import adapters
 from sdbench.zoo.archives import own_weights, published_weights
+from sdbench.zoo.asked import Asked
 from sdbench.zoo.checkpoints import load_state, read_checkpoint
 from sdbench.zoo.feeds import feed_of
 from sdbench.zoo.published import CLASSES, Model, model, model_names, models
@@ -56,30 +61,59 @@ def load(
 
 
 def network_named(
-    name: str, trained_on: str | None = None, weights: Path | str | None = None, store: AssetStore | None = None
+    name: str,
+    trained_on: str | None = None,
+    weights: Path | str | None = None,
+    store: AssetStore | None = None,
+    *,
+    layers: Sequence[str | Layer] | None = None,
+    feed: Mapping[str, Any] | None = None,
+    revision: str | None = None,
+    untrained: int | None = None,
 ) -> Network:
-    """A network of the zoo as the engine takes it: with what it is fed and the hashes of its weights.
+    """A network as the engine takes it: with its weights, what it is fed, and where both came from.
 
     Args:
-        name: one of `model_names`; with made-up weights also any other that `sdbench.build` knows.
+        name: one of `model_names`; with made-up weights also any other that `sdbench.build` knows. With a prefix, one
+            of another library (`sdbench.zoo.adapters.PREFIXES`): "hf:MCG-NJU/videomae-base", "torchvision:r3d_18"; or a
+            function of the user's own: "my_model.py:build".
         trained_on: the data set of the weights; by default the first known. `FILLED` stands for made-up weights, which
             let a pipeline run to the digit without published ones.
         weights: a checkpoint of your own instead: see `load`.
         store: where assets lie.
+        layers: the layers to read, by name or glob; by default those of the network.
+        feed: fields of `Feed` -> what they shall be in place of what is known of the network.
+        revision: of a hub's repository.
+        untrained: seed of fresh weights in place of trained ones: what the architecture alone does.
 
     Raises:
-        InputError: the name or the training set is unknown, or `weights` is not there.
+        InputError: the name, a layer or the training set is unknown, or `weights` is not there.
         AssetError: the weights cannot be had, are damaged, or do not fit.
     """
-    if trained_on == FILLED:
+    asked = Asked(trained_on, weights, layers, feed or {}, revision, untrained)
+    store = store or AssetStore()
+    if ":" in name:
+        return adapters.network_of(name, asked, store)
+    return _of_the_suite(name, asked, store)
+
+
+def _of_the_suite(name: str, asked: Asked, store: AssetStore) -> Network:
+    asked.without("a network of the suite", revision="its weights have a hash instead")
+    if asked.untrained is not None:
+        if asked.weights is not None:
+            raise InputError("a network is untrained or has weights of your own; say one of the two")
+        architecture = model(name).architecture if name in model_names() else name
+        module = adapters.fresh(lambda: model(name).build() if name in model_names() else build(name), asked.untrained)
+        note = adapters.untrained_note(asked.untrained)
+        return Network(module, asked.fed(feed_of(architecture)), name, asked.layers, notes=(note,))
+    if asked.trained_on == FILLED:
         module = build(name)
         fill_state_dict(module, _FILL_SEED)
-        return Network(module, feed_of(name), name)
-    store = store or AssetStore()
-    known = model(name, trained_on)
-    module = load(name, weights, store, trained_on)
-    assets = {} if weights is not None else store.hashes([known.asset])
-    return Network(module, known.feed, name, assets=assets)
+        return Network(module, asked.fed(feed_of(name)), name, asked.layers)
+    known = model(name, asked.trained_on)
+    module = load(name, asked.weights, store, asked.trained_on)
+    assets = {} if asked.weights is not None else store.hashes([known.asset])
+    return Network(module, asked.fed(known.feed), name, asked.layers, assets=assets)
 
 
 __all__ = [

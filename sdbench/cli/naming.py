@@ -1,0 +1,145 @@
+"""Which network is meant, what it is fed, and which of its layers are read: in words, or in a file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sdbench.base.errors import InputError
+from sdbench.cli.arguments import names, natural, positive
+
+if TYPE_CHECKING:
+    from sdbench.assets import AssetStore
+    from sdbench.networks import Network
+
+_FEED = ("frames", "size", "mean", "std", "order", "argument", "stride", "window", "short_side", "fit", "resample")
+"""Fields of `sdbench.Feed` that have an option of their own."""
+
+NETWORK = (
+    "a network as `sdbench list networks` names them; hf:ID or hf:./FOLDER, torchvision:NAME, timm:NAME, "
+    "pytorchvideo:NAME; or a function of your own, my_model.py:build"
+)
+
+
+def add_naming(parser: argparse.ArgumentParser) -> None:
+    """Add what says how a network is opened."""
+    parser.add_argument("--layers", type=names, help="comma-separated layers or globs, such as 'block*' (default: all)")
+    parser.add_argument("--weights", type=Path, help="a checkpoint of your own, for a network of the suite")
+    parser.add_argument("--revision", help="of a hub's repository: a commit, tag or branch")
+    parser.add_argument(
+        "--untrained",
+        nargs="?",
+        const=0,
+        type=natural,
+        metavar="SEED",
+        help="the same architecture with fresh weights (default seed: 0)",
+    )
+    feed = parser.add_argument_group("what the network is fed (default: what is known of it)")
+    feed.add_argument("--frames", type=positive, help="frames that it sees at once; with --stylised davis: see there")
+    feed.add_argument("--size", type=_size, help="pixels: 224, or height and width: 240x427")
+    feed.add_argument("--mean", type=_colour, help="of colours between 0 and 1: one number, or red,green,blue")
+    feed.add_argument("--std", type=_colour, help="deviation of the same")
+    feed.add_argument("--order", help="of the input's axes: BCTHW, BTCHW, BTHWC, or '(BT)CHW' for single frames")
+    feed.add_argument("--argument", help="name of the input among the arguments of its forward")
+    feed.add_argument("--stride", type=positive, help="frames of a video for each that is seen")
+    feed.add_argument("--window", type=positive, help="consecutive frames that those that are seen are spread over")
+    feed.add_argument("--short-side", type=positive, help="length that a frame's shorter side is brought to")
+    feed.add_argument("--fit", help="crop, crops or stretch")
+    feed.add_argument("--resample", help="area, bicubic, bilinear or corners")
+    feed.add_argument("--feed", type=Path, metavar="FILE.json", help="the same words and --layers in a file")
+
+
+def opened(options: argparse.Namespace, store: AssetStore) -> Network:
+    """The network that the options name, fed as they say.
+
+    Raises:
+        InputError: the network, a layer or a word of the feed is unknown.
+        AssetError: a library or the weights cannot be had.
+    """
+    from sdbench.zoo import network_named
+
+    words = words_of_feed(options)
+    layers = options.layers or _layers_of(options.feed)
+    if ":" not in options.network:
+        _check_words(options, words, layers)
+    return network_named(
+        options.network,
+        getattr(options, "trained_on", None),
+        options.weights,
+        store,
+        layers=layers,
+        feed=words,
+        revision=options.revision,
+        untrained=options.untrained,
+    )
+
+
+def _check_words(options: argparse.Namespace, words: dict[str, Any], layers: tuple[str, ...] | None) -> None:
+    """See that layers and feed of a network of the suite are known before anything is fetched.
+
+    Raises:
+        InputError: they are not.
+    """
+    import torch
+
+    from sdbench.networks import Network
+    from sdbench.zoo import model
+    from sdbench.zoo.asked import Asked
+
+    known = model(options.network, getattr(options, "trained_on", None))
+    with torch.device("meta"):
+        Network(known.build(), Asked(feed=words).fed(known.feed), known.name, layers)
+
+
+def words_of_feed(options: argparse.Namespace) -> dict[str, Any]:
+    """Fields of `sdbench.Feed` that the options or the file of --feed give; options go before the file.
+
+    Raises:
+        InputError: the file is not there, or holds something else.
+    """
+    words = {name: value for name, value in _read(options.feed).items() if name != "layers"}
+    given = {name: getattr(options, name) for name in _FEED}
+    if getattr(options, "stylised", None) == "davis":
+        given["frames"] = None
+    return words | {name: value for name, value in given.items() if value is not None}
+
+
+def _layers_of(path: Path | None) -> tuple[str, ...] | None:
+    layers = _read(path).get("layers")
+    if layers is not None and not (isinstance(layers, list) and all(isinstance(name, str) for name in layers)):
+        raise InputError(f'{path}: "layers" must be a list of names or globs; got {layers!r}')
+    return tuple(layers) if layers else None
+
+
+def _read(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"no file at {path}; expected one of JSON with fields of sdbench.Feed") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is no JSON that can be read ({error})") from None
+    if not isinstance(content, dict):
+        raise InputError(f'{path} must hold fields of sdbench.Feed, such as {{"frames": 16, "size": 224}}')
+    return content
+
+
+def _size(text: str) -> int | tuple[int, int]:
+    parts = text.lower().split("x")
+    if len(parts) > 2 or not all(part.isascii() and part.isdigit() and int(part) for part in parts):
+        raise argparse.ArgumentTypeError(f"expected pixels such as 224 or 240x427 (height x width); got {text!r}")
+    numbers = [int(part) for part in parts]
+    return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])
+
+
+def _colour(text: str) -> float | tuple[float, ...]:
+    try:
+        numbers = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        numbers = ()
+    if len(numbers) not in (1, 3):
+        raise argparse.ArgumentTypeError(f"expected one number or three, red,green,blue; got {text!r}")
+    return numbers[0] if len(numbers) == 1 else numbers
