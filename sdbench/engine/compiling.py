@@ -23,6 +23,7 @@ Read = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
 
 _CHOICE = "compiled.json"
 _LOCK = "compiled.lock"
+_ATTEMPTS = 5
 
 _START_SECONDS = 15.0
 _SECONDS_A_LAYER = 0.15
@@ -137,13 +138,21 @@ def keep_choice(folder: Path, choice: Choice) -> Choice:
         DiskError: it cannot be written.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / _LOCK):
-            first = known_choice(folder)
-            if first is None:
-                write_text(folder / _CHOICE, json.dumps(asdict(choice)) + "\n")
+        for _ in range(_ATTEMPTS):
+            # Another process that made the same measurement may remove the folder the moment that it is there.
+            with contextlib.suppress(FileNotFoundError):
+                return _first_choice(folder, choice)
+        return _first_choice(folder, choice)
     except OSError as error:
         raise disk_error(folder / _CHOICE, "written", error) from None
+
+
+def _first_choice(folder: Path, choice: Choice) -> Choice:
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / _LOCK):
+        first = known_choice(folder)
+        if first is None:
+            write_text(folder / _CHOICE, json.dumps(asdict(choice)) + "\n")
     return first or choice
 
 

@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch import nn
 
-from sdbench import Feed, InputError, Measurement, Network, build, studies
+from sdbench import DiskError, Feed, InputError, Measurement, Network, build, studies
 from sdbench.assets import AssetStore
 from sdbench.cli import arguments
-from sdbench.engine import measure, passes, placing
+from sdbench.engine import compiling, measure, passes, placing
 from sdbench.engine.compiling import Choice, choose, keep_choice, known_choice
 from sdbench.engine.measuring import prepare
 from sdbench.engine.placing import Placement
@@ -257,3 +257,30 @@ class TestPrecision:
         assert said is None or f"cuDNN {version}" in said
         assert Placement("cuda", "float32").warning(Own()) is None
         assert Placement("cuda", "bfloat16").warning(nn.Linear(3, 3)) is None
+
+
+def test_a_choice_is_kept_though_another_process_removes_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, wanted = tmp_path / "parts" / "key", Choice(True, "as asked for")
+    lock, removed = compiling.FileLock, []
+
+    def lock_of(path: Path) -> Any:
+        if not removed:
+            removed.append(path)
+            folder.rmdir()
+            raise FileNotFoundError(path)
+        return lock(path)
+
+    monkeypatch.setattr(compiling, "FileLock", lock_of)
+    assert keep_choice(folder, wanted) == wanted == known_choice(folder)
+    assert removed
+
+
+def test_a_folder_that_cannot_be_kept_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lock_of(path: Path) -> Any:
+        raise FileNotFoundError(2, "No such file", str(path))
+
+    monkeypatch.setattr(compiling, "FileLock", lock_of)
+    with pytest.raises(DiskError, match=r"compiled\.json cannot be written"):
+        keep_choice(tmp_path, Choice(True, "as asked for"))
