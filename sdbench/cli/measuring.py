@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from sdbench.engine.placing import Placement
     from sdbench.networks import Network
 
-_LAYOUTS = ("activitynet", "diving48", "ssv2", "davis")
+_DOTS = ("davis_cinematograms", "davis_stereograms")
+_LAYOUTS = ("activitynet", "diving48", "ssv2", "davis", *_DOTS)
 _PROTOCOLS = ("published", "corrected")
 _STUDIES = ("clips", "rendered", "appearance-free")
 
@@ -69,7 +70,8 @@ def add_commands(commands: Any) -> None:
         "--painted",
         type=Path,
         help="of davis: Stylized DAVIS, or what `sdbench stylize --layout davis` made; "
-        "then --frames is at most so many frames of each sequence (default: all)",
+        "then --frames is at most so many frames of each sequence (default: all). "
+        "Of its cinematograms and stereograms: where their styles lie, if not beside them",
     )
     add_running(measuring)
     add_naming(measuring)
@@ -194,12 +196,12 @@ def _check_flow(options: argparse.Namespace, sees_flow: bool) -> None:
     named = f"sdbench measure {options.network}"
     if options.folder is None:
         return  # flow is rendered too
-    if sees_flow and (options.stylised != "davis" or options.painted is None):
+    if sees_flow and options.stylised not in _DOTS and (options.stylised != "davis" or options.painted is None):
         raise InputError(
             f"{options.network} sees painted frames with their optical flow: {named} DAVIS --stylised davis "
             "--painted STYLISED_DAVIS (see `sdbench flow` and `sdbench stylize --layout davis`)"
         )
-    if not sees_flow and options.stylised == "davis":
+    if not sees_flow and options.stylised in ("davis", *_DOTS):
         raise InputError(f"{options.network} sees videos without flow: {named} FOLDER, or FOLDER --stylised ssv2")
 
 
@@ -223,9 +225,10 @@ def _check_words(options: argparse.Namespace) -> None:
         raise InputError("--stylised is a study of its own: leave out --study")
     if options.study == "appearance-free" and options.styles:
         raise InputError("appearance-free clips are painted in no style: leave out --styles")
-    if options.stylised == "davis" and options.pairs is not None:
+    of_davis = options.stylised in ("davis", *_DOTS)
+    if of_davis and options.pairs is not None:
         raise InputError("of davis every frame gives pairs: say with --frames how many of each sequence are used")
-    if options.stylised != "davis" and options.painted is not None:
+    if not of_davis and options.painted is not None:
         raise InputError("--painted goes with --stylised davis")
     if options.stylised and options.styles:
         raise InputError("a stylised data set has its own styles: leave out --styles")
@@ -248,6 +251,8 @@ def _study(options: argparse.Namespace, store: AssetStore) -> Study:
     common["protocol"] = options.protocol or _PROTOCOLS[0]
     if options.stylised == "davis":
         return studies.davis(options.folder, options.painted, frames=options.frames, **common)
+    if options.stylised in _DOTS:
+        return studies.davis_dots(options.stylised, options.folder, options.painted, frames=options.frames, **common)
     return studies.stylised(options.stylised, options.folder, pairs=options.pairs, **common)
 
 

@@ -101,7 +101,7 @@ def words_of_feed(options: argparse.Namespace) -> dict[str, Any]:
     """
     words = {name: value for name, value in _read(options.feed).items() if name != "layers"}
     given = {name: getattr(options, name) for name in _FEED}
-    if getattr(options, "stylised", None) == "davis":
+    if (getattr(options, "stylised", None) or "").startswith("davis"):
         given["frames"] = None
     return words | {name: value for name, value in given.items() if value is not None}
 

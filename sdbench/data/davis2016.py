@@ -154,7 +154,10 @@ class DavisDataset:
         frame = self._frame(sequence, position)
         if not sequence.has_flow(position, backward):
             raise InputError(f"{sequence.name} has no {way} flow of frame {frame}: it is the {_END[backward]}")
-        return self.flows / flow_folder(backward) / sequence.name / f"{frame}.png"
+        return self._flow_folder(backward) / sequence.name / f"{frame}.png"
+
+    def _flow_folder(self, backward: bool) -> Path:
+        return self.flows / flow_folder(backward)
 
     def _mask_file(self, sequence: VideoSequence, position: int) -> Path:
         return self.root / MASKS / sequence.name / f"{self._frame(sequence, position)}.png"

@@ -3,6 +3,7 @@
 sdbench.studies.clips(folder)               your own videos, painted and shuffled
 sdbench.studies.stylised(layout, folder)    the paper's data sets of action recognition
 sdbench.studies.davis(folder, painted)      painted sequences with optical flow
+sdbench.studies.davis_dots(layout, folder)  cinematograms and stereograms of DAVIS
 sdbench.studies.rendered()                  scenes that are drawn; nothing to download
 """
 
@@ -26,6 +27,7 @@ from sdbench.engine.study import Study
 from sdbench.networks.transnetv2 import TransNetV2
 from sdbench.studies.clip_study import ClipStudy
 from sdbench.studies.davis_study import DavisStudy
+from sdbench.studies.dots_study import davis_dots
 from sdbench.studies.rendered_study import RenderedStudy
 from sdbench.studies.sequences import SEEDS
 from sdbench.studies.stylised_study import StylisedStudy
@@ -173,6 +175,7 @@ __all__ = [
     "StylisedStudy",
     "clips",
     "davis",
+    "davis_dots",
     "rendered",
     "shot_finder",
     "study_of",
