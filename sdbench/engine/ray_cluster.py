@@ -297,8 +297,10 @@ class _Crew:
 
     def _next(self, idle: bool) -> Part | None:
         """A part that nobody has; or, for a worker with nothing else to do, one of another, who may be lost with it."""
+        if self._failures:
+            return None  # what is under way is finished, by those who have it
         taken = self._under_way()
-        if self._todo and not self._failures:
+        if self._todo:
             if self._lost[self._todo[0].number] and not idle:
                 return None  # a part that may have ended its worker is done alone, so that no other is blamed
             if self._first is None:

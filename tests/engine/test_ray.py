@@ -318,7 +318,8 @@ def test_other_versions_are_refused(joined: Any, own_store: AssetStore, monkeypa
     here = known_here()
     monkeypatch.setattr(ray_cluster, "known_here", lambda: (*here[:1], ("torch", "1.0"), *here[2:]))
     with pytest.raises(InputError, match=r"torch is 1.0 for the driver and \S+ on host \S+: pip install 'torch==1.0'"):
-        each(OnRay(joined.address), prepared(own_store, NoiseStudy(EACH)))
+        each(OnRay(joined.address, workers=2), prepared(own_store, NoiseStudy(4 * EACH)))
+    assert kept(own_store) == [], "no part was done, nor given from one refusing worker to the other for ever"
     assert (refusal(here), here[0][0], here[-1][0]) == (None, "Python", "sdbench")
     assert re.search(r"start Ray there with 2.7", refusal((("Python", "2.7"),)) or "")
     assert re.search(r"install the same sdbench on every node", refusal((("sdbench", "0" * 64),)) or "")
