@@ -91,6 +91,29 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", "tests", *session.posargs)
 
 
+_ADAPTERS = (
+    *("torch==2.14.1", "torchvision==0.29.1"),
+    *("accelerate>=1.1", "lightning>=2.4", "timm>=1.0.9", "transformers>=5.18,<6"),
+)
+"""The libraries whose networks are adapted: torchvision needs the one torch that it was built for."""
+
+_OF_ANOTHER_TORCH = ("cuda-", "nvidia-", "torch==", "triton==")
+"""How lines of constraints.txt begin that go with the torch of the other sessions."""
+
+
+@nox.session
+def adapters(session: nox.Session) -> None:
+    """Run the tests that need libraries of other people's networks; arguments go to pytest."""
+    with tempfile.TemporaryDirectory() as folder:
+        constraints = Path(folder) / "constraints.txt"
+        lines = Path("constraints.txt").read_text().splitlines()
+        constraints.write_text("\n".join(line for line in lines if not line.startswith(_OF_ANOTHER_TORCH)) + "\n")
+        session.install("--editable", ".[test]", *_ADAPTERS, "--constraint", str(constraints))
+    # What it asks for beside these, a second OpenCV with windows, its pyramids do without.
+    session.install("pymoten>=0.0.7", "--no-deps")
+    session.run("pytest", "tests", "-m", "adapters", *session.posargs)
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style and types."""
