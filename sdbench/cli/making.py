@@ -9,6 +9,8 @@ from typing import Any
 from sdbench.base.errors import InputError
 from sdbench.cli.arguments import names, positive
 
+PAINTERS = ("packaged", "fewshot")
+
 
 def add_commands(commands: Any) -> None:
     """Add the commands to the parser."""
@@ -16,7 +18,22 @@ def add_commands(commands: Any) -> None:
     stylising.add_argument("source", metavar="SRC", type=Path, help="folder of videos or folders of frames; or DAVIS")
     stylising.add_argument("target", metavar="DST", type=Path, help="folder that will hold the folder of each style")
     stylising.add_argument(
-        "--styles", type=names, help="four comma-separated styles (default: those of `sdbench list styles`)"
+        "--styles",
+        type=names,
+        help="four comma-separated styles (default: those of `sdbench list styles`); of fewshot: names for them",
+    )
+    stylising.add_argument(
+        "--painter",
+        choices=PAINTERS,
+        default=PAINTERS[0],
+        help="packaged, or fewshot: the paper's, with models of yours (default: %(default)s)",
+    )
+    stylising.add_argument(
+        "--weights",
+        type=Path,
+        action="append",
+        metavar="FILE",
+        help="of fewshot: a published model such as model_00020.pth, or its state dict; once for each style",
     )
     stylising.add_argument(
         "--layout", default="activitynet", help="activitynet, diving48, ssv2 or davis (default: %(default)s)"
@@ -47,17 +64,28 @@ def _stylize(options: argparse.Namespace) -> None:
     from sdbench.base.machine import available_cores
     from sdbench.base.progress import progress
     from sdbench.data.layouts import layout_named
+    from sdbench.data.make.painters import lacking_styles, names_of_models
     from sdbench.data.make.stylised import Job, estimate_disk, find_sources, stylize
     from sdbench.engine.placing import device_named
     from sdbench.video.paint import DEFAULT_STYLES
 
     layout = layout_named(options.layout)
     device_named(options.device)
+    few_shot = options.painter == "fewshot"
+    if few_shot != bool(options.weights):
+        raise InputError(
+            "--painter fewshot takes a model of yours for each style: --weights model_00020.pth, once for each"
+            if few_shot
+            else "--weights goes with --painter fewshot; the packaged painter has its own"
+        )
     sources = find_sources(options.source, layout, options.split)
     store = AssetStore()
-    styles = options.styles or DEFAULT_STYLES
+    models = tuple(options.weights) if few_shot else store.path("styles26")
+    styles = options.styles or (names_of_models(options.weights) if few_shot else DEFAULT_STYLES)
     short_side = layout.short_side if options.short_side is None else options.short_side
-    job = Job(options.target, layout, tuple(styles), short_side, store.path("styles26"), options.device)
+    job = Job(options.target, layout, tuple(styles), short_side, models, options.device)
+    if few_shot and (lacking := lacking_styles(len(styles), layout)):
+        print(lacking)
     print(f"{len(sources)} videos; still to make: {estimate_disk(job, sources)}")
     done = 0
     with progress("painting", len(sources), 0, store.quiet) as advance:

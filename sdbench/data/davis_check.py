@@ -83,6 +83,8 @@ class Painted:
         names = ", ".join(self.styles)
         if self.description is None:
             return f"styles: {names}, as they came with the data"
+        if painter := self.description.get("painter"):
+            return f"styles: {names}, painted by the {painter} of the published study with models of the user's own"
         return f"styles: {names}, painted by the packaged style network; they are not those of the published study"
 
 

@@ -29,6 +29,8 @@ FLOW = "OpticalFlow_Real"
 LENGTH = 10
 """Pictures made of a source frame."""
 
+_LISTED = 5
+
 
 @dataclass(frozen=True)
 class DotsLayout:
@@ -140,14 +142,15 @@ def davis_dots(
         _look(f"{source}/{frame}", known, root, flows, painted, styles, found)
     faults = [*(f"style {style} is missing" for style in missing_styles), *found.faults]
     if faults and not skip_unusable:
+        more = f"; and {len(faults) - _LISTED} more" if len(faults) > _LISTED else ""
         raise InputError(
-            f"{root} cannot be used as it is: {some(faults)}; bring the {known.title} whole, or leave these out by asking "
-            "to skip what cannot be used"
+            f"{root} cannot be used as it is: {'; '.join(faults[:_LISTED])}{more}; bring the {known.title} whole, or "
+            "leave these out by asking to skip what cannot be used"
         )
     dropped = [f"the last of the styles is not used, as published: used are {', '.join(styles)}"]
     skipped = (*found.left_out, *(dropped if known.drops_style else ()), *faults)
     if not found.usable:
-        raise InputError(f"no source frame of {root} can be used: {'; '.join(skipped[:5])}")
+        raise InputError(f"no source frame of {root} can be used: {'; '.join(skipped[:_LISTED])}")
     dataset = DotsDataset(root, flows, painted, found.usable, found.sizes, styles, (False,))
     dataset.name = layout
     dataset.skipped = skipped
@@ -178,8 +181,8 @@ def _styles(painted: Path, layout: DotsLayout) -> tuple[tuple[str, ...], tuple[s
     if len(used) < 2:
         needed = "three, of which the last is not used" if layout.drops_style else "two"
         raise InputError(
-            f"{painted} holds {len(there)} styles that count ({', '.join(sorted(there)) or 'none'}); {layout.title} need "
-            f"{needed}, in {PICTURES}/STYLE/SEQUENCE/FRAME/00000.jpg"
+            f"{painted} holds {len(there)} styles ({', '.join(sorted(there)) or 'none'}); {layout.title} need {needed}"
+            f", in {PICTURES}/STYLE/SEQUENCE/FRAME/00000.jpg"
         )
     return used, tuple(style for style in expected if style not in there)
 

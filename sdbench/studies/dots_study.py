@@ -1,4 +1,4 @@
-"""Cinematograms and stereograms of DAVIS: the pairs of painted sequences, of sequences made of one source frame each."""
+"""Cinematograms and stereograms of DAVIS: pairs of painted sequences that were made of one source frame each."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ def davis_dots(
         layout: "davis_cinematograms" or "davis_stereograms": see `sdbench.data.davis_dots`.
         folder: holds the pictures made of the source frames, their flow, and the list of source frames.
         painted: holds the folder of each style in its `JPEGImages`; by default `folder` does.
-        protocol, seeds: as for `sdbench.studies.davis`.
+        protocol: "published", with the quirks of the published code, or "corrected": see
+            `sdbench.studies.sequences.draw_sequences`.
+        seeds: how many: values are means over them.
         frames: at most so many pictures of each source frame, evenly spaced; all by default.
         skip_unusable: leave out source frames that lack something and list them, instead of stopping.
         store: where hashes of pictures are kept.

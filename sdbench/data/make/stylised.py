@@ -24,10 +24,11 @@ import numpy as np
 from PIL import Image
 
 from sdbench.base.errors import InputError, SdbenchError
-from sdbench.base.files import atomic_path, remove_tree, sha256_of, write_text
+from sdbench.base.files import atomic_path, remove_tree, write_text
 from sdbench.data.davis_check import AS_FILMED, names_in
 from sdbench.data.layouts import DESCRIPTION, FINISHED_MARKS, STYLE_FOLDERS, Layout
 from sdbench.data.make.flow import frames_of
+from sdbench.data.make.painters import FramePainter, check_models, described_painter, painter_of
 from sdbench.video.decode import (
     PICTURE_SUFFIXES,
     VIDEO_SUFFIXES,
@@ -38,7 +39,7 @@ from sdbench.video.decode import (
     picture_files,
 )
 from sdbench.video.frames import Frames, resize_frame, scaled_size
-from sdbench.video.paint import LEAST_SIDE, Painter, check_styles
+from sdbench.video.paint import LEAST_SIDE, check_styles
 
 QUALITY = 95
 """Of the JPEG files."""
@@ -52,9 +53,9 @@ class Job:
         target: the folder that holds the style folders.
         layout: names of folders and frames.
         styles: the style that each of the style folders is painted in: four, or two and more where the layout calls
-            the folders after them.
+            the folders after them. The few-shot painter has as many as it has models.
         short_side: frames with a longer shorter side are made smaller to this, in pixels.
-        model: the ONNX file of the style network.
+        model: the ONNX file of the style network; or the models of the few-shot painter, one a style.
         device: where it paints: "cpu", or a device of torch that is there.
     """
 
@@ -62,11 +63,13 @@ class Job:
     layout: Layout
     styles: tuple[str, ...]
     short_side: int
-    model: Path
+    model: Path | tuple[Path, ...]
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        if len(check_styles(self.styles)) != len(STYLE_FOLDERS) and not self.layout.mirrors:
+        if isinstance(self.model, tuple):
+            check_models(self.styles, self.model, self.layout)
+        elif len(check_styles(self.styles)) != len(STYLE_FOLDERS) and not self.layout.mirrors:
             raise InputError(f"the layout has {len(STYLE_FOLDERS)} style folders; got {len(self.styles)} styles")
         if self.short_side < LEAST_SIDE:
             raise InputError(f"the short side must be at least {LEAST_SIDE} pixels; got {self.short_side}")
@@ -74,23 +77,32 @@ class Job:
     @property
     def folders(self) -> tuple[Path, ...]:
         """The folder of each style."""
-        return tuple(self.target / folder for folder in self.layout.style_folders(self.styles))
+        return tuple(self.target / folder for folder in self.folders_by_name)
+
+    @property
+    def folders_by_name(self) -> tuple[str, ...]:
+        """The folder of each style, below the target."""
+        return self.layout.style_folders(self.styles)[: len(self.styles)]
 
     def described(self) -> dict[str, Any]:
         """Plain values, to be written beside the copies."""
         elsewhere = {} if self.device == "cpu" else {"device": self.device.partition(":")[0]}
         return {
             "layout": self.layout.name,
-            "styles": dict(zip(self.layout.style_folders(self.styles), self.styles, strict=True)),
+            "styles": dict(zip(self.folders_by_name, self.styles, strict=True)),
             "short_side": self.short_side,
             "jpeg_quality": QUALITY,
-            "style_network_sha256": sha256_of(self.model),
+            **described_painter(self.styles, self.model),
             **elsewhere,
         }
 
-    def painter(self) -> Painter:
-        """What paints the copies."""
-        return Painter(self.model, threads=1, device=self.device)
+    def painter(self) -> FramePainter:
+        """What paints the copies.
+
+        Raises:
+            AssetError: a file of it is not there, damaged, or holds something else.
+        """
+        return painter_of(self.styles, self.model, self.device)
 
 
 @dataclass(frozen=True)
@@ -323,7 +335,7 @@ class _Work:
     """Paints videos one after the other."""
 
     job: Job
-    painter: Painter
+    painter: FramePainter
     stopping: Callable[[], bool] = lambda: False
 
     def paint_video(self, name: str, source: Path) -> str:
