@@ -26,6 +26,8 @@ from sdbench.assets import AssetStore, Url
 from tests.conftest import moving_squares, write_video
 from tests.history.conftest import REPORT
 from tests.made.davis import make_davis
+from tests.made.dots import make_dots
+from tests.made.fewshot import published_model, save_whole
 from tests.made.small_zoo import COMMAND, bring_weights
 from tests.made.stylised import annotation_files, make, write
 
@@ -48,6 +50,10 @@ SAID = {
     "merge KEY --json x3d_m.json": "at least 4 pairs of each factor",
     "flow DATA/davis2016": "flow pictures made in DATA/davis2016",
     "stylize DATA/davis2016 DATA/stylized_davis --layout davis": "3 videos painted, 0 were there, 0 could not be read",
+    "stylize DATA/davis2016 DATA/painted --layout davis --painter fewshot "
+    "--weights Lynx/model_00020.pth --weights Zuzka1/model_00020.pth": "3 videos painted, 0 were there",
+    "measure fusionseg DATA/cinematograms --stylised davis_cinematograms --frames 2": "left out as published: ",
+    "measure fusionseg DATA/stereograms --stylised davis_stereograms --frames 2": "fusion.layer5",
     "masks fusionseg DATA/davis2016": "J mean of fusionseg: ",
     "measure fusionseg DATA/davis2016 --stylised davis --painted DATA/stylized_davis --frames 5": "fusion.layer5",
     "ablate matnet DATA/davis2016 --painted DATA/stylized_davis --layer fusion.layer5 --picture ablation.png": (
@@ -194,6 +200,12 @@ def run(folder: Path, *arguments: str, given: str = "") -> str:
 def test_commands(block: Block, here: Path) -> None:
     if "data/stylized_ssv2" in block.text and "stylize " not in block.text:
         make(here / "data" / "stylized_ssv2", "ssv2", dict.fromkeys(SSV2, 9), height=64, width=64)
+    if "--painter fewshot" in block.text:
+        for seed, style in enumerate(("Lynx", "Zuzka1")):
+            save_whole(published_model(seed), here / style / "model_00020.pth")
+    if "davis_cinematograms" in block.text:
+        for folder in ("cinematograms", "stereograms"):
+            make_dots(here / "DATA" / folder, frames=1)
     for command in block.commands:
         words = shlex.split(command)
         program, rest = words[0].removeprefix(".venv/bin/"), words[1:]
