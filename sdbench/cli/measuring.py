@@ -88,7 +88,7 @@ def add_commands(commands: Any) -> None:
 
     recording = commands.add_parser("record", help="record expected values of a network on a packaged data set")
     recording.add_argument("network", help="a network as `sdbench list networks` names them")
-    recording.add_argument("dataset", help="a data set that needs nothing of your own: packaged")
+    recording.add_argument("dataset", help="a data set that needs nothing of your own: packaged, rendered-1")
     recording.add_argument("output", type=output, help="the file of expected values to write")
     recording.add_argument("--trained-on", help="which weights (default: the first known; filled: made-up ones)")
     recording.add_argument("--seeds", type=positive, default=10, help="how many seeds, from 0 (default: 10)")
@@ -246,6 +246,8 @@ def _study(options: argparse.Namespace, store: AssetStore) -> Study:
     if options.folder is None:
         return studies.rendered(options.scenes)
     common: dict[str, Any] = {"skip_unusable": options.skip_unusable, "store": store}
+    if options.study == "appearance-free":
+        return studies.appearance_free(options.folder, pairs=options.pairs, **common)
     if not options.stylised:
         return studies.clips(options.folder, styles=options.styles or DEFAULT_STYLES, pairs=options.pairs, **common)
     common["protocol"] = options.protocol or _PROTOCOLS[0]

@@ -5,11 +5,12 @@ sdbench.studies.stylised(layout, folder)    the paper's data sets of action reco
 sdbench.studies.davis(folder, painted)      painted sequences with optical flow
 sdbench.studies.davis_dots(layout, folder)  cinematograms and stereograms of DAVIS
 sdbench.studies.rendered()                  scenes that are drawn; nothing to download
+sdbench.studies.appearance_free(folder)     noise that moves as your own videos do
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -25,10 +26,11 @@ from sdbench.data.clip import Dataset
 from sdbench.data.shots import ShotFinder
 from sdbench.engine.study import Study
 from sdbench.networks.transnetv2 import TransNetV2
+from sdbench.studies.appearance_free_study import AppearanceFreeStudy
 from sdbench.studies.clip_study import ClipStudy
 from sdbench.studies.davis_study import DavisStudy
 from sdbench.studies.dots_study import davis_dots
-from sdbench.studies.rendered_study import RenderedStudy
+from sdbench.studies.rendered_study import RENDERED, RenderedStudy
 from sdbench.studies.sequences import SEEDS
 from sdbench.studies.stylised_study import StylisedStudy
 from sdbench.video.paint import DEFAULT_STYLES, check_styles
@@ -59,19 +61,31 @@ def clips(
         InputError: a style is unknown, or there is no such folder; what is in it is looked at when it is measured.
     """
     store = store or AssetStore()
-    styles = check_styles(styles)
-    if isinstance(videos, Mapping):
-        arrays = ArrayDataset("arrays", videos)
-        return ClipStudy(lambda _length, _side: arrays, store, styles, pairs)
-    folder = Path(videos)
-    if not folder.is_dir():
-        raise InputError(f"no folder at {folder}; expected one with videos or with folders of frames")
+    return ClipStudy(_own(videos, skip_unusable, store), store, check_styles(styles), pairs)
 
-    def opened(length: int, short_side: int) -> Dataset:
-        contents = Contents(store.folder / "contents")
-        return folder_of_videos(folder, length, short_side, shot_finder(store), contents, skip_unusable, store.quiet)
 
-    return ClipStudy(opened, store, styles, pairs)
+def appearance_free(
+    videos: str | Path | Mapping[str, npt.NDArray[np.generic]],
+    *,
+    pairs: int | None = None,
+    skip_unusable: bool = False,
+    store: AssetStore | None = None,
+) -> AppearanceFreeStudy:
+    """Noise that moves as your own videos do: two noises under one flow, and one with its frames shuffled.
+
+    Cuts are found first (by TransNet V2), and no clip crosses one. Optical flow is computed by OpenCV, an extra:
+    `pip install "sdbench[flow]"`.
+
+    Args:
+        videos: as for `clips`.
+        pairs: pairs of each factor; by default one a clip (and crop).
+        skip_unusable: leave out what cannot be used (blank, short, damaged) and list it, instead of stopping.
+        store: where the shot network and shots are kept.
+
+    Raises:
+        InputError: there is no such folder; what is in it is looked at when it is measured.
+    """
+    return AppearanceFreeStudy(_own(videos, skip_unusable, store or AssetStore()), pairs)
 
 
 def stylised(
@@ -133,6 +147,8 @@ def davis(
 def rendered(scenes: int | None = None) -> RenderedStudy:
     """Rendered scenes whose pairs share exactly one factor, in the network's own size and number of frames.
 
+    What they show is called `RENDERED`, "rendered-1": any change of it is a new version with another name.
+
     Args:
         scenes: how many, at least 2.
 
@@ -140,6 +156,28 @@ def rendered(scenes: int | None = None) -> RenderedStudy:
         InputError: there are fewer.
     """
     return RenderedStudy() if scenes is None else RenderedStudy(scenes)
+
+
+def _own(
+    videos: str | Path | Mapping[str, npt.NDArray[np.generic]], skip_unusable: bool, store: AssetStore
+) -> Callable[[int, int], Dataset]:
+    """Of the length and the shorter side of clips, those of a user's own videos.
+
+    Raises:
+        InputError: there is no such folder, or an array is no clip.
+    """
+    if isinstance(videos, Mapping):
+        arrays = ArrayDataset("arrays", videos)
+        return lambda _length, _side: arrays
+    folder = Path(videos)
+    if not folder.is_dir():
+        raise InputError(f"no folder at {folder}; expected one with videos or with folders of frames")
+
+    def opened(length: int, short_side: int) -> Dataset:
+        contents = Contents(store.folder / "contents")
+        return folder_of_videos(folder, length, short_side, shot_finder(store), contents, skip_unusable, store.quiet)
+
+    return opened
 
 
 def shot_finder(store: AssetStore) -> ShotFinder:
@@ -169,10 +207,13 @@ def study_of(study: Study | str | Path) -> Study:
 
 
 __all__ = [
+    "RENDERED",
+    "AppearanceFreeStudy",
     "ClipStudy",
     "DavisStudy",
     "RenderedStudy",
     "StylisedStudy",
+    "appearance_free",
     "clips",
     "davis",
     "davis_dots",

@@ -14,6 +14,7 @@ from sdbench.assets.store import AssetStore
 from sdbench.base.content import Contents
 from sdbench.base.draws import generator_for
 from sdbench.base.errors import InputError, unknown_name
+from sdbench.base.kept import key_of
 from sdbench.data.segmentation import SegmentationDataset, VideoSequence
 from sdbench.engine.study import About, Plan, Planned, blocks_of
 from sdbench.studies.sequences import (
@@ -113,8 +114,26 @@ class DavisStudy:
             notes=(*dataset.notes, *_notes(self.protocol, paired)),
             skipped=dataset.skipped,
             assets=dataset.assets,
+            identity=self._identity(dataset, block, seed, contents),
         )
         return Plan(about, tuple(samples))
+
+    def _identity(self, dataset: SegmentationDataset, block: Mapping[str, str], seed: int, contents: Contents) -> str:
+        """Hash of what is shown, to networks of one frame as of two: see `About`.
+
+        The first pictures of a sequence, in each style, and its first forward flow stand for the others: which of those
+        are shown is the network's.
+        """
+        shown = [
+            (
+                block[dataset.source_of(sequence)],
+                sequence,
+                contents.of(dataset.files(sequence, [0], styles=dataset.styles, flow=(False,))),
+            )
+            for sequence in dataset.sequences
+        ]
+        how = (self.protocol, dataset.styles, dataset.notes, seed, self.seeds, self.frames)
+        return key_of(dataset.name, how, shown)
 
     def _samples(
         self,

@@ -3,11 +3,13 @@
 A *scene* has two appearances and two motions, which makes four clips. Two that share the motion share nothing of the
 appearance; two that share the appearance begin with the same frame and share nothing of the motion. (Where a sprite is
 and what shape it has shows in a single frame and belongs to the motion's masks as well: all four clips share it.)
+
+What is drawn has a version, `RENDERED`. Numbers that were measured on one version are not those of another: whoever
+changes what a seed shows, by a grey level, gives it the next name.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +21,7 @@ from torch import Tensor
 
 from sdbench.base.draws import generator_for
 from sdbench.base.errors import InputError, unknown_name
+from sdbench.base.kept import key_of
 from sdbench.engine.study import About, Plan, Planned, blocks_of
 from sdbench.studies.views import DYNAMIC, STATIC
 from sdbench.video.feed import Feed
@@ -36,12 +39,16 @@ from sdbench.video.render import (
 )
 from sdbench.video.textures import TEXTURES
 
+RENDERED = "rendered-1"
+"""What these scenes show, for reports: a name for exactly these pixels."""
+
 PROTOCOL = "crossed"
 """A dynamic pair is one motion in two appearances, a static pair one appearance in two motions; both share a member."""
 
 SCENES = 256
 """Scenes of a study, where nothing else is asked for."""
 
+_DOT = 2
 _SMALLEST = 16
 _ROWS = 5
 _VIEWS = ((0, 0), (1, 0), (0, 1))
@@ -93,7 +100,7 @@ class RenderedVideos:
         frames: int = 16,
         textures: Iterable[str] = tuple(TEXTURES),
         motions: Iterable[str] = MOTIONS,
-        dot: int = 2,
+        dot: int = _DOT,
         origin: int | None = None,
     ) -> None:
         self.size, self.frames, self.dot = size, frames, dot
@@ -116,9 +123,16 @@ class RenderedVideos:
 
     @cached_property
     def identity(self) -> str:
-        """Hash of all that decides what is rendered, but the code."""
-        decisive = (self.origin, self.count, self.size, self.frames, self.textures, self.motions, self.dot)
-        return hashlib.sha256(repr(decisive).encode()).hexdigest()
+        """Hash of all that decides what is rendered."""
+        return key_of(self.scenes_identity, self.size, self.frames)
+
+    @cached_property
+    def scenes_identity(self) -> str:
+        """Hash of all that decides which scenes there are, whatever their size and number of frames.
+
+        In all of them scene 7 has the same kinds of texture and the same motions, in parts of frame and clip.
+        """
+        return key_of(RENDERED, self.origin, self.count, self.textures, self.motions, self.dot)
 
     def scene(self, number: int) -> Scene:
         """Scene `number`, from 0: the same whenever it is asked for."""
@@ -169,7 +183,7 @@ class RenderedStudy:
         frames: int | None = None,
         textures: Iterable[str] = tuple(TEXTURES),
         motions: Iterable[str] = MOTIONS,
-        dot: int = 2,
+        dot: int = _DOT,
     ) -> None:
         if scenes < 2:
             raise InputError(f"at least 2 scenes are needed for a covariance; got {scenes}")
@@ -207,21 +221,38 @@ class RenderedStudy:
             for number in range(self.scenes)
         )
         about = About(
-            dataset="rendered",
+            dataset=RENDERED,
             protocol=PROTOCOL,
             unit="scene",
             units=self.scenes,
             clips=self.scenes,
-            notes=("videos are rendered: dynamic pairs share the motion exactly, static pairs the appearance",),
+            notes=(
+                "videos are rendered: dynamic pairs share the motion exactly, static pairs the appearance",
+                *self._chosen(),
+            ),
+            identity=videos.scenes_identity,
         )
         return Plan(about, samples)
 
     def draw(self, planned: PlannedScene, feed: Feed) -> Mapping[str, Tensor]:
         """The scene's clips; see `sdbench.engine.study.Study.draw`."""
-        videos = RenderedVideos(self.scenes, None, origin=planned.origin, **self._options(feed))
+        videos = self.videos(planned.origin, feed)
         scene = videos.scene(planned.number)
         drawn = [_inputs(videos.clip(scene, *view), feed) for view in _VIEWS]
         return {name: torch.cat([view[name] for view in drawn]) for name in drawn[0]}
+
+    def videos(self, origin: int, feed: Feed) -> RenderedVideos:
+        """The scenes that follow from `origin`, as a network is shown them."""
+        return RenderedVideos(self.scenes, None, origin=origin, **self._options(feed))
+
+    def _chosen(self) -> tuple[str, ...]:
+        """In a sentence, what is drawn, where that is not all there is."""
+        if (self.textures, self.motions, self.dot) == (tuple(TEXTURES), MOTIONS, _DOT):
+            return ()
+        return (
+            f"a part of {RENDERED}: textures {', '.join(self.textures)}; motions {', '.join(self.motions)}; "
+            f"dots of {self.dot} pixels",
+        )
 
     def _options(self, feed: Feed) -> dict[str, Any]:
         least = {None: feed.frames, "forward": _ROWS + 1, "both": _ROWS + 3}[feed.flow]

@@ -16,6 +16,7 @@ from sdbench.assets.store import AssetStore
 from sdbench.base.content import Contents
 from sdbench.base.draws import generator_for
 from sdbench.base.errors import InputError, unknown_name
+from sdbench.base.kept import key_of
 from sdbench.base.warned import warn_caller
 from sdbench.data.stylised import StylisedDataset, StylisedVideo
 from sdbench.engine.study import About, Pair, Plan, Planned, blocks_of
@@ -123,8 +124,19 @@ class StylisedStudy:
             notes=_notes(self.protocol, len(drawn)),
             skipped=dataset.skipped,
             assets=dataset.assets,
+            identity=self._identity(drawn, block, seed, contents),
         )
         return Plan(about, tuple(samples))
+
+    def _identity(self, drawn: Sequence[DrawnPair], block: Mapping[str, str], seed: int, contents: Contents) -> str:
+        """Hash of what is shown: see `About`. The first picture in each style stands for the others of a video.
+
+        Which of the others are shown is the network's, and to hash them all would take longer than to measure.
+        """
+        dataset, videos = self.dataset, [pair.video for pair in drawn]
+        first = contents.of(path for v in videos for style in dataset.styles for path in dataset.files(v, style, (0,)))
+        shown = [(block[dataset.source_of(video)], video.name) for video in videos]
+        return key_of(dataset.name, dataset.identity, self.protocol, dataset.styles, seed, shown, first)
 
     def draw(self, planned: PlannedVideo, feed: Feed) -> Mapping[str, Tensor]:
         """The video's views; see `sdbench.engine.study.Study.draw`."""

@@ -25,7 +25,7 @@ from sdbench.data.stylised_packaged import packaged_stylised
 from sdbench.engine import Measurement, Study
 from sdbench.networks import Network
 from sdbench.statistics import FACTORS
-from sdbench.studies import ClipStudy, DavisStudy, StylisedStudy, shot_finder
+from sdbench.studies import RENDERED, ClipStudy, DavisStudy, RenderedStudy, StylisedStudy, shot_finder
 from sdbench.studies.sequences import DRAWS, SEEDS
 from sdbench.suite.here import Here
 from sdbench.suite.weights import architecture_of
@@ -121,6 +121,21 @@ class PackagedStylised(_Packaged):
     def study(self, asked: Asked, here: Here) -> Study:
         dataset = packaged_stylised(here.store, shot_finder(here.store))
         return StylisedStudy(dataset, here.store, here.protocol, here.pairs)
+
+
+class RenderedScenes(_Packaged):
+    """The scenes of `RENDERED`, for any network; nothing is fetched but its weights.
+
+    They are fewer than `sdbench measure` draws by default: it is looked at whether numbers move.
+    """
+
+    scenes: ClassVar[int] = 64
+
+    def assets(self, asked: Asked, here: Here) -> list[str]:
+        return []
+
+    def study(self, asked: Asked, here: Here) -> Study:
+        return RenderedStudy(self.scenes if here.pairs is None else here.pairs)
 
 
 class _Sequences(_Studied):
@@ -263,6 +278,7 @@ DATA_SETS: dict[str, DataSet] = {
     "packaged": PackagedVideos(),
     "packaged_stylised": PackagedStylised(),
     "packaged_davis": PackagedDavis(),
+    RENDERED: RenderedScenes(),
     "rendered": Drawn(),
     "rendered_vos": Drawn(),
     "stylized_activitynet": OwnStylised("activitynet"),

@@ -13,7 +13,7 @@ from sdbench.base.errors import InputError
 from sdbench.base.files import write_text
 from sdbench.base.machine import processor_name
 from sdbench.cases.records import Asked, ExpectedFile, ExpectedValue, Source, spread_tolerance
-from sdbench.suite.datasets import data_set
+from sdbench.suite.datasets import DATA_SETS, data_set
 from sdbench.suite.here import Here
 from sdbench.suite.running import Suite
 from sdbench.zoo import model
@@ -52,7 +52,8 @@ def record_values(
             "the checkout has uncommitted changes; commit them first, so that the record can name its revision"
         )
     if data_set(dataset).place != "packaged":
-        raise InputError(f"only data sets that anybody can have are recorded on; {dataset} is not packaged")
+        known = ", ".join(name for name, each in DATA_SETS.items() if each.place == "packaged")
+        raise InputError(f"only data sets that anybody can have are recorded on: {known}; {dataset} is not packaged")
     store = AssetStore()
     trained_on = trained_on or model(network).trained_on
     samples: dict[tuple[str, str], list[dict[str, float]]] = {}

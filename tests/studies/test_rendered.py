@@ -183,7 +183,7 @@ def test_pairs_of_frames_have_flow_both_ways() -> None:
 
 def test_a_network_that_sees_colours_is_found_static(store: AssetStore) -> None:
     found = measured(store)
-    assert (found.dataset, found.protocol, found.resampling_unit) == ("rendered", "crossed", "scene")
+    assert (found.dataset, found.protocol, found.resampling_unit) == ("rendered-1", "crossed", "scene")
     assert (found.resampling_units, found.samples, found.pairs, found.passes) == (60, 60, 60, 180)
     first = found.layer("first")
     assert first.estimate.unit_scores["static"] == pytest.approx(np.ones(3)), "it begins with the very same frame"
