@@ -18,14 +18,17 @@ from sdbench.base.files import write_text
 from sdbench.cases.records import Asked, Claim, ExpectedValue, Record, Unpublished, read_all
 from sdbench.cases.verdicts import NEEDS, Case, Verdict
 from sdbench.engine.placing import COMPILING, PRECISIONS
-from sdbench.report import Report, case_table, describe_environment, summary_lines, write_report
+from sdbench.report import Report, Since, case_table, describe_environment, summary_lines, write_report
 from sdbench.report.table import LEGEND, Totals, reasons
 from sdbench.studies.stylised_study import ACTION_PROTOCOLS
-from sdbench.suite import Here, Suite, assets_of, layer_values
+from sdbench.suite import Here, Suite, assets_of, layer_limits, layer_values
 from sdbench.suite.here import runner_for
+from sdbench.suite.showing import shown_by
+from sdbench.suite.since import since_last
 
 ROOT = Path(__file__).parents[1]
 RECORDS = read_all(ROOT / "expected")
+HISTORY, THRESHOLDS = ROOT / "reports" / "history.jsonl", ROOT / "benchmarks" / "thresholds.json"
 
 _MOST_REASONS = 4
 """So many reasons for not running are shown at the end of a run; the report has them all."""
@@ -216,9 +219,10 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if not cases:
         return
     suite = config.stash[_SUITE]
+    interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
     environment = {
         **describe_environment(ROOT, sys.argv),
-        "interrupted": exitstatus == pytest.ExitCode.INTERRUPTED,
+        "interrupted": interrupted,
         "seed": suite.here.seed,
         "pairs": suite.here.pairs if suite.here.pairs is not None else "one of each factor a sample",
         "device": suite.here.device,
@@ -236,10 +240,22 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         measurements=[measurement.as_record() for measurement in suite.measurements.values()],
         layers={_title(wanted): layer_values(found) for wanted, found in suite.measurements.items()},
         timings=config.stash[_TIMINGS],
+        intervals={_title(wanted): layer_limits(found) for wanted, found in suite.measurements.items()},
+        trained_on={_title(wanted): wanted.trained_on for wanted in suite.measurements},
+        records={record.id: record for record in RECORDS},
+        shown=() if interrupted else shown_by(suite),
     )
-    write_report(report, config.getoption("--report"))
-    if exitstatus != pytest.ExitCode.INTERRUPTED:
+    write_report(replace(report, since=_since(report)), config.getoption("--report"))
+    if not interrupted:
         suite.over()
+
+
+def _since(report: Report) -> Since | None:
+    """What changed since the last run; a history that cannot be read is no reason to write no report."""
+    try:
+        return since_last(report, HISTORY, THRESHOLDS)
+    except SdbenchError as error:
+        return Since(f"nothing was compared: {error}")
 
 
 def _totals() -> Totals:

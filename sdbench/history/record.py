@@ -157,8 +157,7 @@ def run_of_report(report: Path) -> Run:
     """
     path = report / "report.json" if report.is_dir() else report
     try:
-        content = path.read_bytes()
-        read = _Report.model_validate_json(content)
+        return run_of_content(path.read_bytes())
     except OSError as error:
         raise InputError(
             f"no report at {path} ({error.strerror}); expected report.json of a run, as nox -s reproduce writes it"
@@ -167,6 +166,15 @@ def run_of_report(report: Path) -> Run:
         raise InputError(
             f"{path} is not a report of this suite ({faults(error)[0]}); expected what nox -s reproduce writes"
         ) from None
+
+
+def run_of_content(content: bytes) -> Run:
+    """The run that the content of a report.json tells of.
+
+    Raises:
+        ValidationError: it is no report of this suite.
+    """
+    read = _Report.model_validate_json(content)
     return Run(
         id=hashlib.sha256(content).hexdigest()[:12],
         added=now(),

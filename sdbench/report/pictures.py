@@ -48,12 +48,18 @@ def layers_picture(title: str, layers: Mapping[str, Mapping[str, Mapping[str, fl
     units.set_ylabel("units by class (%)")
     units.set_ylim(0, 100)
     units.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
-    units.set_xticks(positions, names, rotation=45, ha="right", fontsize=8)
+    ticks = [_cut(name, 40) for name in names]
+    units.set_xticks(positions, ticks, rotation=45, ha="right", fontsize=8, parse_math=False)
     for axes in (shares, units):
         axes.spines[["top", "right"]].set_visible(False)
-    figure.suptitle(title)
+    figure.suptitle(_cut(title, 100), parse_math=False)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=110, format="png")
+
+
+def _cut(text: str, most: int) -> str:
+    """A name of somebody else's may be longer than there is room for."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def centre_picture(title: str, mean: npt.NDArray[np.float64], centre: tuple[float, float], path: Path) -> None:

@@ -78,7 +78,7 @@ def measured_lines(case: Case) -> list[str]:
     lines = _numbers(case.measured, digits)
     if case.interval and any(high > low for low, high in case.interval.values()):
         limits = case.interval.items()
-        lines += _wrapped([f"{_short(n)} [{low:.{digits}f}, {high:.{digits}f}]" for n, (low, high) in limits])
+        lines += _wrapped([f"{short(n)} [{low:.{digits}f}, {high:.{digits}f}]" for n, (low, high) in limits])
     return lines
 
 
@@ -129,12 +129,13 @@ def _measured(cases: Sequence[Case], kind: str) -> int:
     return sum(case.kind == kind and case.measured is not None for case in cases)
 
 
-def _short(name: str) -> str:
+def short(name: str) -> str:
+    """The letter of a factor or class, or the name as it is."""
     return _SHORT.get(name, name)
 
 
 def _numbers(values: dict[str, float], digits: int, sign: str = "") -> list[str]:
-    return _wrapped([f"{_short(name)} {sign}{value:.{digits}f}" for name, value in values.items()])
+    return _wrapped([f"{short(name)} {sign}{value:.{digits}f}" for name, value in values.items()])
 
 
 def _wrapped(parts: list[str], at_once: int = 3) -> list[str]:

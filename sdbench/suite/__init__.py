@@ -3,7 +3,7 @@
 from sdbench.suite.datasets import DATA_SETS, DataSet, data_set
 from sdbench.suite.here import Here
 from sdbench.suite.quantities import QUANTITIES, Quantity, quantity_named
-from sdbench.suite.running import Suite, assets_of, group_of, layer_values, why_not
+from sdbench.suite.running import Suite, assets_of, group_of, layer_limits, layer_values, why_not
 
 __all__ = [
     "DATA_SETS",
@@ -15,6 +15,7 @@ __all__ = [
     "assets_of",
     "data_set",
     "group_of",
+    "layer_limits",
     "layer_values",
     "quantity_named",
     "why_not",

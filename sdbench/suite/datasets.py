@@ -13,7 +13,8 @@ from typing import ClassVar, Literal, Protocol
 
 from sdbench import engine
 from sdbench.base.errors import InputError, unknown_name
-from sdbench.calibration.measuring import measure_trained
+from sdbench.calibration.measuring import SceneStudy, measure_trained
+from sdbench.calibration.trained import kind_named
 from sdbench.cases.records import Asked
 from sdbench.data import READERS, packaged_videos
 from sdbench.data.davis_here import PAINTED, assets_of_davis, davis_at_hand, lacking_davis
@@ -52,6 +53,14 @@ class DataSet(Protocol):
 
     def assets(self, asked: Asked, here: Here) -> list[str]:
         """Names of the assets that it takes."""
+        ...
+
+    def study(self, asked: Asked, here: Here) -> Study:
+        """What a network is shown of it.
+
+        Raises:
+            InputError: units are not measured on it.
+        """
         ...
 
     def measure(self, asked: Asked, here: Here) -> Measurement:
@@ -214,8 +223,15 @@ class _Unmeasured:
 
     seeds: ClassVar[int] = 1
 
+    def study(self, asked: Asked, here: Here) -> Study:
+        raise self._refused(asked)
+
     def measure(self, asked: Asked, here: Here) -> Measurement:
-        raise InputError(f"units are not measured on the data set {asked.dataset}: it is there for answers")
+        raise self._refused(asked)
+
+    @staticmethod
+    def _refused(asked: Asked) -> InputError:
+        return InputError(f"units are not measured on the data set {asked.dataset}: it is there for answers")
 
 
 class OwnLabelled(_Own, _Unmeasured):
@@ -253,6 +269,9 @@ class Drawn:
 
     def assets(self, asked: Asked, here: Here) -> list[str]:
         return []
+
+    def study(self, asked: Asked, here: Here) -> Study:
+        return SceneStudy(kind_named(asked.network))
 
     def measure(self, asked: Asked, here: Here) -> Measurement:
         return measure_trained(

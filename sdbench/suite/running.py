@@ -160,6 +160,17 @@ def layer_values(found: Measurement) -> dict[str, dict[str, dict[str, float]]]:
     }
 
 
+def layer_limits(found: Measurement) -> dict[str, dict[str, dict[str, tuple[float, float]]]]:
+    """The same of the intervals: layer -> quantity -> name -> (low, high); only of layers that have any."""
+    limits: dict[str, dict[str, dict[str, tuple[float, float]]]] = {}
+    for name in found.layers:
+        layer = found.layer(name)
+        for quantity in ("shares", "units"):
+            if known := layer.read(quantity).intervals:
+                limits.setdefault(name, {})[quantity] = {key: (of.low, of.high) for key, of in known.items()}
+    return limits
+
+
 def group_of(record: Record) -> str:
     """Which module of benchmarks/ runs a case, by its task and the data sets that it names.
 

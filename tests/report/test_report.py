@@ -18,6 +18,7 @@ from sdbench.cases.verdicts import Case, Verdict
 from sdbench.report import Report, Totals, case_table, describe_environment, summary_lines, write_report
 from sdbench.report.pictures import COLOURS
 from sdbench.report.table import reasons
+from tests.report import pages
 
 VALUE = Case(
     id="action/layerwise/net/data/stage5",
@@ -102,23 +103,35 @@ def test_json_has_the_fixed_fields(folder: Path) -> None:
     assert content["cases"][5]["reason"] == ERROR.reason
 
 
+def test_what_json_says_besides_is_what_the_records_say(tmp_path: Path) -> None:
+    report = pages.full()
+    write_report(report, tmp_path)
+    content = json.loads((tmp_path / "report.json").read_text())
+    assert content["trained_on"]["net (filled) on packaged"] == "filled"
+    assert content["intervals"]["two (clips) on packaged"]["fast.stage1"]["shares"]["static"] == [18.0, 23.0]
+    about = {case["id"]: case["about"] for case in content["cases"]}
+    value = about["packaged/net/second/shares"]
+    assert value["asked"] == [{"network": "net", "trained_on": "clips", "dataset": "packaged"}]
+    assert value["source"]["where"] == "where packaged/net/second/shares was printed"
+    assert about["claim/net/static"]["statement"] == "The statement of claim/net/static"
+
+
 def test_markdown_and_html_tell_the_same(folder: Path) -> None:
     markdown, html = ((folder / name).read_text() for name in ("report.md", "report.html"))
-    for text in (markdown, html):
+    for text in (markdown, html.replace("<wbr>", "")):
         assert "2 of 40 published results and 0 of 7 published claims were measured." in text
         for case in CASES:
             assert case.id in text
             assert case.verdict.value in text
-        wrong, rest = text.split("Outcomes")
-        assert "What went wrong" in wrong
-        assert ERROR.reason in wrong
-        outcomes, measured = rest.split("Measured, where no value was published")
-        assert outcomes.index(ERROR.id) < outcomes.index(VALUE.id) < outcomes.index(UNDECIDED.id)
-        assert MEASURED.id not in outcomes
-        assert MEASURED.id in measured.split("Not run")[0]
+        wrong, _, rest = text.partition("## Outcomes" if text is markdown else "<h2>What the layers hold</h2>")
+        assert rest
+        assert ERROR.reason in wrong.partition("What went wrong")[2]
+    outcomes, measured = markdown.split("Outcomes")[1].split("Measured, where no value was published")
+    assert outcomes.index(ERROR.id) < outcomes.index(VALUE.id) < outcomes.index(UNDECIDED.id)
+    assert MEASURED.id not in outcomes
+    assert MEASURED.id in measured.split("Not run")[0]
     assert "dynamic &lt;20.0&gt;" in html, "what comes from outside is escaped"
     assert "layers-net-on-clips.png" in markdown
-    assert "data:image/png;base64," in html
 
 
 def test_the_picture_shows_what_the_layers_encode(folder: Path) -> None:
