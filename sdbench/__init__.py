@@ -10,6 +10,8 @@ sdbench.estimate(first, second, factor)     shares and unit classes from the uni
 sdbench.build(name)                         an architecture with random weights
 sdbench.load(name)                          the same with published weights, fetched and verified
 sdbench.units(module, inputs)               unit values of all layers in one forward pass
+sdbench.compare(one, other)                 how two measurements, or two layers, differ
+sdbench.Tracker(network)                    measures a network while it is trained
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from sdbench.engine import Measurement, Study, runners
     from sdbench.engine.running import Runner
     from sdbench.networks import Layer, Network, build, units
+    from sdbench.report.comparing import compare
+    from sdbench.tracking import Tracker
     from sdbench.video.feed import Feed
     from sdbench.zoo import load
 
@@ -39,7 +43,9 @@ _LAZY = {
     "Layer": "sdbench.networks",
     "Measurement": "sdbench.engine",
     "Network": "sdbench.networks",
+    "Tracker": "sdbench.tracking",
     "build": "sdbench.networks",
+    "compare": "sdbench.report.comparing",
     "load": "sdbench.zoo",
     "units": "sdbench.networks",
 }
@@ -56,7 +62,9 @@ __all__ = [
     "Measurement",
     "Network",
     "SdbenchError",
+    "Tracker",
     "build",
+    "compare",
     "estimate",
     "load",
     "measure",

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
+import re
 import shutil
 import tarfile
 import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from sdbench.base.errors import AssetError
 
 _BLOCK = 1 << 20
+
+_ROW = re.compile(r"\[\n([^][{}]*)\n *\]")
+"""A list of JSON with neither lists nor mappings in it: a text of JSON holds no line break."""
 
 _UMASK = os.umask(0)
 os.umask(_UMASK)  # it can only be asked for by setting it, for the whole process: once, before there are threads
@@ -56,6 +61,16 @@ def write_text(target: Path, text: str) -> None:
     """Write a text file so that a reader sees the old content or the new, never a part."""
     with atomic_path(target) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def json_text(content: Any) -> str:
+    """Plain values as JSON that a person can read: a row of numbers or names takes one line.
+
+    Raises:
+        ValueError: a number is not finite.
+    """
+    text = json.dumps(content, indent=1, allow_nan=False)
+    return _ROW.sub(lambda row: "[" + " ".join(part.strip() for part in row[1].splitlines()) + "]", text) + "\n"
 
 
 def extract_member(archive: Path, member: str, target: Path, most_bytes: int) -> None:

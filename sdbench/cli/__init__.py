@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from sdbench import __version__
 from sdbench.base.errors import SdbenchError
 from sdbench.base.warned import sentences
-from sdbench.cli import fetching, listing, making, measuring, segmenting
+from sdbench.cli import comparing, fetching, layers, listing, making, measuring, segmenting
 from sdbench.history.command import add_parser as add_history
 
 __all__ = ["main"]
@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"sdbench {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for group in (listing, fetching, measuring, segmenting, making):
+    for group in (listing, layers, fetching, measuring, comparing, segmenting, making):
         group.add_commands(commands)
     add_history(commands)
     return parser

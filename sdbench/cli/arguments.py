@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -154,11 +153,11 @@ def write_json(path: Path | None, content: Any) -> None:
     Raises:
         DiskError: it cannot be written.
     """
-    from sdbench.base.files import write_text
+    from sdbench.base.files import json_text, write_text
 
     if path is not None:
         with writing(path):
-            write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+            write_text(path, json_text(content))
 
 
 def expected_folder() -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from sdbench.cli.arguments import (
     write_json,
     writing,
 )
+from sdbench.cli.comparing import check_controls, joined, show_controls, untrained
 from sdbench.cli.naming import NETWORK, add_naming, opened
 
 if TYPE_CHECKING:
@@ -76,6 +78,11 @@ def add_commands(commands: Any) -> None:
     add_running(measuring)
     add_naming(measuring)
     add_engine(measuring)
+    measuring.add_argument(
+        "--controls",
+        action="store_true",
+        help="also measure the network untrained, with three seeds, and say what training did",
+    )
     measuring.add_argument("--picture", type=output, help="also draw the numbers into this PNG file")
     measuring.set_defaults(run=_measure)
 
@@ -103,24 +110,30 @@ def _measure(options: argparse.Namespace) -> None:
 
     store = AssetStore()
     _check_words(options)
+    check_controls(options)
     placement = Placement(options.device, options.precision, options.compile)
     if options.slice is not None:
         _measure_slice(options, store, placement)
         return
     runner = runner_for(options.ray, options.workers, options.gpus_per_worker, options.device)
     network, study = _chosen(options, store)
-    found = engine.measure(
-        network,
-        study,
-        seed=options.seed,
-        device=placement.device,
-        precision=placement.precision,
-        compiling=placement.compiling,
-        store=store,
-        workers=options.workers if runner is None else None,
-        runner=runner,
-    )
-    _show(options, found)
+    fresh = untrained(options, store) if options.controls else []
+
+    def measured(network: Network) -> Measurement:
+        return engine.measure(
+            network,
+            study,
+            seed=options.seed,
+            device=placement.device,
+            precision=placement.precision,
+            compiling=placement.compiling,
+            store=store,
+            workers=options.workers if runner is None else None,
+            runner=runner,
+        )
+
+    found = measured(network)
+    _show(options, found, [joined([measured(one()) for one in fresh])] if fresh else [])
 
 
 def _measure_slice(options: argparse.Namespace, store: AssetStore, placement: Placement) -> None:
@@ -157,19 +170,28 @@ def _merge(options: argparse.Namespace) -> None:
         forget_slices(options.key)
 
 
-def _show(options: argparse.Namespace, found: Measurement) -> None:
-    """Print a measurement, and write it to the files that were named."""
+def _show(options: argparse.Namespace, found: Measurement, controls: Sequence[Measurement] = ()) -> None:
+    """Print a measurement and what its controls say, and write both to the files that were named."""
+    from sdbench.engine.written import content_of
     from sdbench.report.markdown import measurement_sentence
-    from sdbench.report.pictures import layers_picture
-    from sdbench.suite import layer_values
 
     print(measurement_table(found))
     print()
     print(measurement_sentence(found.as_record()))
-    write_json(options.json, {"measurement": found.as_record(), "layers": layer_values(found)})
+    for control in controls:
+        show_controls(found, control)
+    content = content_of(found, controls)
+    write_json(options.json, content)
     if options.picture is not None:
+        from sdbench.report.atlas import atlas_picture
+        from sdbench.report.outcome import outcome_of
+        from sdbench.report.pictures import layers_picture
+
         with writing(options.picture):
-            layers_picture(f"{found.network} on {found.dataset}", layer_values(found), options.picture)
+            if controls:
+                atlas_picture([outcome_of(content)], options.picture)
+            else:
+                layers_picture(f"{found.network} on {found.dataset}", content["layers"], options.picture)
 
 
 def _chosen(options: argparse.Namespace, store: AssetStore) -> tuple[Network, Study]:

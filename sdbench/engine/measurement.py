@@ -179,8 +179,12 @@ class Measurement:
     def _blocks(self, runs: Mapping[int, Mapping[str, Moments]]) -> list[Moments]:
         """The sums of each block over all seeds; of several networks, their units side by side."""
         join = beside if self.networks else merge
-        names = dict.fromkeys(block for run in runs.values() for block in run)
-        return [join([run[block] for run in runs.values() if block in run]) for block in names]
+        return [join([run[block] for run in runs.values() if block in run]) for block in _names(runs)]
+
+    @property
+    def blocks(self) -> tuple[str, ...]:
+        """The names of what is resampled, in the order of `Intervals.without`; the same in every layer."""
+        return _names(self._by_seed(self.layers[0])) if self.layers else ()
 
     @property
     def resampling(self) -> str:
@@ -194,6 +198,11 @@ class Measurement:
         """Plain values for a report; sums and statistics are left out."""
         plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "sums"}
         return {**plain, "resampling": self.resampling, "layers": list(self.layers)}
+
+
+def _names(runs: Mapping[int, Mapping[str, Moments]]) -> tuple[str, ...]:
+    """The blocks of all seeds, in their order."""
+    return tuple(dict.fromkeys(block for run in runs.values() for block in run))
 
 
 def join(trainings: Sequence[Measurement], notes: Sequence[str] = ()) -> Measurement:

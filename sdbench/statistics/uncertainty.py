@@ -21,10 +21,10 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, partial
 
 import numpy as np
-from scipy import stats
 
 from sdbench.statistics.counting import MOVES, count_classes
 from sdbench.statistics.estimating import CLASS_NAMES, ROUNDING, SHARE_NAMES, Summary, summarise
+from sdbench.statistics.jackknife import jackknifed, widening
 from sdbench.statistics.resampling import Interval, bootstrap_weights
 from sdbench.statistics.sums import FloatArray, Moments, Stack, stack
 
@@ -49,12 +49,15 @@ class Intervals:
         published_percent: interval of each share as the paper prints it.
         classes: interval of the percentage of units in each class.
         groups: number of resampling units G.
+        without: (G, 3) the shares in percent with each group left out, in the order of `SHARE_NAMES`: what differences
+            of layers are made of, see `sdbench.statistics.jackknife`.
     """
 
     shares: dict[str, Interval]
     published_percent: dict[str, Interval]
     classes: dict[str, Interval]
     groups: int
+    without: FloatArray = field(repr=False, compare=False)
     _resample: Callable[[], dict[str, FloatArray]] = field(repr=False, compare=False)
 
     @cached_property
@@ -130,10 +133,8 @@ def intervals_by(
     without = _without_each(stacked, threshold)
     weights = draws.weights[((draws.weights @ pairs) >= 2).all(axis=1)]
 
-    t = float(stats.t.ppf((1 + level) / 2, count - 1)) * np.sqrt(count / (count - 1))
-    mean_without = without.shares.mean(axis=0)
-    centre = count * everything.shares - (count - 1) * mean_without
-    error = np.sqrt((count - 1) / count * ((without.shares - mean_without) ** 2).sum(axis=0))
+    t = widening(count, level)
+    centre, error = jackknifed(everything.shares, without.shares)
     shares = _named(SHARE_NAMES, centre - t * error, centre + t * error)
     # The cut to whole units moves a share by less than two units and is the same in every replicate's neighbourhood:
     # the published percentages take the shares' interval, moved by what the cut does to the estimate itself.
@@ -153,7 +154,7 @@ def intervals_by(
     else:
         spread = np.nanstd([values for name, values in resample().items() if name.startswith("units.")], axis=1, ddof=1)
     classes = _named(CLASS_NAMES, counted - t * spread, counted + t * spread)
-    return Intervals(shares, published, classes, count, resample)
+    return Intervals(shares, published, classes, count, without.shares, resample)
 
 
 def _without_each(stacked: Stack, threshold: float) -> Summary:

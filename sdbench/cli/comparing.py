@@ -1,0 +1,120 @@
+"""The command `sdbench compare`, and the controls that a measurement is shown beside."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from sdbench.base.errors import InputError
+from sdbench.cli.arguments import names, output, write_json, writing
+from sdbench.cli.naming import opened
+
+if TYPE_CHECKING:
+    from sdbench.assets import AssetStore
+    from sdbench.engine import Measurement
+    from sdbench.networks import Network
+
+_UNTRAINED_SEEDS = (0, 1, 2)
+
+
+def add_commands(commands: Any) -> None:
+    """Add the command to the parser."""
+    comparing = commands.add_parser(
+        "compare", help="two measurements, or two layers, held against each other; any number as a table and a picture"
+    )
+    comparing.add_argument(
+        "files",
+        nargs="+",
+        metavar="FILE[@STEP][:LAYER]",
+        help="what `sdbench measure --json` wrote; one layer of it; or of what a tracker wrote, one step (default: all "
+        "layers, the last step)",
+    )
+    comparing.add_argument(
+        "--layers",
+        type=_pairs,
+        help="comma-separated layers of two files, or pairs such as block12=stage5 (default: those of the same name, "
+        "else those at the nearest relative depth)",
+    )
+    comparing.add_argument("--json", type=output, help="also write the numbers to this file")
+    comparing.add_argument("--picture", type=output, help="also draw the shares over relative depth into this PNG file")
+    comparing.set_defaults(run=_compare)
+
+
+def _compare(options: argparse.Namespace) -> None:
+    from sdbench.report.atlas import atlas_picture, atlas_rows, atlas_table
+    from sdbench.report.comparing import compare
+    from sdbench.report.outcome import outcome_of
+
+    outcomes = [outcome_of(file) for file in options.files]
+    if options.layers and len(outcomes) != 2:
+        raise InputError(f"--layers says which layers of two files are compared; got {len(outcomes)} files")
+    if len(outcomes) == 2:
+        found = compare(*outcomes, options.layers)
+        print(found)
+        write_json(options.json, found.as_record())
+    else:
+        print(atlas_table(outcomes))
+        write_json(options.json, atlas_rows(outcomes))
+    if options.picture is not None:
+        with writing(options.picture):
+            atlas_picture(outcomes, options.picture)
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    """Which layer of one is compared with which of the other."""
+    wanted = [name.partition("=") for name in names(text)]
+    return [(one.strip(), other.strip() if equals else one.strip()) for one, equals, other in wanted]
+
+
+def check_controls(options: argparse.Namespace) -> None:
+    """See that controls go with the other options.
+
+    Raises:
+        InputError: they do not.
+    """
+    if not options.controls:
+        return
+    if options.untrained is not None:
+        raise InputError("--controls shows a trained network beside itself untrained: leave out --untrained")
+    if options.slice is not None:
+        raise InputError("--controls does not go with --slice: measure the untrained network apart, with --untrained")
+    if (options.stylised or "").startswith("davis"):
+        raise InputError(
+            "--controls does not go with davis, whose values are means over seeds already: measure the untrained "
+            "network apart, with --untrained"
+        )
+
+
+def untrained(options: argparse.Namespace, store: AssetStore) -> list[Callable[[], Network]]:
+    """What opens the same network with fresh weights, once for each of three seeds.
+
+    The first is opened at once: that there is no such network is told before hours of measuring.
+
+    Raises:
+        InputError, AssetError: as `sdbench.cli.naming.opened` does.
+    """
+
+    def fresh(seed: int) -> Network:
+        return opened(argparse.Namespace(**{**vars(options), "untrained": seed, "weights": None}), store)
+
+    first = fresh(_UNTRAINED_SEEDS[0])
+    return [lambda: first, *(partial(fresh, seed) for seed in _UNTRAINED_SEEDS[1:])]
+
+
+def joined(measured: Sequence[Measurement]) -> Measurement:
+    """Measurements of the network with fresh weights as one."""
+    from sdbench.engine import join
+
+    seeds = ", ".join(map(str, _UNTRAINED_SEEDS))
+    return join(measured, [f"values are means over fresh weights of seeds {seeds}"])
+
+
+def show_controls(found: Measurement, control: Measurement) -> None:
+    """Print what training did, in a sentence."""
+    from sdbench.report.atlas import controls_sentence
+    from sdbench.report.outcome import outcome_of
+
+    print()
+    print(controls_sentence(outcome_of(found), outcome_of(control), len(_UNTRAINED_SEEDS)))

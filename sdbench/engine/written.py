@@ -1,0 +1,46 @@
+"""A measurement as plain values: what `sdbench measure --json` writes, and all that comparing it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from sdbench.engine.measurement import LayerMeasurement, Measurement
+from sdbench.statistics import SHARE_NAMES
+
+_DIGITS = 8
+"""Decimals of the shares without a block, in points: an interval made from them is right to 1e-6."""
+
+
+def content_of(found: Measurement, controls: Sequence[Measurement] = ()) -> dict[str, Any]:
+    """A measurement as plain values.
+
+    Args:
+        found: the measurement.
+        controls: measurements to show beside it.
+
+    Returns:
+        "measurement": what was done; "blocks": the names of what is resampled; "layers": layer -> its "shares" and
+        "units" in percent, the "intervals" of the shares, and the "dynamic" and "static" shares "without" each block,
+        in the order of the blocks (both None where there are no intervals); "controls": the same of each.
+    """
+    content = {
+        "measurement": found.as_record(),
+        "blocks": list(found.blocks),
+        "layers": {name: _layer(found.layer(name)) for name in found.layers},
+    }
+    return {**content, "controls": [content_of(control) for control in controls]} if controls else content
+
+
+def _layer(layer: LayerMeasurement) -> dict[str, Any]:
+    shares, units = layer.read("shares"), layer.read("units")
+    written: dict[str, Any] = {"shares": shares.values, "units": units.values, "intervals": None, "without": None}
+    if layer.intervals is not None and shares.intervals is not None:
+        # Values are means over seeds, which the intervals of all seeds together move to; so do the shares without.
+        moved = layer.intervals.without + [shares.values[name] - layer.estimate.shares[name] for name in SHARE_NAMES]
+        columns = dict(zip(SHARE_NAMES, np.round(moved, _DIGITS).T.tolist(), strict=True))
+        written["intervals"] = {name: [limit.low, limit.high] for name, limit in shares.intervals.items()}
+        written["without"] = {name: columns[name] for name in SHARE_NAMES if name != "residual"}
+    return written

@@ -1,0 +1,208 @@
+"""What a measurement came to, read from the file that `sdbench measure --json` writes. No torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sdbench.base.errors import InputError, unknown_name
+from sdbench.statistics import FEWEST_GROUPS, SHARE_NAMES, Interval
+from sdbench.statistics.sums import FloatArray
+
+if TYPE_CHECKING:
+    from sdbench.engine import Measurement
+
+_EXPECTED = "expected a file that `sdbench measure NETWORK --json FILE` writes"
+_UNTRAINED = "untrained:"
+"""Begins the note on a network with fresh weights."""
+
+
+@dataclass(frozen=True)
+class LayerOutcome:
+    """What a layer came to.
+
+    Attributes:
+        shares: "dynamic", "static" and "residual", in percent.
+        intervals: of the shares; None where there are none.
+        without: (G, 3) the shares with each block left out, in the order of the blocks; None where there are no
+            intervals, or the file was written before there were any such.
+    """
+
+    shares: Mapping[str, float]
+    intervals: Mapping[str, Interval] | None
+    without: FloatArray | None = field(repr=False, compare=False)
+
+    @property
+    def resampled(self) -> tuple[FloatArray, FloatArray]:
+        """The shares (3,) and the shares without each block (G, 3)."""
+        assert self.without is not None
+        return np.array([self.shares[name] for name in SHARE_NAMES]), self.without
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a measurement came to.
+
+    Attributes:
+        source: how to call it in a sentence: the network, with its file where it came from one.
+        network, dataset, protocol, seed, seeds, study, untrained: see `sdbench.engine.Measurement`.
+        unit: what is resampled, in one word.
+        networks: whether values are means over several networks.
+        blocks: the names of what is resampled; None where the file was written before there were any.
+        layers: layer -> what it came to, in the order of the network.
+        all_layers: the layers that were read, where `layers` are only some of them.
+        controls: what is shown beside it.
+        history: (step, outcome) where it was measured again and again.
+    """
+
+    source: str
+    network: str
+    dataset: str
+    protocol: str
+    seed: int
+    seeds: int
+    study: str
+    unit: str
+    networks: bool
+    untrained: bool
+    blocks: tuple[str, ...] | None = field(repr=False)
+    layers: Mapping[str, LayerOutcome]
+    all_layers: tuple[str, ...] = ()
+    controls: tuple[Outcome, ...] = ()
+    history: tuple[tuple[int, Outcome], ...] = ()
+
+    @property
+    def last(self) -> str:
+        """The last layer that was read."""
+        return tuple(self.layers)[-1]
+
+    @property
+    def depths(self) -> dict[str, float]:
+        """Layer -> how deep it is, from 0, the first that was read, to 1, the last."""
+        most = len(self.all_layers) - 1
+        return {name: self.all_layers.index(name) / most if most else 1.0 for name in self.layers}
+
+    def only(self, layer: str) -> Outcome:
+        """The same with one layer.
+
+        Raises:
+            InputError: it was not read.
+        """
+        if layer not in self.layers:
+            raise unknown_name(f"layer of {self.source}", layer, self.layers)
+        return replace(self, layers={layer: self.layers[layer]})
+
+
+def outcome_of(given: Measurement | Outcome | str | Path | Mapping[str, Any]) -> Outcome:
+    """What a measurement came to.
+
+    Args:
+        given: the measurement; or the file that `sdbench measure --json` or a `Tracker` wrote, or what stands in it.
+            "FILE:LAYER" is one layer of it, "FILE@STEP" what a tracker measured at a step; by default its last.
+
+    Raises:
+        InputError: there is no such file, or it holds something else.
+    """
+    if isinstance(given, Outcome):
+        return given
+    if isinstance(given, (str, Path)):
+        return _read(str(given))
+    if isinstance(given, Mapping):
+        return _outcome(given, str(_record(given, "what was given").get("network")))
+    if not hasattr(given, "as_record"):
+        raise InputError(
+            f"expected a measurement, or the file or content that `sdbench measure --json` writes; got "
+            f"{type(given).__name__}"
+        )
+    from sdbench.engine.written import content_of  # noqa: PLC0415 - takes torch to import
+
+    return _outcome(content_of(given), given.network)
+
+
+def _read(text: str) -> Outcome:
+    path, step, layer = _parts(text)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"no file at {path}; {_EXPECTED}") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is no JSON that can be read ({error}); {_EXPECTED}") from None
+    if not isinstance(content, Mapping):
+        raise InputError(f"{path} holds a {type(content).__name__}; {_EXPECTED}")
+    found = _outcome(content, f"{_record(content, str(path)).get('network')} ({path.name})", str(path))
+    if step is not None:
+        steps = dict(found.history)
+        if step not in steps:
+            known = ", ".join(map(str, steps)) or "none: it was written by no tracker"
+            raise InputError(f"{path} holds no step {step}; its steps are {known}")
+        found = replace(steps[step], source=f"{found.network} ({path.name}, step {step})")
+    return found if layer is None else found.only(layer)
+
+
+def _parts(text: str) -> tuple[Path, int | None, str | None]:
+    """File, step and layer of FILE[@STEP][:LAYER]; a file that is there is taken by its whole name."""
+    if Path(text).exists():
+        return Path(text), None, None
+    rest, colon, layer = text.rpartition(":")
+    named, wanted = (rest, layer) if colon and layer and rest else (text, None)
+    if not Path(named).exists():
+        before, at, step = named.rpartition("@")
+        if at and step.isascii() and step.isdigit() and before:
+            return Path(before), int(step), wanted
+    return (Path(named), None, wanted) if Path(named).exists() else (Path(text), None, None)
+
+
+def _record(content: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    record = content.get("measurement")
+    if not isinstance(record, Mapping) or not isinstance(content.get("layers"), Mapping) or not content["layers"]:
+        raise InputError(f"{where} holds no measurement; {_EXPECTED}")
+    return record
+
+
+def _outcome(content: Mapping[str, Any], source: str, where: str = "what was given") -> Outcome:
+    record = _record(content, where)
+    try:
+        blocks = content.get("blocks")
+        layers = {str(name): _layer(layer) for name, layer in content["layers"].items()}
+        found = Outcome(
+            source=source,
+            network=str(record["network"]),
+            dataset=str(record["dataset"]),
+            protocol=str(record["protocol"]),
+            seed=int(record["seed"]),
+            seeds=int(record["seeds"]),
+            study=str(record.get("study", "")),
+            unit=str(record["resampling_unit"]),
+            networks=bool(record["networks"]),
+            untrained=any(str(note).startswith(_UNTRAINED) for note in record.get("notes", ())),
+            blocks=None if blocks is None else tuple(map(str, blocks)),
+            layers=layers,
+            all_layers=tuple(layers),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{where} holds a measurement that cannot be read ({type(error).__name__}: {error}); {_EXPECTED}"
+        ) from None
+    for name, layer in layers.items():
+        if layer.without is not None and len(layer.without) != len(found.blocks or ()):
+            raise InputError(f"{where}: layer {name} has not as many shares as there are blocks; {_EXPECTED}")
+    controls = tuple(_outcome(c, str(_record(c, where).get("network")), where) for c in content.get("controls", ()))
+    history = tuple((int(past["step"]), _outcome(past, source, where)) for past in content.get("history", ()))
+    return replace(found, controls=controls, history=history)
+
+
+def _layer(written: Mapping[str, Any]) -> LayerOutcome:
+    shares = {name: float(written["shares"][name]) for name in SHARE_NAMES}
+    limits, without = written.get("intervals"), written.get("without")
+    intervals = None if limits is None else {name: Interval(*map(float, limits[name])) for name in SHARE_NAMES}
+    if without is None:
+        return LayerOutcome(shares, intervals, None)
+    left = np.array([without[name] for name in SHARE_NAMES[:2]], dtype=np.float64).T
+    if len(left) < FEWEST_GROUPS or not np.isfinite(left).all():
+        raise ValueError(f"expected shares without each of at least {FEWEST_GROUPS} blocks")
+    return LayerOutcome(shares, intervals, np.column_stack([left, 100 - left.sum(axis=1)]))

@@ -1,0 +1,75 @@
+"""A picture of what a network encodes while it is trained."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from sdbench.base.files import atomic_path
+from sdbench.report.atlas import MARKS, keys
+from sdbench.report.comparing import FACTORS
+from sdbench.report.outcome import Outcome
+from sdbench.report.pictures import COLOURS
+
+_COLUMNS = 4
+
+
+def tracked_picture(history: Sequence[tuple[int, Outcome]], path: Path) -> None:
+    """Draw static and dynamic share over the steps of a training, a panel for each layer; bands are 95 % intervals.
+
+    Args:
+        history: (step, what was measured), at least one, all of the same layers.
+        path: the PNG file to write.
+    """
+    steps = [step for step, _ in history]
+    last = history[-1][1]
+    columns = min(_COLUMNS, len(last.layers))
+    rows = math.ceil(len(last.layers) / columns)
+    figure = Figure(figsize=(max(5.2, 3.1 * columns), 2.7 * rows + 0.9), layout="constrained")
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for number, (axes, name) in enumerate(zip(grid.flat, last.layers, strict=False)):
+        of_layer = [outcome.layers[name] for _, outcome in history]
+        for factor in FACTORS:
+            line, mark = MARKS[factor]
+            axes.plot(
+                steps,
+                [layer.shares[factor] for layer in of_layer],
+                color=COLOURS[factor],
+                linestyle=line,
+                marker=mark,
+                markersize=4,
+                zorder=3,
+            )
+            known = [
+                (step, layer.intervals[factor])
+                for step, layer in zip(steps, of_layer, strict=True)
+                if layer.intervals is not None
+            ]
+            axes.fill_between(
+                [step for step, _ in known],
+                [limit.low for _, limit in known],
+                [limit.high for _, limit in known],
+                color=COLOURS[factor],
+                alpha=0.2,
+                linewidth=0,
+                zorder=2,
+            )
+        axes.set_title(name, fontsize=9)
+        axes.set_axisbelow(True)
+        axes.grid(axis="y", alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+        if number % columns == 0:
+            axes.set_ylabel("share of the layer (%)")
+        if number + columns >= len(last.layers):
+            axes.set_xlabel("step")
+            axes.tick_params(labelbottom=True)
+    for axes in grid.flat[len(last.layers) :]:
+        axes.set_visible(False)
+    grid[0, 0].set_ylim(bottom=0)
+    figure.legend(handles=list(keys()), loc="outside lower center", ncols=2, frameon=False)
+    figure.suptitle(f"{last.network} while it is trained, on {last.dataset}", fontsize=11)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=110, format="png")
