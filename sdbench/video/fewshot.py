@@ -164,14 +164,14 @@ class FewShotPainter:
     def _painted(self, frame: Frames, style: str) -> Frames:
         with self._painting, _one_thread(self._device):  # threads would each need the memory of a frame
             image = torch.tensor(frame).to(self._device).permute(2, 0, 1)[None].float() / 127.5 - 1
-            return pictures(self._networks[style](image))[0]
+            painted: Frames = pictures(self._networks[style](image))[0]
+            return painted
 
 
 def pictures(painted: Tensor) -> Frames:
     """What the network answers, (N, 3, H, W), as pictures (N, H, W, 3) uint8: cut to whole numbers, not rounded."""
     values = ((painted.clamp(-1, 1) + 1) * 127.5).to(torch.uint8)
-    found: Frames = values.permute(0, 2, 3, 1).contiguous().cpu().numpy()
-    return found
+    return cast(Frames, values.permute(0, 2, 3, 1).contiguous().cpu().numpy())
 
 
 @contextlib.contextmanager
