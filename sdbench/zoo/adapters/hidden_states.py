@@ -216,18 +216,18 @@ class HiddenStates(VideoNetwork):
         if self._norm == "all":
             yield "norm", _of_clips(answer.last_hidden_state, batch)
         if self._norm == "class":
-            yield "norm.cls", answer.pooler_output.unflatten(0, (batch, -1))
+            yield "norm.cls", _of_clips(answer.pooler_output, batch)
         elif self._norm == "all" and family.class_token:
             yield "norm.cls", self._class_token(answer.last_hidden_state, batch)
 
     def _class_token(self, state: Tensor, batch: int) -> Tensor:
         """(B, C), or (B, T, C) where every frame has one."""
         first = state[:, 0]
-        return first.unflatten(0, (batch, -1)) if self.family.rows == "frames" else first
+        return _of_clips(first, batch) if self.family.rows == "frames" else first
 
 
 def _of_clips(state: Tensor, batch: int) -> Tensor:
-    """Tokens (B, N, C) of states whose rows are clips, or the frames of clips."""
+    """(B, N, C) of states (N, C) or (C,) whose rows are clips, or the frames of clips."""
     return state.reshape(batch, -1, state.shape[-1])
 
 

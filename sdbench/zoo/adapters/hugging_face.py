@@ -94,7 +94,7 @@ def _library() -> Any:
 
 def _family(entries: dict[str, Any], checkpoint: Checkpoint) -> Family:
     kind = entries.get("model_type")
-    if kind not in FAMILIES:
+    if not isinstance(kind, str) or kind not in FAMILIES:
         titles = dict.fromkeys(family.title for family in FAMILIES.values())
         raise AssetError(
             f"{checkpoint.name} is of type {kind!r}, which is not read; known: {', '.join(titles)}. Any other network "

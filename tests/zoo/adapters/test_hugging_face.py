@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import pickle
 import subprocess
@@ -20,7 +21,7 @@ from sdbench import AssetError, InputError
 from sdbench.cli import main
 from sdbench.networks import Network
 from sdbench.zoo import network_named
-from sdbench.zoo.adapters.hidden_states import FAMILIES
+from sdbench.zoo.adapters.hidden_states import FAMILIES, HiddenStates
 from tests.zoo.adapters.small_checkpoints import SMALL, Small, small
 
 transformers = pytest.importorskip("transformers", reason="needs sdbench[transformers]")
@@ -42,6 +43,11 @@ TOWERS = {
 
 IMAGES = {"CLIP", "DINOv2", "DINOv2 with registers", "DINOv3", "SigLIP"}
 WITH_CLASS_TOKEN = IMAGES - {"SigLIP"} | {"TimeSformer", "ViViT", "X-CLIP"}
+
+
+def module_of(network: Network) -> HiddenStates:
+    assert isinstance(network.module, HiddenStates)
+    return network.module
 
 
 def clips_for(network: Network, count: int = 2) -> torch.Tensor:
@@ -110,7 +116,7 @@ def test_every_layer_is_a_hidden_state_of_the_library(
     expected = states_of_the_library(of, folder, clips)
     assert network.module.layers == tuple(expected)
     with torch.no_grad():
-        for name, activation in network.module.trace(**{network.feed.argument: clips}):
+        for name, activation in module_of(network).trace(**{network.feed.argument: clips}):
             assert activation.shape == expected[name].shape
             torch.testing.assert_close(activation, expected[name], atol=1e-6, rtol=0)
     units = sdbench.units(network.module, {network.feed.argument: clips})
@@ -127,8 +133,8 @@ def test_every_family_has_a_small_checkpoint() -> None:
 def test_every_block_differs_from_the_one_before(tmp_path: Path) -> None:
     network = network_named(f"hf:{small('VideoPrismVisionModel').save(tmp_path)}")
     with torch.no_grad():
-        states = [tokens for _, tokens in network.module.trace(clips_for(network))]
-    for before, after in zip(states, states[1:], strict=False):
+        states = [tokens for _, tokens in module_of(network).trace(clips_for(network))]
+    for before, after in itertools.pairwise(states):
         assert not torch.allclose(before, after, atol=1e-3)
 
 
@@ -147,7 +153,7 @@ def test_vjepa2_sees_any_even_number_of_frames(tmp_path: Path) -> None:
     assert clips_for(network).shape[1] == 10
     expected = states_of_the_library(small("VJEPA2Model"), folder, clips_for(network))
     with torch.no_grad():
-        found = dict(network.module.trace(clips_for(network)))
+        found = dict(module_of(network).trace(clips_for(network)))
     torch.testing.assert_close(found["norm"], expected["norm"], atol=1e-6, rtol=0)
     with pytest.raises(InputError, match="joins every 2 frames; got 7"):
         network_named(f"hf:{folder}", feed={"frames": 7})
@@ -159,7 +165,7 @@ def test_dinov2_sees_any_number_of_patches(tmp_path: Path) -> None:
     clips = clips_for(network)
     expected = states_of_the_library(small("Dinov2Model"), folder, clips)
     with torch.no_grad():
-        found = dict(network.module.trace(clips))
+        found = dict(module_of(network).trace(clips))
     assert found["block2"].shape == (2, 2 * (1 + 2 * 5), 24)
     torch.testing.assert_close(found["block2"], expected["block2"], atol=1e-6, rtol=0)
     with pytest.raises(InputError, match="patches of 14 x 14 pixels; got frames of 30 x 30"):
@@ -296,7 +302,7 @@ def test_every_entry_is_accounted_for(
 def test_the_biases_of_videomae_are_those_of_the_file(tmp_path: Path) -> None:
     # Its files call them q_bias and v_bias; versions of the library in between read zeros in their place.
     folder = small("VideoMAEModel").save(tmp_path)
-    loaded = network_named(f"hf:{folder}").module.tower.encoder.layer[1].attention.attention
+    loaded = module_of(network_named(f"hf:{folder}")).tower.encoder.layer[1].attention.attention
     entries = load_file(folder / "model.safetensors")
     for name, layer in (("q_bias", loaded.query), ("v_bias", loaded.value)):
         assert layer.bias.abs().min() > 0
