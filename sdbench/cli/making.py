@@ -64,8 +64,9 @@ def _stylize(options: argparse.Namespace) -> None:
     from sdbench.base.machine import available_cores
     from sdbench.base.progress import progress
     from sdbench.data.layouts import layout_named
+    from sdbench.data.make.job import Job
     from sdbench.data.make.painters import lacking_styles, names_of_models
-    from sdbench.data.make.stylised import Job, estimate_disk, find_sources, stylize
+    from sdbench.data.make.stylised import estimate_disk, find_sources, stylize
     from sdbench.engine.placing import device_named
     from sdbench.video.paint import DEFAULT_STYLES
 

@@ -21,7 +21,8 @@ from sdbench.data.davis2016 import DavisDataset, davis
 from sdbench.data.davis_check import FRAMES, LISTS, MASKS
 from sdbench.data.layouts import layout_named
 from sdbench.data.make.flow import FlowJob, make_flow
-from sdbench.data.make.stylised import QUALITY, Job, stylize
+from sdbench.data.make.job import QUALITY, Job
+from sdbench.data.make.stylised import stylize
 from sdbench.data.segmentation import Mask
 from sdbench.data.shots import ShotFinder
 from sdbench.data.stylised_packaged import CLIP_FRAMES, CLIP_HEIGHT

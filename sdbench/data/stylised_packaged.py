@@ -14,7 +14,8 @@ from sdbench.base.kept import kept_folder, key_of
 from sdbench.base.machine import available_cores
 from sdbench.data.diving48 import stylised_diving48
 from sdbench.data.layouts import layout_named
-from sdbench.data.make.stylised import QUALITY, Job, stylize
+from sdbench.data.make.job import QUALITY, Job
+from sdbench.data.make.stylised import stylize
 from sdbench.data.shots import ShotFinder
 from sdbench.data.stylised import StylisedDataset
 from sdbench.data.videos import PACKAGED, VideoDataset, packaged_videos

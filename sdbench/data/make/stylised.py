@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import multiprocessing
 import shutil
 import signal
@@ -25,10 +24,10 @@ from PIL import Image
 
 from sdbench.base.errors import InputError, SdbenchError
 from sdbench.base.files import atomic_path, remove_tree, write_text
-from sdbench.data.davis_check import AS_FILMED, names_in
-from sdbench.data.layouts import DESCRIPTION, FINISHED_MARKS, STYLE_FOLDERS, Layout
+from sdbench.data.layouts import Layout
 from sdbench.data.make.flow import frames_of
-from sdbench.data.make.painters import FramePainter, check_models, described_painter, painter_of
+from sdbench.data.make.job import QUALITY, Job, claim
+from sdbench.data.make.painters import FramePainter
 from sdbench.video.decode import (
     PICTURE_SUFFIXES,
     VIDEO_SUFFIXES,
@@ -38,71 +37,7 @@ from sdbench.video.decode import (
     outline,
     picture_files,
 )
-from sdbench.video.frames import Frames, resize_frame, scaled_size
-from sdbench.video.paint import LEAST_SIDE, check_styles
-
-QUALITY = 95
-"""Of the JPEG files."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """All that decides what the copies hold.
-
-    Attributes:
-        target: the folder that holds the style folders.
-        layout: names of folders and frames.
-        styles: the style that each of the style folders is painted in: four, or two and more where the layout calls
-            the folders after them. The few-shot painter has as many as it has models.
-        short_side: frames with a longer shorter side are made smaller to this, in pixels.
-        model: the ONNX file of the style network; or the models of the few-shot painter, one a style.
-        device: where it paints: "cpu", or a device of torch that is there.
-    """
-
-    target: Path
-    layout: Layout
-    styles: tuple[str, ...]
-    short_side: int
-    model: Path | tuple[Path, ...]
-    device: str = "cpu"
-
-    def __post_init__(self) -> None:
-        if isinstance(self.model, tuple):
-            check_models(self.styles, self.model, self.layout)
-        elif len(check_styles(self.styles)) != len(STYLE_FOLDERS) and not self.layout.mirrors:
-            raise InputError(f"the layout has {len(STYLE_FOLDERS)} style folders; got {len(self.styles)} styles")
-        if self.short_side < LEAST_SIDE:
-            raise InputError(f"the short side must be at least {LEAST_SIDE} pixels; got {self.short_side}")
-
-    @property
-    def folders(self) -> tuple[Path, ...]:
-        """The folder of each style."""
-        return tuple(self.target / folder for folder in self.folders_by_name)
-
-    @property
-    def folders_by_name(self) -> tuple[str, ...]:
-        """The folder of each style, below the target."""
-        return self.layout.style_folders(self.styles)[: len(self.styles)]
-
-    def described(self) -> dict[str, Any]:
-        """Plain values, to be written beside the copies."""
-        elsewhere = {} if self.device == "cpu" else {"device": self.device.partition(":")[0]}
-        return {
-            "layout": self.layout.name,
-            "styles": dict(zip(self.folders_by_name, self.styles, strict=True)),
-            "short_side": self.short_side,
-            "jpeg_quality": QUALITY,
-            **described_painter(self.styles, self.model),
-            **elsewhere,
-        }
-
-    def painter(self) -> FramePainter:
-        """What paints the copies.
-
-        Raises:
-            AssetError: a file of it is not there, damaged, or holds something else.
-        """
-        return painter_of(self.styles, self.model, self.device)
+from sdbench.video.frames import Frames, resize_frame
 
 
 @dataclass(frozen=True)
@@ -188,14 +123,14 @@ def estimate_disk(job: Job, sources: Mapping[str, Path]) -> Estimate:
     """
     frames, pixels, sampled = 0, 0, 0.0
     for name, source in sources.items():
-        if _mark(job, name).exists():
+        if job.mark(name).exists():
             continue
         with contextlib.suppress(InputError):  # what cannot be read is said when its turn comes
             about = outline(source)
             count = float(about.frames)
             if job.layout.frames_per_second and about.rate:
                 count *= float(job.layout.frames_per_second / about.rate)
-            height, width = _size(job, about.height, about.width)
+            height, width = job.frame_size(about.height, about.width)
             frames += round(count)
             pixels += round(count) * height * width
             if not sampled:
@@ -230,8 +165,8 @@ def stylize(
     """
     if processes < 1:
         raise InputError(f"at least one process is needed; got {processes}")
-    _claim(job)
-    waiting = {name: source for name, source in sources.items() if not _mark(job, name).exists()}
+    claim(job)
+    waiting = {name: source for name, source in sources.items() if not job.mark(name).exists()}
     kept = [name for name in sources if name not in waiting]
     for name in kept:
         advance(name)
@@ -351,7 +286,7 @@ class _Work:
             for folder in self.job.folders:
                 remove_tree(folder / name)
             return str(error)
-        write_text(_mark(self.job, name), f"{position}\n")
+        write_text(self.job.mark(name), f"{position}\n")
         return ""
 
     def _paint_frame(self, name: str, frame: Frames) -> None:
@@ -359,7 +294,7 @@ class _Work:
         missing = {style: path for style, path in paths.items() if not path.exists()}
         if not missing:
             return
-        small = resize_frame(frame, _size(self.job, *frame.shape[:2]))
+        small = resize_frame(frame, self.job.frame_size(*frame.shape[:2]))
         for path, encoded in zip(missing.values(), self._encoded(small, list(missing)), strict=True):
             with atomic_path(path) as temporary:
                 temporary.write_bytes(encoded)
@@ -380,41 +315,7 @@ class _Work:
     def sample(self, source: Path) -> bytes:
         """The first frame of a video, painted and encoded."""
         frame = next(frames_at_rate(source, None))
-        return next(self._encoded(resize_frame(frame, _size(self.job, *frame.shape[:2])), self.job.styles[:1]))
-
-
-def _size(job: Job, height: int, width: int) -> tuple[int, int]:
-    """Never larger than the source, but for the multiple of 4 that the style network needs."""
-    multiple = 1 if job.layout.mirrors else 4
-    return scaled_size(height, width, min(job.short_side, height, width), multiple)
-
-
-def _mark(job: Job, name: str) -> Path:
-    return job.target / FINISHED_MARKS / name
-
-
-def _claim(job: Job) -> None:
-    """Write what the copies are made with, or check that those which are there were made alike."""
-    (job.target / FINISHED_MARKS).mkdir(parents=True, exist_ok=True)
-    path = job.target / DESCRIPTION
-    wanted = job.described()
-    if not path.exists():
-        others = names_in(job.target / job.layout.folder) - AS_FILMED if job.layout.mirrors else ()
-        if others or any(folder.exists() for folder in job.folders):
-            raise InputError(f"{job.target} holds style folders that were not made here; choose an empty folder")
-        write_text(path, json.dumps(wanted, indent=1) + "\n")
-        return
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        raise InputError(f"{path} is damaged; choose another folder, or delete it with the copies beside it") from None
-    if found != wanted:
-        keys = list(dict.fromkeys([*wanted, *found])) if isinstance(found, dict) else []
-        differing = [key for key in keys if found.get(key) != wanted.get(key)]
-        raise InputError(
-            f"{job.target} holds copies made with another {', '.join(differing) or 'description'}: see {path}; "
-            "choose another folder, or the same options"
-        )
+        return next(self._encoded(resize_frame(frame, self.job.frame_size(*frame.shape[:2])), self.job.styles[:1]))
 
 
 def _copy_annotations(job: Job, sources: Mapping[str, Path]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -19,8 +19,9 @@ from sdbench.cli import main
 from sdbench.data import davis
 from sdbench.data.davis_check import PUBLISHED_STYLES
 from sdbench.data.layouts import LAYOUTS
+from sdbench.data.make.job import Job
 from sdbench.data.make.painters import names_of_models
-from sdbench.data.make.stylised import Job, estimate_disk, find_sources, stylize
+from sdbench.data.make.stylised import estimate_disk, find_sources, stylize
 from sdbench.video.fewshot import FewShotPainter
 from tests.conftest import COMMAND, moving_squares, write_video
 from tests.made.davis import make_davis

@@ -21,7 +21,8 @@ from sdbench.base.errors import InputError
 from sdbench.cli import main
 from sdbench.data import READERS, davis
 from sdbench.data.layouts import LAYOUTS, STYLE_FOLDERS
-from sdbench.data.make.stylised import Job, estimate_disk, find_sources, stylize
+from sdbench.data.make.job import Job
+from sdbench.data.make.stylised import estimate_disk, find_sources, stylize
 from sdbench.video.decode import decode_frames, frames_at_rate, outline, picture_size
 from sdbench.video.paint import DEFAULT_STYLES, Painter
 from tests.conftest import COMMAND, moving_squares, write_video
@@ -56,7 +57,7 @@ def source(tmp_path: Path) -> Path:
 
 
 def made(target: Path) -> dict[str, bytes]:
-    """The finished frames: a thread that still works may hold others under hidden names, that are gone the next moment."""
+    """The finished frames; a thread that still works may hold others under hidden names, gone the next moment."""
     finished = (path for path in sorted(target.rglob("*.jpg")) if not path.name.startswith("."))
     return {path.relative_to(target).as_posix(): path.read_bytes() for path in finished}
 
