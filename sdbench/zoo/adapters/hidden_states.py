@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 
 from sdbench.base.errors import InputError
@@ -220,10 +221,23 @@ class HiddenStates(VideoNetwork):
         elif self._norm == "all" and family.class_token:
             yield "norm.cls", self._class_token(answer.last_hidden_state, batch)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The library leaves hooks in a model that has answered hidden states, which can be neither pickled nor copied.
+        made, config = type(self.model), self.model.config
+        return _made_again, (made, config, self.model.state_dict(), self.family, self.training)
+
     def _class_token(self, state: Tensor, batch: int) -> Tensor:
         """(B, C), or (B, T, C) where every frame has one."""
         first = state[:, 0]
         return _of_clips(first, batch) if self.family.rows == "frames" else first
+
+
+def _made_again(made: Any, config: Any, entries: Mapping[str, Tensor], family: Family, training: bool) -> HiddenStates:
+    """The module that `HiddenStates.__reduce__` took apart."""
+    with torch.random.fork_rng(devices=[]):
+        model = made(config).float()
+    model.load_state_dict(entries)
+    return HiddenStates(model.train(training), family)
 
 
 def _of_clips(state: Tensor, batch: int) -> Tensor:

@@ -156,7 +156,7 @@ def _loaded(made: Any, config: Any, folder: Path, checkpoint: Checkpoint) -> nn.
                 ignore_mismatched_sizes=True,  # they are told, and refused below
                 output_loading_info=True,
             )
-    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
+    except (ImportError, OSError, RuntimeError, ValueError, SafetensorError) as error:
         raise AssetError(
             f"the weights of {checkpoint.name} cannot be read ({_line(error)}); fetch or save them again"
         ) from error

@@ -126,6 +126,21 @@ def test_every_layer_is_a_hidden_state_of_the_library(
         torch.testing.assert_close(units[name], mean, atol=1e-6, rtol=0)
 
 
+@pytest.mark.parametrize("made", ["VideoMAEForVideoClassification", "XCLIPModel", "DINOv3ViTModel"])
+def test_a_network_that_has_run_can_go_to_another_process(made: str, tmp_path: Path) -> None:
+    network = network_named(f"hf:{small(made).save(tmp_path)}")
+    clips = {network.feed.argument: clips_for(network)}
+    expected = sdbench.units(network.module, clips)
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    again = pickle.loads(pickle.dumps(network))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert again.weights == network.weights
+    assert not again.module.training
+    for name, values in sdbench.units(again.module, clips).items():
+        torch.testing.assert_close(values, expected[name], atol=0, rtol=0)
+
+
 def test_every_family_has_a_small_checkpoint() -> None:
     assert {of.family for of in SMALL} == {family.title for family in FAMILIES.values()}
 
