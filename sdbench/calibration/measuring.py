@@ -13,6 +13,7 @@ from torch import Tensor
 from sdbench.assets.store import AssetStore
 from sdbench.base.draws import generator_for
 from sdbench.base.errors import InputError, unknown_name
+from sdbench.base.kept import key_of
 from sdbench.calibration.drawing import HEADINGS, KINDS, draw_appearances, draw_motions
 from sdbench.calibration.scenes import draw_looks, draw_moves
 from sdbench.calibration.tasks import feed_of, scene_inputs, unseen_textures, video_inputs
@@ -160,6 +161,7 @@ class SceneStudy:
                 "appearance and motion are drawn independently: dynamic pairs share the motion exactly, static pairs "
                 "the appearance",
             ),
+            identity=key_of("blocks", self.kind, self.blocks, seed),
         )
         return Plan(about, samples)
 

@@ -104,7 +104,8 @@ class Tracker:
                 store=self.store,
                 workers=self.workers,
             )
-            record = {"step": number, "seconds": round(time.perf_counter() - started, 3), **content_of(found)}
+            content = {"step": number, "seconds": round(time.perf_counter() - started, 3), **content_of(found)}
+            record: dict[str, Any] = json.loads(json_text(content))  # what a file gives back
         self._check(record)
         self.history = [*(past for past in self.history if past["step"] < number), record]
         if self.path is not None:

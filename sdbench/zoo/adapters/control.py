@@ -104,8 +104,10 @@ class MotionEnergy(VideoNetwork):
                 if parameters["temporal_freq"] == cycles
             ]
             # All filters of one temporal frequency have the same course in time.
+            spaces = [np.stack([pair[place] for pair in pairs]) for place in (0, 1)]
+            seen = np.abs(spaces[0]) + np.abs(spaces[1]) > pyramid.mask_threshold  # as pymoten projects
             for place, name in enumerate(("sin", "cos")):
-                space = np.stack([pair[place] for pair in pairs])
+                space = spaces[place] * seen
                 self.register_buffer(f"space_{name}_{cycles}", torch.from_numpy(space).float().flatten(1))
                 self.register_buffer(f"time_{name}_{cycles}", torch.from_numpy(pairs[0][2 + place]).float())
 
