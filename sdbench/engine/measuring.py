@@ -214,7 +214,7 @@ def _key(network: Network, plan: Plan[Any], seed: int, placement: Placement) -> 
     """What decides the sums beside the samples themselves, whose hashes name the parts."""
     about = plan.about
     return key_of(
-        *("measurement", network.name, network.weights, network.read, network.feed),
+        *("measurement", network.name, network.weights, sorted(network.assets.items()), network.read, network.feed),
         *(about.dataset, about.protocol, about.styles, seed, placement, versions()),
     )
 

@@ -23,7 +23,7 @@ from sdbench.engine.loader import Drawn
 from sdbench.engine.placing import Placement, device_named, on_device, placed
 from sdbench.engine.sums import Sums, add, to_arrays
 from sdbench.networks.network import Network
-from sdbench.networks.reading import units
+from sdbench.networks.reading import fed, units
 from sdbench.statistics import moments
 
 _NUMBERS = 2**23
@@ -102,7 +102,7 @@ class Passes:
         return {layer: torch.cat([answers[layer] for answers in found]) for layer in found[0]}
 
     def _eager(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        with self._autocast():
+        with self._autocast(), fed(self.network.name, batch):
             return self._units(batch)
 
     def _run_filled(self, batch: Mapping[str, Tensor], rows: Mapping[str, int]) -> dict[str, Tensor]:
@@ -198,7 +198,7 @@ class UnitSums:
         """Take the next sample; the network is passed as soon as there are inputs enough for a batch.
 
         Raises:
-            InputError: a layer answers NaN or infinity, or the network does not take what it is fed.
+            InputError: a layer answers NaN or infinity or has one unit, or the network does not take what it is fed.
         """
         self._seconds["drawing"] += sample.seconds
         started = time.perf_counter()
@@ -258,14 +258,25 @@ class UnitSums:
         for layer in opened.answers[0]:
             values = _numbers([answer[layer] for answer in opened.answers])
             if not np.isfinite(values).all():
+                raise InputError(f"layer {layer} answers NaN or infinity for {planned.name}; {self._cure()}")
+            if values.shape[1] == 1:
                 raise InputError(
-                    f"layer {layer} answers NaN or infinity for {planned.name}; "
-                    "check the network's weights and how its input is normalised"
+                    f"layer {layer} has one unit, and shares say how many of a layer's units encode what: read another "
+                    "layer, or, where its channels are on another axis, say which with sdbench.Layer"
                 )
             by_view = values.reshape(planned.views, -1, values.shape[1])
             one, other = (by_view[chosen].reshape(-1, values.shape[1]) for chosen in (first, second))
             part = moments(one, other, factor.repeat(by_view.shape[1]))
             add(self._sums, layer, (planned.seed, planned.block), part)
+
+    def _cure(self) -> str:
+        """What to do about NaN."""
+        precision = self.passes.placement.precision
+        if precision != "float32":
+            return (
+                f"the network computes in {precision}, whose numbers may be too coarse for it: use --precision float32"
+            )
+        return "check the network's weights and how its input is normalised"
 
 
 def _rows(values: Tensor, number: int, inputs: int) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from sdbench.base.errors import InputError, unknown_name
-from sdbench.networks.reading import Layer, VideoNetwork, as_layer
+from sdbench.networks.reading import Layer, VideoNetwork, arguments_of, as_layer
 from sdbench.video.feed import Feed
 
 
@@ -31,7 +31,8 @@ class Network:
         notes: what a reader of its numbers must know: where it came from, what is read of it; one sentence each.
 
     Raises:
-        InputError: no layers are named for a module that does not list its own, or one of them is unknown.
+        InputError: no layers are named for a module that does not list its own, one of them is unknown, or the module
+            has no argument of the name that is fed.
     """
 
     module: nn.Module
@@ -49,6 +50,7 @@ class Network:
             )
         object.__setattr__(self, "name", self.name or type(self.module).__name__)
         object.__setattr__(self, "layers", self._checked())
+        self._check_argument()
 
     def _checked(self) -> tuple[Layer, ...]:
         if isinstance(self.module, VideoNetwork):
@@ -64,6 +66,16 @@ class Network:
                 f"{', '.join(submodules[:8])}{', ...' if len(submodules) > 8 else ''}"
             )
         return tuple(_asked(self.layers, submodules).values())
+
+    def _check_argument(self) -> None:
+        """See that an argument that was named is there; one that was not is the module's first, whatever its name."""
+        argument, known = self.feed.argument, arguments_of(self.module)
+        if argument == Feed.argument or "**" in known or list(self.feed.inputs) != [argument] or argument in known:
+            return
+        raise InputError(
+            f"the forward of {self.name} takes {', '.join(known) or 'no arguments by name'}; there is no "
+            f"{argument!r}: name one of them as the feed's argument"
+        )
 
     @property
     def read(self) -> tuple[Layer, ...]:

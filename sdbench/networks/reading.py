@@ -9,6 +9,8 @@ The same walk serves to take units away: what is written into a yielded activati
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +21,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from sdbench.base.errors import InputError, unknown_name
+from sdbench.base.errors import InputError, SdbenchError, unknown_name
 from sdbench.video.feed import Feed
 
 Units = Sequence[int] | npt.NDArray[np.integer[Any]] | npt.NDArray[np.bool_]
@@ -197,8 +199,8 @@ def units(
     Args:
         module: a network of the suite, or any module (then `layers` are names of submodules, whose outputs are read).
         inputs: the network's inputs by name: {"video"}, {"slow", "fast"} or {"image", "flow"}; normalised, batch first.
-            For a module that is not of the suite they are passed as keyword arguments, or as its only positional
-            argument where there is one input.
+            For a module that is not of the suite they are passed as keyword arguments; where there is one input, and
+            its forward has no argument of that name, as its first.
         layers: which layers to read; all of them where None. The pass ends with the last layer that is asked for.
         feed: what the module is fed, where that is known: it tells frames from channels. Of one that is fed frame by
             frame ("(BT)CHW"), activations with a row for each frame are averaged over the frames of a clip.
@@ -243,24 +245,45 @@ def _read_submodules(
     def read_output(name: str, output: Any) -> None:
         layer = chosen[name]
         activation = layer.activation(output)
-        axes = layer.axes or _axes_by_feed(name, activation, feed, rows)
+        axes = read_axes(layer, activation, feed, rows)
         try:
             read[name] = average_to_units(activation, axes, feed.frames if feed else None)
         except InputError as error:
             raise InputError(f"layer {name!r}: {error}") from None
 
-    _run_hooked(module, inputs, chosen, read_output)
+    run_hooked(module, inputs, chosen, read_output)
     return read
 
 
-def _axes_by_feed(name: str, activation: Tensor, feed: Feed | None, rows: int) -> str | None:
-    """The axes of an activation as far as the feed tells them; None where the usual ones will do.
+def read_axes(layer: Layer, activation: Tensor, feed: Feed | None, rows: int) -> str:
+    """What the axes of an activation are: as the layer says, else as the feed tells, else the usual ones.
+
+    Args:
+        layer: which answers it.
+        activation: what it answers, or the part of it that is read.
+        feed: what the network is fed, where that is known.
+        rows: how many rows that has.
 
     Raises:
-        InputError: axis 1 may as well count frames as channels.
+        InputError: axis 1 may as well count frames as channels, the rows may be those of frames, or the activation has
+            no usual number of axes.
     """
+    if layer.axes is not None:
+        return layer.axes
+    name = layer.name
     if feed is None:
-        return None
+        return _usual_axes_of(name, activation)
+    if (
+        feed.order != "(BT)CHW"
+        and feed.frames > 1
+        and len(activation) == rows * feed.frames
+        and activation.ndim in _USUAL
+    ):
+        axes = BY_FRAME + _USUAL[activation.ndim][1:]
+        raise InputError(
+            f"layer {name!r} answers {len(activation)} rows to {rows} clips of {feed.frames} frames: where each row is "
+            f"a frame, say so with sdbench.Layer({name!r}, axes={axes!r})"
+        )
     if feed.order == "(BT)CHW" and len(activation) == rows and activation.ndim in _USUAL:
         return BY_FRAME + _USUAL[activation.ndim][1:]
     if activation.ndim == 5 and _may_be_time(activation, feed.frames):
@@ -268,7 +291,14 @@ def _axes_by_feed(name: str, activation: Tensor, feed: Feed | None, rows: int) -
             f"layer {name!r} answers {tuple(activation.shape)} to clips of {feed.frames} frames: axis 1 may count "
             f'frames or channels. Say which: sdbench.Layer({name!r}, axes="BTHWC"), or axes="BCTHW"'
         )
-    return None
+    return _usual_axes_of(name, activation)
+
+
+def _usual_axes_of(name: str, activation: Tensor) -> str:
+    try:
+        return _usual_axes(activation)
+    except InputError as error:
+        raise InputError(f"layer {name!r}: {error}") from None
 
 
 def _may_be_time(activation: Tensor, frames: int) -> bool:
@@ -279,13 +309,25 @@ def _may_be_time(activation: Tensor, frames: int) -> bool:
     return sizes[1] in {frames // step for step in (1, 2, 4, 8)} and sizes[2] == sizes[3] > 1
 
 
-def _run_hooked(
+def run_hooked(
     module: nn.Module,
     inputs: Mapping[str, Tensor],
     layers: Iterable[str],
     see: Callable[[str, Any], Tensor | None],
+    all_run: bool = True,
 ) -> Any:
-    """The answer of a module; `see` is given the output of each of the named submodules and may answer another."""
+    """The answer of a module.
+
+    Args:
+        module: any module.
+        inputs: as for `units`.
+        layers: names of submodules.
+        see: given the output of each of them, and may answer another.
+        all_run: whether each of them has to run.
+
+    Raises:
+        InputError: there is no such submodule, or one does not run.
+    """
     submodules = {name: child for name, child in module.named_modules() if name}
     for name in layers:
         if name not in submodules:
@@ -301,14 +343,50 @@ def _run_hooked(
 
     hooks = [submodules[name].register_forward_hook(hook_of(name)) for name in layers]
     try:
-        answer = module(*inputs.values()) if len(inputs) == 1 else module(**inputs)
+        by_name = len(inputs) > 1 or next(iter(inputs)) in arguments_of(module)
+        answer = module(**inputs) if by_name else module(*inputs.values())
     finally:
         for hook in hooks:
             hook.remove()
     for name in layers:
-        if name not in ran:
+        if all_run and name not in ran:
             raise InputError(f"layer {name!r} exists but did not run in the forward pass: choose another layer")
     return answer
+
+
+def arguments_of(module: nn.Module) -> tuple[str, ...]:
+    """The names of the arguments that the forward of a module takes; "**" stands for any other name."""
+    try:
+        parameters = inspect.signature(module.forward).parameters.values()
+    except (TypeError, ValueError):  # not written in Python
+        return ("**",)
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    takes_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters)
+    return (*(parameter.name for parameter in parameters if parameter.kind in named), *(["**"] if takes_any else []))
+
+
+@contextlib.contextmanager
+def fed(name: str, inputs: Mapping[str, Tensor]) -> Iterator[None]:
+    """Say in a sentence what a network was fed, where its own code does not take it.
+
+    Args:
+        name: of the network.
+        inputs: what it is fed meanwhile.
+
+    Raises:
+        InputError: whatever the network itself raises, but that there is no memory left.
+    """
+    try:
+        yield
+    except (SdbenchError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        given = ", ".join(f"{argument} of shape {tuple(values.shape)}" for argument, values in inputs.items())
+        said = " ".join(str(error).split())[:400] or "it says no more"
+        raise InputError(
+            f"{name} does not take what it is fed, {given} ({type(error).__name__}: {said}): say with its feed what it "
+            "takes: the number of frames, size, order of axes and name of the argument"
+        ) from error
 
 
 @torch.no_grad()
@@ -345,7 +423,7 @@ def answer_without(module: nn.Module, inputs: Mapping[str, Tensor], zeroed: Mapp
         zero_units(changed, zeroed[name], name)
         return changed
 
-    answer = _run_hooked(module, inputs, zeroed, without_units)
+    answer = run_hooked(module, inputs, zeroed, without_units)
     if not isinstance(answer, Tensor):
         raise InputError(f"the module answers {type(answer).__name__}; expected a tensor")
     return answer
