@@ -89,9 +89,9 @@ def placed(module: nn.Module, device: torch.device, tf32: bool = False) -> Itera
     try:
         torch.set_float32_matmul_precision("high" if tf32 else "highest")
         module.to(device).eval()
-        for kind, layout in ((nn.Conv3d, torch.channels_last_3d), (nn.Conv2d, torch.channels_last)):
+        for kind, axes, layout in ((nn.Conv3d, 5, torch.channels_last_3d), (nn.Conv2d, 4, torch.channels_last)):
             if any(isinstance(part, kind) for part in module.modules()):
-                module.to(memory_format=layout)  # type: ignore[call-overload]
+                _lay_out(module, axes, layout)
         with (
             torch.no_grad(),
             kept_memory() if device.type == "cpu" else contextlib.nullcontext(),
@@ -106,6 +106,11 @@ def placed(module: nn.Module, device: torch.device, tf32: bool = False) -> Itera
             part._buffers[name] = value
         for part, mode in training.items():
             part.training = mode
+
+
+def _lay_out(module: nn.Module, axes: int, layout: torch.memory_format) -> None:
+    """Lay out the tensors of a module that have so many axes; `Module.to` fails where others have one more or less."""
+    module._apply(lambda value: value.to(memory_format=layout) if value.ndim == axes else value)
 
 
 def on_device(values: Tensor, module: nn.Module, device: torch.device) -> Tensor:

@@ -11,13 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 import sdbench
 from sdbench import AssetError, InputError
+from sdbench.assets import AssetStore
 from sdbench.cli import main
 from sdbench.networks import Network
 from sdbench.zoo import network_named
@@ -440,12 +440,13 @@ def test_the_command_measures_a_folder(
     assert measurement["feed"]["mean"] == [0.75, 0.75, 0.75]
 
 
-def test_a_folder_is_measured(tmp_path: Path) -> None:
-    network = network_named(f"hf:{small('Dinov2ForImageClassification').save(tmp_path / 'dino')}", layers=["block2*"])
-    found = sdbench.measure(network, sdbench.studies.rendered(8), workers=0)
-    assert found.layers == ("block2", "block2.cls")
+@pytest.mark.parametrize("of", {of.family: of for of in SMALL}.values(), ids=lambda of: of.family)
+def test_every_family_is_measured(of: Small, tmp_path: Path) -> None:
+    network = network_named(f"hf:{of.save(tmp_path / 'checkpoint')}")
+    found = sdbench.measure(network, sdbench.studies.rendered(8), workers=0, store=AssetStore(tmp_path / "store"))
+    assert found.layers == module_of(network).layers
     for layer in found.layers:
-        assert np.isfinite(list(found.layer(layer).estimate.shares.values())).all()
+        assert sum(found.layer(layer).estimate.shares.values()) == pytest.approx(100)
     assert network.notes[0] in found.notes
 
 
