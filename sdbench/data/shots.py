@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 
 from sdbench.base.kept import Arrays, kept_arrays, key_of
+from sdbench.base.memory import kept_memory
 from sdbench.networks.transnetv2 import FRAME_SIZE, TransNetV2
 from sdbench.video.decode import decode_frames
 from sdbench.video.frames import Frames, contrast_of, resize_frame, scaled_size
@@ -96,7 +97,8 @@ class ShotFinder:
                 contrast.append(contrast_of(thumbnail[None]))
                 yield thumbnail
 
-        probabilities = transition_probabilities(self.network, thumbnails())
+        with kept_memory():  # or a long video takes more than a short one: every pass leaves other pieces free
+            probabilities = transition_probabilities(self.network, thumbnails())
         shots = shots_between(probabilities > TRANSITION_THRESHOLD)
         return {
             "size": np.array(size),
