@@ -28,6 +28,7 @@ from sdbench.engine.compiling import keep_choice, known_choice
 from sdbench.engine.parts import Kept, Part
 from sdbench.engine.ray_worker import AT_ONCE, Outcome, known_here, part_worker
 from sdbench.engine.running import Job
+from sdbench.zoo.adapters.own import by_value
 
 _JOINING_SECONDS = 18.0
 """Ray itself goes on for more than ten minutes to look for a cluster that is not there."""
@@ -411,10 +412,24 @@ class _Crew:
         return {node["NodeID"] for node in nodes}
 
 
+@contextlib.contextmanager
+def _with_code(ray: Any) -> Iterator[None]:
+    """Meanwhile what is pickled of a user's own files holds their code: workers cannot import them."""
+    modules = by_value()
+    for module in modules:
+        ray.cloudpickle.register_pickle_by_value(module)
+    try:
+        yield
+    finally:
+        for module in modules:
+            ray.cloudpickle.unregister_pickle_by_value(module)
+
+
 def _put(ray: Any, job: Job) -> Any:
     """A reference to the job, for any number of workers."""
     try:
-        content = ray.cloudpickle.dumps(job)
+        with _with_code(ray):
+            content = ray.cloudpickle.dumps(job)
     except Exception as error:  # whatever a module or a study of a user's own raises
         raise InputError(
             f"the network and the study must be picklable to be sent to workers; {type(error).__name__}: {error}: "

@@ -181,7 +181,7 @@ def _fetched(chosen: Any, store: AssetStore) -> Path:
     Raises:
         AssetError: it is not there, and cannot be fetched.
     """
-    path = Path(torch.hub.get_dir()) / "checkpoints" / chosen.url.rpartition("/")[2]
+    path: Path = Path(torch.hub.get_dir()) / "checkpoints" / chosen.url.rpartition("/")[2]
     if path.is_file():
         return path
     if store.offline:

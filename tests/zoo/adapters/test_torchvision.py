@@ -48,8 +48,8 @@ def test_units_are_means_of_what_the_stages_answer(name: str) -> None:
     units = sdbench.units(network.module, inputs, network.read, feed=network.feed)
     over = {**dict.fromkeys(CHANNELS_FIRST, (2, 3, 4)), **dict.fromkeys(CHANNELS_LAST, (1, 2, 3))}.get(name, (1,))
     assert len(units) >= 5
-    for layer, values in units.items():
-        torch.testing.assert_close(values, answers[layer].mean(over), rtol=1e-5, atol=1e-6)
+    for key, values in units.items():
+        torch.testing.assert_close(values, answers[key].mean(over), rtol=1e-5, atol=1e-6)
 
 
 def test_stages_and_their_widths() -> None:

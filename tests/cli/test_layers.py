@@ -1,0 +1,107 @@
+"""`sdbench layers`: what can be read of a network, from one pass."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import sdbench
+from sdbench.cli import main
+from sdbench.networks.looking import Seen, look
+
+MODEL = """
+import torch
+from torch import nn
+
+class Pair(nn.Module):
+    def forward(self, x):
+        return x.mean((3, 4)), x
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv3d(3, 8, 1, stride=(2, 1, 1))
+        self.wide = nn.Conv3d(8, 6, 1)
+        self.pair = Pair()
+        self.shared = nn.ReLU()
+        self.score = nn.Linear(6, 1)
+        self.never = nn.Linear(2, 2)
+
+    def forward(self, pixel_values):
+        x = self.shared(self.wide(self.shared(self.stem(pixel_values.transpose(1, 2)))))
+        return self.score(self.pair(x)[0].mean(2))
+
+def build():
+    return Net()
+"""
+WORDS = ("--frames", "8", "--size", "16", "--order", "BTCHW", "--argument", "pixel_values")
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    (tmp_path / "my_model.py").write_text(MODEL)
+    return f"{tmp_path / 'my_model.py'}:build"
+
+
+def table(printed: str) -> dict[str, str]:
+    return {line.split()[0]: line for line in printed.splitlines()[2:] if line and not line.startswith(" ")}
+
+
+def test_of_a_module_every_submodule_that_ran_and_those_that_did_not(model: str, capsys: Any) -> None:
+    assert main(["layers", model, *WORDS]) == 0
+    printed = capsys.readouterr().out
+    rows = table(printed)
+    assert list(rows) == ["stem", "wide", "pair", "shared", "score", "never"]
+    assert rows["wide"].split("  ")[0] == "wide"
+    assert "(1, 6, 4, 16, 16)  B[C]THW" in rows["wide"]
+    assert "tuple of 2" in rows["pair"]
+    assert "item=0" in printed
+    assert "axis 1 may count frames or channels" in " ".join(printed.split())
+    assert "runs 2 times, the last is read" in rows["shared"]
+    assert "one unit" in rows["score"]
+    assert rows["never"].split() == ["never", "does", "not", "run"]
+
+
+def test_by_glob(model: str, capsys: Any) -> None:
+    assert main(["layers", model, *WORDS, "--layers", "w*"]) == 0
+    assert list(table(capsys.readouterr().out)) == ["wide"]
+
+
+def test_what_the_network_does_not_take_is_a_sentence(model: str, capsys: Any) -> None:
+    assert main(["layers", model, *WORDS, "--order", "BCTHW"]) == 1
+    assert "does not take what it is fed, pixel_values of shape (1, 3, 8, 16, 16)" in capsys.readouterr().err
+
+
+def test_of_a_network_of_the_suite_without_its_weights(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "sdbench", "layers", "x3d_xs", "--size", "32", "--short-side", "32"]
+    environment = {"SDBENCH_CACHE": str(tmp_path), "SDBENCH_OFFLINE": "1", "PATH": "", "HOME": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    rows = table(done.stdout)
+    assert list(rows) == list(sdbench.build("x3d_xs").layers)
+    assert rows["stage1"].split() == ["stage1", "(1,", "24,", "4,", "16,", "16)", "B[C]THW", "24"]
+
+
+@pytest.mark.parametrize("name", ["fusionseg", "rtnet"])
+def test_of_networks_of_frames_and_flow(name: str, capsys: Any) -> None:
+    assert main(["layers", name, "--size", "64x64"]) == 0
+    assert "B[C]HW" in capsys.readouterr().out
+
+
+def test_a_module_is_left_as_it_was() -> None:
+    module = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Flatten()).double().train()
+    mean = module[1].running_mean
+    assert isinstance(mean, torch.Tensor)
+    before = mean.clone()
+    network = sdbench.Network(module, sdbench.Feed(2, 8, order="(BT)CHW"), layers=["0", "2"])
+    assert look(network) == (
+        Seen("0", "(2, 4, 8, 8)", "(BT)CHW", 4),
+        Seen("2", "(2, 256)", "(BT)C", 256),
+    )
+    assert module.training
+    assert torch.equal(mean, before)
