@@ -76,13 +76,19 @@ def picture(path: Path) -> None:
     figure = Figure(figsize=(9.2, 5.2), layout="constrained")
     axes = figure.subplots(len(MOTIONS), 3)
     for row, motion in zip(axes, MOTIONS, strict=True):
-        scene = next(scene for scene in map(videos.scene, range(999)) if scene.motions[0].kind == motion)
+        number, scene = next(
+            (number, scene)
+            for number, scene in enumerate(map(videos.scene, range(999)))
+            if scene.motions[0].kind == motion
+        )
         for place, view in zip(row, ((0, 0), (1, 0), (0, 1)), strict=True):
-            strip = np.concatenate(list(videos.clip(scene, *view).frames[list(TIMES)]), axis=1)
-            place.imshow(strip, interpolation="nearest")
+            shown = np.pad(
+                videos.clip(scene, *view).frames[list(TIMES)], ((0, 0), (0, 0), (0, 3), (0, 0)), constant_values=255
+            )
+            place.imshow(np.concatenate(list(shown), axis=1)[:, :-3], interpolation="nearest")
             place.set_xticks([])
             place.set_yticks([])
-        row[0].set_ylabel(f"{motion}\n{scene.name.replace('scene', 'scene ').replace(' 0000', ' ')}", fontsize=8)
+        row[0].set_ylabel(f"{motion}\nscene {number}", fontsize=8)
     titles = ("the clip", "dynamic partner: same motion", "static partner: same appearance")
     for place, title in zip(axes[0], titles, strict=True):
         place.set_title(title, fontsize=9)
