@@ -110,7 +110,9 @@ def placed(module: nn.Module, device: torch.device, tf32: bool = False) -> Itera
 
 def _lay_out(module: nn.Module, axes: int, layout: torch.memory_format) -> None:
     """Lay out the tensors of a module that have so many axes; `Module.to` fails where others have one more or less."""
-    module._apply(lambda value: value.to(memory_format=layout) if value.ndim == axes else value)
+    module._apply(  # type: ignore[no-untyped-call]
+        lambda value: value.to(memory_format=layout) if value.ndim == axes else value
+    )
 
 
 def on_device(values: Tensor, module: nn.Module, device: torch.device) -> Tensor:
