@@ -85,6 +85,13 @@ def train_calibration(session: nox.Session) -> None:
 
 
 @nox.session
+def atlas(session: nox.Session) -> None:
+    """Measure a list of published models on rendered scenes; --device cuda, --only 'facebook/*', --small and others."""
+    _install(session, "benchmark,transformers")
+    session.run("python", "-m", "benchmarks.atlas", *session.posargs)
+
+
+@nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests; arguments go to pytest."""
     _install(session, "test")
