@@ -1,8 +1,9 @@
-"""What there is to run: nox -s reproduce, tests, lint. Each session sets itself up."""
+"""What there is to run: nox -s reproduce, tests, lint, docs. Each session sets itself up."""
 
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
 from pathlib import Path
 
@@ -119,6 +120,15 @@ def adapters(session: nox.Session) -> None:
     # What it asks for beside these, a second OpenCV with windows, its pyramids do without.
     session.install("pymoten>=0.0.7", "--no-deps")
     session.run("pytest", "tests", "-m", "adapters", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the pages into docs/_site, with the pictures that their commands draw; arguments go to sphinx-build."""
+    if sys.version_info < (3, 11):
+        session.error("the pages are built with Python 3.11 or newer, which Sphinx's Markdown reader takes")
+    _install(session, "docs")
+    session.run("sphinx-build", "-q", "-W", "--keep-going", "-b", "html", *session.posargs, "docs", "docs/_site")
 
 
 @nox.session

@@ -8,6 +8,7 @@ those that a package index serves are the real ones. Nothing uses the network.
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import os
 import re
@@ -15,12 +16,11 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from docs.blocks import Block, blocks_of, is_story
 from sdbench import cli
 from sdbench.assets import AssetStore, Url
 from tests.conftest import moving_squares, write_video
@@ -30,6 +30,7 @@ from tests.made.dots import make_dots
 from tests.made.fewshot import published_model, save_whole
 from tests.made.small_zoo import COMMAND, bring_weights
 from tests.made.stylised import annotation_files, make, write
+from tests.zoo.adapters.small_checkpoints import small
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))))
@@ -37,6 +38,18 @@ SSV2 = [str(number) for number in range(101, 109)]
 
 SAID = {
     "measure i3d_inception path/to/videos": "on videos: 2 clips, 2 samples, at least 2 pairs of each factor",
+    "measure my_model.py:build --feed feed.json --scenes 8": "blocks.2",
+    "measure i3d_inception path/to/videos --study appearance-free": "2 clips, 2 samples",
+    "measure hf:MCG-NJU/videomae-base --scenes 8": "8 clips, 8 samples",
+    "layers hf:MCG-NJU/videomae-base": "block2",
+    "measure my_model.py:build --frames 8 --size 64 --layers early,middle,late --scenes 16 --picture layers.png": (
+        "early"
+    ),
+    "measure my_model.py:motion --scenes 32 --controls --json motion.json --picture controls.png": "32 scenes",
+    "measure my_model.py:texture --scenes 32 --json texture.json": "stage5",
+    "measure my_model.py:both --scenes 32 --json both.json": "stage5",
+    "measure control:frame_average --frames 8 --size 24 --scenes 32 --json control.json": "average",
+    "compare motion.json both.json texture.json control.json --picture atlas.png": "control:frame_average",
     "list": "action/complexity/x3d_m",
     "fetch action": "x3d_m_kinetics400: ",
     "fetch vos": "vos_checkpoints: ",
@@ -102,51 +115,28 @@ exec(sys.stdin.read(), given)
 """
 
 
-@dataclass(frozen=True)
-class Block:
-    """A fenced or indented block of a document."""
+PAGES = {document: blocks_of(ROOT / document, document) for document in DOCUMENTS}
+BLOCKS = [block for blocks in PAGES.values() for block in blocks]
+STORIES = [document for document, blocks in PAGES.items() if is_story(blocks)]
+"""Pages that write files: all of their blocks are run in one folder, one after the other."""
 
-    document: str
-    line: int
-    language: str
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.document}:{self.line}"
-
-    @property
-    def commands(self) -> Iterator[str]:
-        """Its commands, without what a shell does with them."""
-        for line in self.text.splitlines():
-            yield from (shlex.join(part) for part in split(shlex.split(line, comments=True)))
-
-    @property
-    def last_line(self) -> str:
-        """Its last line, the comment left out."""
-        return self.text.strip().splitlines()[-1].partition("  #")[0].rstrip()
+SHOWN = [
+    block
+    for document in STORIES
+    for block, after in itertools.pairwise(PAGES[document])
+    if after.language == "text" and block.language == "sh"
+]
+"""Blocks of commands that a page shows the output of."""
 
 
-def split(words: list[str]) -> Iterator[list[str]]:
-    while "&&" in words:
-        place = words.index("&&")
-        yield words[:place]
-        words = words[place + 1 :]
-    if words:
-        yield words
+def commands_of(block: Block) -> list[str]:
+    """The commands of a block, where it has some."""
+    return list(block.commands) if block.language == "sh" else []
 
 
-def blocks() -> Iterator[Block]:
-    for document in DOCUMENTS:
-        text = (ROOT / document).read_text(encoding="utf-8")
-        for found in re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
-            yield Block(document, text.count("\n", 0, found.start()) + 1, found[1], found[2])
-        for found in re.finditer(r"\n\n((?:    \S.*\n)+)", text):
-            yield Block(
-                document, text.count("\n", 0, found.start()) + 3, "sh", re.sub("^    ", "", found[1], flags=re.M)
-            )
-
-
-BLOCKS = list(blocks())
+def bare(command: str) -> str:
+    """What `sdbench` is given."""
+    return command.removeprefix(".venv/bin/sdbench ")
 
 
 @pytest.fixture(scope="session")
@@ -172,6 +162,7 @@ def here(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SDBENCH_CACHE", str(cache))
     monkeypatch.setenv("SDBENCH_OFFLINE", "1")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
     monkeypatch.delenv("SDBENCH_DATA", raising=False)
     for folder, names, frames in (("path/to/videos", ["a", "b"], 17), ("ssv2/videos", SSV2, 9)):
         (tmp_path / folder).mkdir(parents=True)
@@ -196,34 +187,112 @@ def run(folder: Path, *arguments: str, given: str = "") -> str:
 
 
 @pytest.mark.assets
-@pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "sh"], ids=str)
+@pytest.mark.parametrize(
+    "block", [block for block in BLOCKS if block.language == "sh" and block.document not in STORIES], ids=str
+)
 def test_commands(block: Block, here: Path) -> None:
+    run_commands(block, here)
+
+
+@pytest.mark.assets
+@pytest.mark.parametrize("document", STORIES)
+def test_stories(document: str, here: Path) -> None:
+    printed = ""
+    for block in PAGES[document]:
+        if block.file:
+            (here / block.file).write_text(block.text, encoding="utf-8")
+        elif block.language == "sh":
+            printed = run_commands(block, here)
+        elif block.language == "python":
+            printed = run(here, "-W", "error", "-c", SNIPPET, given=block.text)
+            assert PRINTED[block.last_line] in printed
+        else:
+            assert lines_missing(block.text, printed) == [], printed
+
+
+def run_commands(block: Block, here: Path) -> str:
+    """What all commands of a block print."""
     if "data/stylized_ssv2" in block.text and "stylize " not in block.text:
         make(here / "data" / "stylized_ssv2", "ssv2", dict.fromkeys(SSV2, 9), height=64, width=64)
+    if "hf:" in block.text:
+        bring_checkpoint(here)
     if "--painter fewshot" in block.text:
         for seed, style in enumerate(("Lynx", "Zuzka1")):
             save_whole(published_model(seed), here / style / "model_00020.pth")
     if "davis_cinematograms" in block.text:
         for folder in ("cinematograms", "stereograms"):
             make_dots(here / "DATA" / folder, frames=1)
+    printed = ""
     for command in block.commands:
         words = shlex.split(command)
         program, rest = words[0].removeprefix(".venv/bin/"), words[1:]
         if program not in PROGRAMS:
             pytest.fail(f"{block}: nothing in tests/test_documents.py says how {command!r} is tried")
-        PROGRAMS[program](here, rest)
+        printed += PROGRAMS[program](here, rest)
+    return printed
+
+
+def bring_checkpoint(here: Path) -> None:
+    """Put a small VideoMAE into the hub's cache as if it had been fetched."""
+    kept = here / "hub" / "hub" / "models--MCG-NJU--videomae-base"
+    commit = "0" * 40
+    (kept / "refs").mkdir(parents=True)
+    (kept / "refs" / "main").write_text(commit)
+    small("VideoMAEForPreTraining").save(kept / "snapshots" / commit)
+
+
+def lines_missing(shown: str, printed: str) -> list[str]:
+    """The lines of what a page shows that were not printed, in its order.
+
+    Numbers with a point may be off by 0.6: shares move with the order of sums from one machine to another. Of a line
+    that ends with "..." the beginning is shown; a line of "..." alone stands for any.
+    """
+    rest, missing = printed.splitlines(), []
+    for line in shown.splitlines():
+        if line.strip() in ("", "..."):
+            continue
+        found = next((number for number, other in enumerate(rest) if shows(line, other)), None)
+        if found is None:
+            missing.append(line)
+        else:
+            rest = rest[found + 1 :]
+    return missing
+
+
+def shows(line: str, other: str) -> bool:
+    """Whether a line of a page shows another that was printed."""
+    words, others = line.split(), other.split()
+    if words[-1] == "...":
+        words = words[:-1]
+        others = others[: len(words)]
+    percent = [*(word.startswith("%") for word in words[1:]), False]
+    return len(words) == len(others) and all(map(alike, words, others, percent))
+
+
+def alike(word: str, other: str, percent: bool) -> bool:
+    if percent and word.isdigit() and other.isdigit():  # a rounded one
+        return abs(int(word) - int(other)) <= 1
+    for drawn in ("-", "█▉▊▋▌▍▎▏░▒▓·"):  # rules and bars, of whatever length
+        if set(word) <= set(drawn):
+            return set(other) <= set(drawn)
+    parts, others = (re.split(r"(\d+\.\d+)", text) for text in (word, other))
+    return len(parts) == len(others) and all(
+        abs(float(one) - float(two)) <= 0.6 if number % 2 else one == two
+        for number, (one, two) in enumerate(zip(parts, others, strict=True))
+    )
 
 
 def sdbench(here: Path, words: list[str]) -> str:
     command = shlex.join(words)
-    assert command in SAID, f"say in tests/test_documents.py what {command!r} prints"
+    shown = command in SAID or any(command in map(bare, block.commands) for block in SHOWN)
+    assert shown, f"say in tests/test_documents.py what {command!r} prints, or show it on the page"
     if "RUN" in words:
         words[words.index("RUN")] = run_shown(here)
     if "KEY" in words:
         words[words.index("KEY")] = key_said(here)
     printed = run(here, "-c", COMMAND, *words)
-    assert SAID[command] in printed, printed
-    for option in ("--picture", "--json"):
+    assert SAID.get(command, "") in printed, printed
+    for option in ("--html", "--json", "--picture"):
         if option in words:
             assert (here / words[words.index(option) + 1]).stat().st_size > 100
     return printed
@@ -287,7 +356,7 @@ def nox(here: Path, words: list[str]) -> str:
         return pytest_(here, _parser().parse_known_args(last[3:])[1])
     if last[:2] == ["python", "-m"]:
         return run(here, *last[1:], "--help")
-    assert words[1] == "lint"
+    assert words[1] in ("docs", "lint")
     return ""
 
 
@@ -317,7 +386,9 @@ PROGRAMS = {
 
 
 @pytest.mark.assets
-@pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "python"], ids=str)
+@pytest.mark.parametrize(
+    "block", [block for block in BLOCKS if block.language == "python" and block.document not in STORIES], ids=str
+)
 def test_snippets(block: Block, here: Path) -> None:
     last = block.last_line
     assert last in PRINTED, f"{block}: say in tests/test_documents.py what the snippet that ends with {last!r} prints"
@@ -349,11 +420,13 @@ def test_the_array_script_runs_as_slurm_runs_it(here: Path, monkeypatch: pytest.
 
 
 def test_no_block_is_of_another_kind() -> None:
-    assert {block.language for block in BLOCKS} == {"sh", "python"}
+    assert {block.language for block in BLOCKS if not block.file} == {"sh", "python", "text"}
+    assert {block.language for block in BLOCKS if block.file} <= {"json", "python"}
+    assert not [str(block) for block in BLOCKS if block.language == "text" and block.document not in STORIES]
 
 
 def test_the_tables_name_nothing_that_is_gone() -> None:
-    commands = {command.removeprefix(".venv/bin/sdbench ") for block in BLOCKS for command in block.commands}
+    commands = {bare(command) for block in BLOCKS for command in commands_of(block)}
     assert set(SAID) <= commands
     assert set(PRINTED) <= {block.last_line for block in BLOCKS}
 
@@ -373,5 +446,9 @@ def test_commands_in_the_text_are_as_the_parser_knows_them(document: str) -> Non
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_links_lead_somewhere(document: str) -> None:
     text = (ROOT / document).read_text(encoding="utf-8")
+    made = {word for block in PAGES[document] for command in commands_of(block) for word in shlex.split(command)}
     for target in re.findall(r"\]\(([^):#]+)\)", text):
+        if target.startswith("_made/"):
+            assert target.removeprefix("_made/") in made, f"no command of the page draws {target}"
+            continue
         assert (ROOT / document).parent.joinpath(target).exists(), target

@@ -112,3 +112,22 @@ def test_the_command_needs_nothing_that_runs_inside_only() -> None:
     inside = {"av", "onnxruntime", "safetensors", "torch"}
     code = f"import sys, sdbench.container.command; sys.exit(bool({inside} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_pages(noxfile: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "version_info", (3, 11))
+    session = FakeSession("-b", "linkcheck")
+    noxfile.docs.func(session)
+    assert session.installed[0][1] == ".[docs]"
+    (command,) = session.runs
+    assert command[0] == "sphinx-build"
+    assert "-W" in command
+    assert command[-4:] == ("-b", "linkcheck", "docs", "docs/_site")
+
+
+def test_pages_are_refused_where_their_reader_does_not_run(
+    noxfile: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "version_info", (3, 10))
+    with pytest.raises(RefusedError, match=r"Python 3\.11 or newer"):
+        noxfile.docs.func(FakeSession())
