@@ -177,3 +177,33 @@ def test_channels_are_read_where_they_plainly_are(shape: tuple[int, ...]) -> Non
 def test_axes_that_make_no_sense_are_refused(axes: str) -> None:
     with pytest.raises(InputError, match="must begin with B or"):
         Layer("layer", axes=axes)
+
+
+class _Keyed(torch.nn.Module):
+    """Takes its video behind another argument, and walks through its frames one by one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = torch.nn.Conv2d(3, 5, 1)
+
+    def forward(self, tokens: torch.Tensor | None = None, pixels: torch.Tensor | None = None) -> torch.Tensor:
+        assert tokens is None
+        assert pixels is not None
+        return self.conv(pixels.flatten(0, 1))
+
+
+def test_one_input_goes_to_the_argument_of_its_name() -> None:
+    read = units(_Keyed(), {"pixels": torch.zeros(2, 4, 3, 8, 8)}, ["conv"])
+    assert read["conv"].shape == (8, 5)
+    with pytest.raises(AssertionError):  # of no argument's name: it is the first
+        units(_Keyed(), {"video": torch.zeros(2, 4, 3, 8, 8)}, ["conv"])
+
+
+def test_a_row_for_each_frame_must_be_said() -> None:
+    feed = Feed(4, 8, order="BTCHW", argument="pixels")
+    inputs = {"pixels": torch.randn(2, 4, 3, 8, 8)}
+    with pytest.raises(InputError, match=r"layer 'conv' answers 8 rows to 2 clips of 4 frames: .*\(BT\)CHW"):
+        units(_Keyed(), inputs, ["conv"], feed=feed)
+    module = _Keyed()
+    read = units(module, inputs, [Layer("conv", axes="(BT)CHW")], feed=feed)["conv"]
+    torch.testing.assert_close(read, module.conv(inputs["pixels"].flatten(0, 1)).mean((2, 3)).reshape(2, 4, 5).mean(1))
