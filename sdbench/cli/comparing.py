@@ -39,6 +39,7 @@ def add_commands(commands: Any) -> None:
     )
     comparing.add_argument("--json", type=output, help="also write the numbers to this file")
     comparing.add_argument("--picture", type=output, help="also draw the shares over relative depth into this PNG file")
+    comparing.add_argument("--html", type=output, help="also write a page to look at")
     comparing.set_defaults(run=_compare)
 
 
@@ -50,16 +51,23 @@ def _compare(options: argparse.Namespace) -> None:
     outcomes = [outcome_of(file) for file in options.files]
     if options.layers and len(outcomes) != 2:
         raise InputError(f"--layers says which layers of two files are compared; got {len(outcomes)} files")
+    compared = None
     if len(outcomes) == 2:
-        found = compare(*outcomes, options.layers)
-        print(found)
-        write_json(options.json, found.as_record())
+        compared = compare(outcomes[0], outcomes[1], options.layers)
+        print(compared)
+        write_json(options.json, compared.as_record())
     else:
         print(atlas_table(outcomes))
         write_json(options.json, atlas_rows(outcomes))
     if options.picture is not None:
         with writing(options.picture):
             atlas_picture(outcomes, options.picture)
+    if options.html is not None:
+        from sdbench.report import measurements_page
+
+        shown_with = [one for outcome in outcomes for one in (outcome, *outcome.controls)]
+        with writing(options.html):
+            measurements_page(shown_with, options.html, compared=compared)
 
 
 def _pairs(text: str) -> list[tuple[str, str]]:

@@ -84,12 +84,14 @@ def add_commands(commands: Any) -> None:
         help="also measure the network untrained, with three seeds, and say what training did",
     )
     measuring.add_argument("--picture", type=output, help="also draw the numbers into this PNG file")
+    measuring.add_argument("--html", type=output, help="also write a page to look at, with what was shown")
     measuring.set_defaults(run=_measure)
 
     merging = commands.add_parser("merge", help="put a measurement together that was done in slices")
     merging.add_argument("key", help="of the measurement, or its first digits, as `sdbench measure --slice` says it")
     merging.add_argument("--json", type=output, help="also write the numbers to this file")
     merging.add_argument("--picture", type=output, help="also draw the numbers into this PNG file")
+    merging.add_argument("--html", type=output, help="also write a page to look at")
     merging.add_argument("--forget", action="store_true", help="delete the parts when all is written")
     merging.set_defaults(run=_merge)
 
@@ -133,7 +135,7 @@ def _measure(options: argparse.Namespace) -> None:
         )
 
     found = measured(network)
-    _show(options, found, [joined([measured(one()) for one in fresh])] if fresh else [])
+    _show(options, found, [joined([measured(one()) for one in fresh])] if fresh else [], (network, study))
 
 
 def _measure_slice(options: argparse.Namespace, store: AssetStore, placement: Placement) -> None:
@@ -147,7 +149,7 @@ def _measure_slice(options: argparse.Namespace, store: AssetStore, placement: Pl
     from sdbench.engine.slices import Slice, measure_slice
 
     chosen = Slice(*options.slice)
-    for option in ("ray", "json", "picture"):
+    for option in ("ray", "json", "picture", "html"):
         if getattr(options, option) is not None:
             raise InputError(
                 f"--{option} does not go with --slice: "
@@ -170,8 +172,16 @@ def _merge(options: argparse.Namespace) -> None:
         forget_slices(options.key)
 
 
-def _show(options: argparse.Namespace, found: Measurement, controls: Sequence[Measurement] = ()) -> None:
-    """Print a measurement and what its controls say, and write both to the files that were named."""
+def _show(
+    options: argparse.Namespace,
+    found: Measurement,
+    controls: Sequence[Measurement] = (),
+    measured: tuple[Network, Study] | None = None,
+) -> None:
+    """Print a measurement and what its controls say, and write both to the files that were named.
+
+    What was measured is told where it is known here: of what other processes did, only the sums are.
+    """
     from sdbench.engine.written import content_of
     from sdbench.report.markdown import measurement_sentence
 
@@ -192,6 +202,13 @@ def _show(options: argparse.Namespace, found: Measurement, controls: Sequence[Me
                 atlas_picture([outcome_of(content)], options.picture)
             else:
                 layers_picture(f"{found.network} on {found.dataset}", content["layers"], options.picture)
+    if options.html is not None:
+        from sdbench.report import measurements_page
+        from sdbench.suite.showing import shown
+
+        pictures = [] if measured is None else [shown(measured[1], measured[0].feed, options.seed)]
+        with writing(options.html):
+            measurements_page([found, *controls], options.html, pictures)
 
 
 def _chosen(options: argparse.Namespace, store: AssetStore) -> tuple[Network, Study]:

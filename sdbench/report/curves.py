@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
+from typing import Any
 
 import matplotlib as mpl
 from markupsafe import Markup
@@ -38,7 +39,7 @@ _COLOURS = {
 }
 """Stand for the colours of the page's style; none of them is ever seen."""
 
-_SETTINGS = {
+_SETTINGS: Any = {
     "svg.fonttype": "none",
     "font.size": 8,
     "text.color": _COLOURS["ink"],

@@ -22,11 +22,13 @@ from sdbench.cases.records import Asked, Claim, ExpectedValue, Record, asked
 from sdbench.cases.verdicts import Case, Verdict
 from sdbench.report import panels as panel
 from sdbench.report.causes import causes
+from sdbench.report.comparing import Comparison, said
 from sdbench.report.content import Report, Shown
 from sdbench.report.curves import lines_in_words, panel_svg, top_of
 from sdbench.report.forest import lanes, together
 from sdbench.report.headline import verdict_line, where
 from sdbench.report.markdown import measurement_sentence
+from sdbench.report.outcome import Outcome
 from sdbench.report.table import (
     LEGEND,
     expected_lines,
@@ -40,7 +42,6 @@ from sdbench.statistics.estimating import CLASS_NAMES, SHARE_NAMES
 
 if TYPE_CHECKING:
     from sdbench.engine import Measurement
-    from sdbench.report.outcome import Outcome
 
 _GOOD = (Verdict.REPRODUCED, Verdict.HOLDS, Verdict.UNCHANGED)
 
@@ -83,7 +84,7 @@ def measurements_page(
     measurements: Sequence[Measurement | Outcome],
     path: Path,
     shown: Sequence[Shown] = (),
-    said: Sequence[str] = (),
+    compared: Comparison | None = None,
 ) -> None:
     """Write a page about measurements of one's own: the same pictures, sentences and tables, without cases.
 
@@ -92,29 +93,40 @@ def measurements_page(
             control stands behind those that were shown the same.
         path: the HTML file to write.
         shown: what the networks were shown.
-        said: sentences to put first, in place of that of the first network; such as the outcome of a comparison.
+        compared: how the first two differ.
     """
     panels, sentences = [], []
+    environment = describe_environment(Path(__file__).parents[2], [Path(sys.argv[0]).name, *sys.argv[1:]])
     for found in measurements:
-        if hasattr(found, "as_record"):
+        if isinstance(found, Outcome):
+            panels.append(panel.panel_of_outcome(found))
+        else:
+            environment["device"] = found.device
             panels.append(panel.panel_of(found))
             sentences.append(measurement_sentence(found.as_record()))
-        else:
-            panels.append(panel.panel_of_outcome(found))
-    environment = describe_environment(Path(__file__).parents[2], [Path(sys.argv[0]).name, *sys.argv[1:]])
     write_text(
         path,
         _page("measured.html.jinja").render(
             title=f"sdbench: {', '.join(dict.fromkeys(each.title for each in panels))}",
-            verdict=" ".join(said) or panels[0].sentence,
+            verdict=panels[0].sentence if compared is None else _difference(compared),
             bad=False,
             where=where(environment),
             panels=_pictures(panels),
             shown=[_shown(each) for each in shown],
+            compared=compared,
+            said=said,
             measurements=sentences,
             environment=environment,
         ),
     )
+
+
+def _difference(compared: Comparison) -> str:
+    """What a comparison comes to at the deepest layers that were compared."""
+    last = compared.differences[-1]
+    where = last.layer if last.layer == last.other_layer else f"{last.layer} and {last.other_layer}"
+    static, dynamic = said(last, "static"), said(last, "dynamic")
+    return f"At {where}, {compared.one} less {compared.other}: static {static} points, dynamic {dynamic} points."
 
 
 def _page(name: str) -> jinja2.Template:
@@ -149,13 +161,12 @@ def breakable(name: str) -> Markup:
 def _pictures(panels: Sequence[panel.Panel]) -> list[dict[str, Any]]:
     """Each panel with its picture, its sentence and its numbers."""
     top = top_of(panels)
+    backs = [panel.behind(each, panels) for each in panels]
+    standing_behind = [other for found in backs for other in found]
     drawn = []
-    backs = {each.title: panel.behind(each, panels) for each in panels}
-    standing_behind = {back.title for found in backs.values() for back in found}
-    for number, each in enumerate(panels):
-        if each.title in standing_behind:
+    for number, (each, back) in enumerate(zip(panels, backs, strict=True)):
+        if any(each is other for other in standing_behind):
             continue
-        back = backs[each.title]
         drawn.append(
             {
                 "title": each.title,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from sdbench.report.content import Limits, Numbers, Report
@@ -112,7 +111,7 @@ def streams(layers: Sequence[str]) -> dict[str, list[str]]:
 def panels_of(report: Report) -> list[Panel]:
     """A panel for each measurement of a report: trained networks first, made-up weights last."""
     found = []
-    for (title, layers), record in zip_longest(report.layers.items(), _fitting(report), fillvalue=None):
+    for (title, layers), record in zip(report.layers.items(), _fitting(report), strict=True):
         filled = report.trained_on.get(title) == FILLED
         found.append(
             Panel(
@@ -122,7 +121,7 @@ def panels_of(report: Report) -> list[Panel]:
                 layers=layers,
                 intervals=report.intervals.get(title, {}),
                 resampling=record["resampling"] if record else "",
-                study=(record or {}).get("study", ""),
+                study=record.get("study", ""),
                 remark="made-up weights: it shows that the pipeline runs, not what a network learns" if filled else "",
             )
         )

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import pytest
 
 from sdbench.cases.verdicts import Verdict
-from sdbench.report import Report, Totals
+from sdbench.report import Report, Totals, write_report
 from sdbench.report.causes import causes
 from sdbench.report.forest import lanes
 from sdbench.report.headline import verdict_line
@@ -202,7 +202,7 @@ def test_every_case_has_an_anchor_and_opens_to_what_is_known_of_it(elements: Ele
     rows = [item for item in elements.of("li") if item.get("id", "").startswith("case-")]
     assert rows[0]["id"] == "case-action/layerwise/net/clips/first", "what is wrong comes first"
     assert sorted(row["id"] for row in rows) == sorted(f"case-{case.id}" for case in pages.CASES)
-    assert {row["data-n"] for row in rows} == {"net"}
+    assert {row["data-network"] for row in rows} == {"net"}
     for case in pages.CASES:
         row = page[page.index(f'id="case-{case.id}"') :].partition("</li>")[0]
         assert "<details>" in row
@@ -213,7 +213,7 @@ def test_every_case_has_an_anchor_and_opens_to_what_is_known_of_it(elements: Ele
 
 def test_a_network_that_no_record_names_can_be_looked_for() -> None:
     rows = Elements(render_html(replace(pages.full(), records={}))).of("li")
-    assert {row["data-n"] for row in rows if "data-n" in row} == {"not known"}
+    assert {row["data-network"] for row in rows if "data-network" in row} == {"not known"}
 
 
 def test_what_changed_since_the_last_run_and_how_long_it_took(elements: Elements) -> None:
@@ -243,6 +243,12 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
     ids = [attributes["id"] for _, attributes in plain.found if "id" in attributes]
     assert len(ids) == len(set(ids))
     assert not any(character.isspace() for name in ids for character in name)
+
+
+def test_a_report_of_hostile_names_has_all_its_files(tmp_path: Path) -> None:
+    written = write_report(pages.hostile(), tmp_path)
+    assert len([path for path in written if path.suffix == ".png"]) == 3
+    assert all(path.is_file() and path.parent == tmp_path for path in written)
 
 
 def test_two_thousand_cases_are_a_page_of_at_most_three_megabytes(tmp_path: Path) -> None:

@@ -20,13 +20,13 @@ from sdbench.studies import rendered
 from sdbench.studies.views import DYNAMIC, STATIC
 from sdbench.suite import Here, Suite, data_set
 from sdbench.suite.showing import pictures_of, shown, shown_by
-from sdbench.video.feed import Feed
+from sdbench.video.feed import Feed, Order
 
 MEAN, STD = (0.1, 0.5, 0.9), (0.2, 0.3, 0.4)
 
 
 @pytest.mark.parametrize("order", ["BCTHW", "BTCHW", "BTHWC", "(BT)CHW"])
-def test_a_network_s_input_is_turned_back_into_the_frames_that_it_was_made_of(order: str) -> None:
+def test_a_network_s_input_is_turned_back_into_the_frames_that_it_was_made_of(order: Order) -> None:
     frames = np.random.default_rng(0).integers(0, 256, (3, 20, 20, 3), dtype=np.uint8)
     feed = Feed(frames=3, size=20, mean=MEAN, std=STD, order=order)
     assert np.array_equal(pictures_of(feed(frames)["video"], 1, feed)[0], frames)

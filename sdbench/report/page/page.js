@@ -4,24 +4,24 @@
   const list = document.querySelector("ol.cases");
   if (!form || !list) return;
   const fields = form.elements;
-  const rows = [...list.children].map((item, place) => ({
-    item, place, verdict: item.dataset.v, network: item.dataset.n, kind: item.dataset.k,
-    seconds: Number(item.dataset.s), id: item.querySelector(".case-name").textContent, text: "",
-  }));
+  const rows = [...list.children].map((item, place) => ({ item, place, text: "" }));
   let sorted = "";
 
   function matches(row, words) {
     for (const name of ["verdict", "network", "kind"])
-      if (fields[name].value && fields[name].value !== row[name]) return false;
-    if (words.length && !row.text) row.text = `${row.item.textContent} ${row.network}`.toLowerCase();
+      if (fields[name].value && fields[name].value !== row.item.dataset[name]) return false;
+    if (words.length && !row.text) row.text = `${row.item.textContent} ${row.item.dataset.network}`.toLowerCase();
     return words.every((word) => row.text.includes(word));
   }
 
   function order(by) {
+    const name = (row) => row.item.querySelector(".case-name").textContent;
+    const network = (row) => row.item.dataset.network;
+    const seconds = (row) => Number(row.item.dataset.seconds);
     const compare = {
-      id: (a, b) => a.id.localeCompare(b.id),
-      network: (a, b) => a.network.localeCompare(b.network) || a.place - b.place,
-      seconds: (a, b) => b.seconds - a.seconds || a.place - b.place,
+      id: (a, b) => (name(a) < name(b) ? -1 : 1),
+      network: (a, b) => network(a).localeCompare(network(b)) || a.place - b.place,
+      seconds: (a, b) => seconds(b) - seconds(a) || a.place - b.place,
     }[by] || ((a, b) => a.place - b.place);
     list.append(...[...rows].sort(compare).map((row) => row.item));
   }
@@ -35,6 +35,10 @@
       row.item.hidden = !shown;
       seen += shown;
     }
+    said(seen);
+  }
+
+  function said(seen) {
     form.querySelector("output").textContent = `${seen} of ${rows.length} cases`;
   }
 
@@ -49,9 +53,10 @@
   }
 
   form.hidden = false;
+  said(rows.length);
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("input", show);
   window.addEventListener("hashchange", open);
-  show();
+  if (["search", "verdict", "network", "kind", "sort"].some((name) => fields[name].value)) show(); // kept over a reload
   open();
 })();
