@@ -1,6 +1,6 @@
 """How many rendered scenes does it take? Print a table; draw some of them into ruler.png.
 
-    python benchmarks/measure_ruler.py [--scenes 1024] [--networks i3d_inception,transnetv2] [--out docs]
+    python benchmarks/measure_ruler.py [--scenes 1280] [--networks i3d_inception,transnetv2] [--out docs]
 
 Each network is measured once, on the largest number of scenes; what fewer would have given is read from the first of
 its resampling blocks. `--scenes 0` draws the picture only.
@@ -24,7 +24,7 @@ from sdbench.base.files import atomic_path
 from sdbench.engine import Measurement, measure
 from sdbench.statistics import FACTORS
 from sdbench.studies import RENDERED, RenderedStudy
-from sdbench.studies.rendered_study import RenderedVideos
+from sdbench.studies.rendered_study import SCENES, RenderedVideos
 from sdbench.video.feed import Feed
 from sdbench.video.render import MOTIONS
 
@@ -101,7 +101,7 @@ def picture(path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--scenes", type=int, default=1024)
+    parser.add_argument("--scenes", type=int, default=SCENES)
     parser.add_argument("--networks", default="i3d_inception,transnetv2")
     parser.add_argument("--workers", type=int, help="processes that draw ahead (default: one a core)")
     parser.add_argument("--out", type=Path, default=Path("docs"))
