@@ -131,3 +131,21 @@ def test_pages_are_refused_where_their_reader_does_not_run(
     monkeypatch.setattr(sys, "version_info", (3, 10))
     with pytest.raises(RefusedError, match=r"Python 3\.11 or newer"):
         noxfile.docs.func(FakeSession())
+
+
+def test_the_adapters_have_a_torch_of_their_own(noxfile: ModuleType) -> None:
+    held: list[str] = []
+
+    class Session(FakeSession):
+        def install(self, *names: str) -> None:
+            super().install(*names)
+            if "--constraint" in names:
+                held.extend(Path(names[names.index("--constraint") + 1]).read_text().splitlines())
+
+    session = Session("-x")
+    noxfile.adapters.func(session)
+    assert {"torch==2.14.1", "torchvision==0.29.1"} < set(session.installed[0])
+    assert session.installed[1] == ("pymoten>=0.0.7", "--no-deps")
+    assert any(line.startswith("numpy==") for line in held)
+    assert not any(line.startswith(("torch==", "nvidia-", "triton==", "cuda-")) for line in held)
+    assert session.runs == [("pytest", "tests", "-m", "adapters", "-x")]
