@@ -17,7 +17,7 @@ import signal
 import sys
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
@@ -63,7 +63,13 @@ class TrainingError(SdbenchError):
     """Networks that did not learn their task, or a training that could not go on."""
 
 
-def train(name: str, task: str, seed: int, steps: int | None = None) -> Training:
+def train(
+    name: str,
+    task: str,
+    seed: int,
+    steps: int | None = None,
+    watch: Callable[[int, VideoNetwork], object] | None = None,
+) -> Training:
     """Train one network from nothing, on one thread.
 
     Args:
@@ -71,6 +77,7 @@ def train(name: str, task: str, seed: int, steps: int | None = None) -> Training
         task: one of its tasks.
         seed: of its first weights and of all that it is shown.
         steps: number of batches; by default as many as its kind takes.
+        watch: is given the network before the training (0) and after each batch (its number, from 1).
 
     Returns:
         The training; `about` holds what it scored with its stored numbers, in percent, and how fast frames were drawn
@@ -96,7 +103,9 @@ def train(name: str, task: str, seed: int, steps: int | None = None) -> Training
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimiser, kind.rate, total_steps=max(steps, 2), pct_start=_WARM_UP
         )
-        for _ in range(steps):
+        if watch is not None:
+            watch(0, module)
+        for step in range(1, steps + 1):
             started = time.process_time()
             inputs, answer = draw_batch(kind, task, textures, kind.batch, generator)
             drawn = time.process_time()
@@ -107,6 +116,8 @@ def train(name: str, task: str, seed: int, steps: int | None = None) -> Training
             schedule.step()
             seconds["drawing"] += drawn - started
             seconds["network"] += time.process_time() - drawn
+            if watch is not None:
+                watch(step, module)
         answering = alive(module)
         state = rounded({entry: value for entry, value in module.state_dict().items() if entry in answering})
         module.load_state_dict(state, strict=False)

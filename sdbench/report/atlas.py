@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -20,7 +20,7 @@ _COLUMNS = 4
 """Networks in a row of the picture."""
 
 _GREY = "#8A8A8A"
-MARKS = {"dynamic": ("-", "o"), "static": ("--", "s")}
+MARKS: dict[str, tuple[Literal["-", "--"], str]] = {"dynamic": ("-", "o"), "static": ("--", "s")}
 """How the line of a factor is drawn: told apart in print without colours, and among grey ones."""
 
 
@@ -37,9 +37,8 @@ def atlas_picture(outcomes: Sequence[Outcome], path: Path) -> None:
     trained = {_key(of) for of in outcomes if not of.untrained}
     beside = [of for of in outcomes if of.untrained and _key(of) in trained]
     panels = [of for of in outcomes if not of.untrained or _key(of) not in trained]
-    columns = min(_COLUMNS, len(panels))
-    rows = math.ceil(len(panels) / columns)
-    figure = Figure(figsize=(max(5.2, 3.1 * columns), 2.7 * rows + 0.9), layout="constrained")
+    rows, columns = rows_and_columns(len(panels))
+    figure = Figure(figsize=(max(5.2, 3.1 * columns), 2.7 * rows + 1.0), layout="constrained")
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     any_control = False
     for number, (axes, of) in enumerate(zip(grid.flat, panels, strict=False)):
@@ -61,10 +60,18 @@ def atlas_picture(outcomes: Sequence[Outcome], path: Path) -> None:
         axes.set_visible(False)
     grid[0, 0].set_ylim(bottom=0)
     grid[0, 0].set_xlim(-0.04, 1.04)
-    figure.legend(handles=list(keys(any_control)), loc="outside lower center", ncols=4, frameon=False)
+    figure.legend(
+        handles=list(keys(any_control)), loc="outside lower center", ncols=2 if columns == 1 else 4, frameon=False
+    )
     figure.suptitle(_title(panels), fontsize=11)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=110, format="png")
+
+
+def rows_and_columns(panels: int) -> tuple[int, int]:
+    """How panels are laid out: in no more rows than it takes, with as few places left empty as there can be."""
+    rows = math.ceil(panels / _COLUMNS)
+    return rows, math.ceil(panels / rows)
 
 
 def _key(of: Outcome) -> tuple[Any, ...]:

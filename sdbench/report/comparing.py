@@ -87,10 +87,16 @@ class Comparison:
 
 def said(difference: Difference, name: str) -> str:
     """A difference in points with its interval: "-6.0 [-8.1, -3.9]"."""
-    value = f"{difference.values[name]:+.1f}"
+    value = f"{_rounded(difference.values[name]):+.1f}"
     if difference.intervals is None:
         return value
-    return f"{value} [{difference.intervals[name].low:.1f}, {difference.intervals[name].high:.1f}]"
+    limits = difference.intervals[name]
+    return f"{value} [{_rounded(limits.low):.1f}, {_rounded(limits.high):.1f}]"
+
+
+def _rounded(value: float) -> float:
+    """To a decimal; never minus zero."""
+    return round(value, 1) + 0.0
 
 
 def compare(

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from sdbench.base.files import atomic_path
-from sdbench.report.atlas import MARKS, keys
+from sdbench.report.atlas import MARKS, keys, rows_and_columns
 from sdbench.report.comparing import FACTORS
 from sdbench.report.outcome import Outcome
 from sdbench.report.pictures import COLOURS
-
-_COLUMNS = 4
 
 
 def tracked_picture(history: Sequence[tuple[int, Outcome]], path: Path) -> None:
@@ -26,8 +23,7 @@ def tracked_picture(history: Sequence[tuple[int, Outcome]], path: Path) -> None:
     """
     steps = [step for step, _ in history]
     last = history[-1][1]
-    columns = min(_COLUMNS, len(last.layers))
-    rows = math.ceil(len(last.layers) / columns)
+    rows, columns = rows_and_columns(len(last.layers))
     figure = Figure(figsize=(max(5.2, 3.1 * columns), 2.7 * rows + 0.9), layout="constrained")
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for number, (axes, name) in enumerate(zip(grid.flat, last.layers, strict=False)):
@@ -70,6 +66,6 @@ def tracked_picture(history: Sequence[tuple[int, Outcome]], path: Path) -> None:
         axes.set_visible(False)
     grid[0, 0].set_ylim(bottom=0)
     figure.legend(handles=list(keys()), loc="outside lower center", ncols=2, frameon=False)
-    figure.suptitle(f"{last.network} while it is trained, on {last.dataset}", fontsize=11)
+    figure.suptitle(f"{last.network}: each layer during training, on {last.dataset}", fontsize=11)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=110, format="png")

@@ -19,7 +19,8 @@ def undisturbed(module: nn.Module) -> Iterator[None]:
     their memory layout with it, and so the order in which a norm of them is summed; and autocast is off.
     """
     gradients = [(parameter, parameter.grad) for parameter in module.parameters()]
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    begun: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    devices = range(torch.cuda.device_count()) if begun else ()
     python, legacy = random.getstate(), np.random.get_state()
     kinds = {parameter.device.type for parameter, _ in gradients} | {"cpu"}
     try:

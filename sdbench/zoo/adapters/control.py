@@ -65,8 +65,8 @@ class FrameAverage(VideoNetwork):
         x = video.transpose(1, 2).flatten(0, 1)
         for name in self.layers[:-1]:
             x = F.relu(self.get_submodule(name)(x))
-            yield name, x.unflatten(0, (len(video), -1)).transpose(1, 2)
-        yield "average", x.unflatten(0, (len(video), -1)).mean(dim=(1, 3, 4))
+            yield name, x.view(len(video), -1, *x.shape[1:]).transpose(1, 2)
+        yield "average", x.view(len(video), -1, *x.shape[1:]).mean(dim=(1, 3, 4))
 
 
 class MotionEnergy(VideoNetwork):
@@ -140,7 +140,7 @@ def _over_time(course: Tensor, kernel: Tensor) -> Tensor:
     rows = course.transpose(1, 2).flatten(0, 1)[:, None]
     padded = F.pad(rows, (len(kernel) - 1 - behind, behind))
     answered = F.conv1d(padded, kernel.flip(0)[None, None])
-    return answered[:, 0].unflatten(0, (len(course), -1)).transpose(1, 2)
+    return answered.view(len(course), -1, answered.shape[2]).transpose(1, 2)
 
 
 _KNOWN: Mapping[str, tuple[Callable[[Feed], VideoNetwork], Feed, str]] = {

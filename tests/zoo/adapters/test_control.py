@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 import pytest
 import torch
@@ -95,12 +97,11 @@ def motion_energy() -> Network:
 
 @pytest.mark.adapters
 def test_energies_are_those_of_pymoten(motion_energy: Network) -> None:
-    from moten.pyramids import MotionEnergyPyramid
-
+    pyramids = importlib.import_module("moten.pyramids")
     video = clip(size=32)
     luminance = torch.einsum("bcthw,c->bthw", video, torch.tensor([0.2126, 0.7152, 0.0722]))[0].double().numpy()
     moving = (luminance - luminance.mean(axis=0)) / luminance.std(ddof=1)
-    pyramid = MotionEnergyPyramid((32, 32), 24, [2, 4, 8], [2, 4, 8, 16], filter_temporal_width=8)
+    pyramid = pyramids.MotionEnergyPyramid((32, 32), 24, [2, 4, 8], [2, 4, 8, 16], filter_temporal_width=8)
     expected = np.asarray(pyramid.project_stimulus(moving)).mean(axis=0)
     frequencies = np.array([of["temporal_freq"] for of in pyramid.filters])
     read = units(motion_energy.module, {"video": video})
