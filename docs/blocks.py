@@ -1,7 +1,7 @@
 """The blocks of a page: its commands, its snippets, the files that it writes, and what it says is printed.
 
-A page that holds a file tells a story: all of its blocks belong to one folder and are run in their order. The gallery's
-are run when the pages are built, those of every page by the tests.
+A page that holds a file tells a story: all of its blocks belong to one folder and are run in their order. The commands
+of a page that shows pictures which they draw are run when the pages are built, those of every page by the tests.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -21,11 +22,12 @@ from sphinx.errors import ExtensionError
 
 HERE = Path(__file__).parent
 MADE = HERE / "_made"
-"""What the build makes and the pages show: pictures, and the help of every command."""
+"""What the build makes and the pages show: the help of every command, and in a folder for each page the pictures that
+its commands draw."""
 
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-from blocks import blocks_of  # noqa: E402
+from blocks import Block, blocks_of  # noqa: E402
 
 from sdbench import cli  # noqa: E402
 
@@ -78,37 +80,42 @@ def _commands() -> str:
     return "\n".join(told)
 
 
-def _make_pictures(folder: Path) -> None:
-    """Run the commands of the gallery in a folder; nothing is downloaded and nothing of the user's cache is used."""
-    with tempfile.TemporaryDirectory() as cache:
-        own = {"SDBENCH_CACHE": cache, "SDBENCH_OFFLINE": "1", "PYTHONPATH": str(HERE.parent)}
-        for block in blocks_of(HERE / "gallery.md", "gallery.md"):
-            if block.file:
-                (folder / block.file).write_text(block.text, encoding="utf-8")
-            for command in block.commands if block.language == "sh" else ():
-                words = shlex.split(command)
-                assert words[0].endswith("sdbench"), f"{block}: {command!r} is no command of sdbench"
-                done = subprocess.run(
-                    [sys.executable, "-m", "sdbench", *words[1:]],
-                    cwd=folder,
-                    env={**os.environ, **own},
-                    capture_output=True,
-                    text=True,
-                    check=False,
-                )
-                if done.returncode:
-                    raise ExtensionError(f"{block}: {command!r} ends with status {done.returncode}: {done.stderr}")
+def _run(blocks: list[Block], folder: Path) -> None:
+    """Run the commands of a page in a folder; nothing is downloaded and nothing of the user's cache is used.
+
+    Raises:
+        ExtensionError: a command fails.
+    """
+    own = {"SDBENCH_CACHE": str(folder / "cache"), "SDBENCH_OFFLINE": "1", "PYTHONPATH": str(HERE.parent)}
+    for block in blocks:
+        if block.file:
+            (folder / block.file).write_text(block.text, encoding="utf-8")
+        for command in block.commands if block.language == "sh" else ():
+            words = shlex.split(command)
+            done = subprocess.run(
+                [sys.executable, "-m", "sdbench", *words[1:]],
+                cwd=folder,
+                env={**os.environ, **own},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if done.returncode or not words[0].endswith("sdbench"):
+                raise ExtensionError(f"{block}: {command!r} ends with status {done.returncode}: {done.stderr}")
 
 
 def _make(app: Any) -> None:
     MADE.mkdir(exist_ok=True)
     (MADE / "commands.md").write_text(_commands(), encoding="utf-8")
-    if not app.config.pictures:
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        _make_pictures(Path(folder))
-        for picture in Path(folder).glob("*.png"):
-            shutil.copyfile(picture, MADE / picture.name)
+    for page in sorted(HERE.glob("*.md")) if app.config.pictures else ():
+        pictures = re.findall(rf"\]\(_made/{page.stem}/([\w.]+)\)", page.read_text(encoding="utf-8"))
+        if not pictures:
+            continue
+        (MADE / page.stem).mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory() as folder:
+            _run(blocks_of(page, page.name), Path(folder))
+            for picture in pictures:
+                shutil.copyfile(Path(folder, picture), MADE / page.stem / picture)
 
 
 def _sentences(app: Any, what: str, name: str, of: Any, options: Any, lines: list[str]) -> None:  # noqa: ARG001
@@ -123,6 +130,6 @@ def _sentences(app: Any, what: str, name: str, of: Any, options: Any, lines: lis
 
 def setup(app: Any) -> None:
     """Make what the pages show before they are read, and read docstrings before napoleon does."""
-    app.add_config_value("pictures", True, "", description="whether the gallery's pictures are drawn anew")
+    app.add_config_value("pictures", True, "", description="whether the pictures of commands are drawn anew")
     app.connect("builder-inited", _make)
     app.connect("autodoc-process-docstring", _sentences, priority=400)

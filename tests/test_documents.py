@@ -85,6 +85,8 @@ PRINTED = {
     'sdbench.Layer("blocks.2", item=0)': "",  # nothing: that it can be made
     "print(sdbench.estimate(first, second, factor).published_percent)": "'residual': ",
     'print(found.layer("Mixed_5c").estimate.shares)': "'dynamic': ",
+    'print(found.paired, stage5.values["static"], stage5.intervals["static"])': "True -",
+    'print([record["step"] for record in tracker.history])': "[0, 2, 4]",
 }
 """The last line of a snippet, its comment left out -> what the snippet prints."""
 
@@ -449,6 +451,8 @@ def test_links_lead_somewhere(document: str) -> None:
     made = {word for block in PAGES[document] for command in commands_of(block) for word in shlex.split(command)}
     for target in re.findall(r"\]\(([^):#]+)\)", text):
         if target.startswith("_made/"):
-            assert target.removeprefix("_made/") in made, f"no command of the page draws {target}"
+            folder, _, picture = target.removeprefix("_made/").partition("/")
+            assert folder == Path(document).stem
+            assert picture in made, f"no command of the page draws {target}"
             continue
         assert (ROOT / document).parent.joinpath(target).exists(), target
