@@ -125,7 +125,7 @@ def adapters(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the pages into docs/_site, with the pictures that their commands draw; arguments go to sphinx-build."""
-    if sys.version_info < (3, 11):
+    if sys.hexversion < 0x030B0000:
         session.error("the pages are built with Python 3.11 or newer, which Sphinx's Markdown reader takes")
     _install(session, "docs")
     session.run("sphinx-build", "-q", "-W", "--keep-going", "-b", "html", *session.posargs, "docs", "docs/_site")

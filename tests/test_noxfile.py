@@ -115,7 +115,7 @@ def test_the_command_needs_nothing_that_runs_inside_only() -> None:
 
 
 def test_pages(noxfile: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "version_info", (3, 11))
+    monkeypatch.setattr(sys, "hexversion", 0x030B00F0)
     session = FakeSession("-b", "linkcheck")
     noxfile.docs.func(session)
     assert session.installed[0][1] == ".[docs]"
@@ -128,7 +128,7 @@ def test_pages(noxfile: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_pages_are_refused_where_their_reader_does_not_run(
     noxfile: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys, "version_info", (3, 10))
+    monkeypatch.setattr(sys, "hexversion", 0x030A14F0)
     with pytest.raises(RefusedError, match=r"Python 3\.11 or newer"):
         noxfile.docs.func(FakeSession())
 
