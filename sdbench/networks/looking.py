@@ -66,7 +66,7 @@ def _traced(network: Network, inputs: dict[str, Tensor]) -> Iterator[Seen]:
     assert isinstance(module, VideoNetwork)
     for name, activation in module.trace(**inputs):
         if name in wanted:
-            yield _read(Layer(name), activation, activation, None, inputs)
+            yield replace(_read(Layer(name), activation, activation, None, inputs), note="")
 
 
 def _hooked(network: Network, inputs: dict[str, Tensor]) -> list[Seen]:
