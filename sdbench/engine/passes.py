@@ -198,7 +198,8 @@ class UnitSums:
         """Take the next sample; the network is passed as soon as there are inputs enough for a batch.
 
         Raises:
-            InputError: a layer answers NaN or infinity, or has one unit by mistake, or the network does not take what it is fed.
+            InputError: a layer answers NaN or infinity, or has one unit by mistake, or the network does not take what
+                it is fed.
         """
         self._seconds["drawing"] += sample.seconds
         started = time.perf_counter()
@@ -259,7 +260,7 @@ class UnitSums:
             values = _numbers([answer[layer] for answer in opened.answers])
             if not np.isfinite(values).all():
                 raise InputError(f"layer {layer} answers NaN or infinity for {planned.name}; {self._cure()}")
-            # Of a network that lists its layers, one unit is no mistake: TransNet V2 answers so. Its shares are its score.
+            # Of a network that lists its layers, one unit is no mistake: TransNet V2 answers so.
             if values.shape[1] == 1 and not isinstance(self.passes.network.module, VideoNetwork):
                 raise InputError(
                     f"layer {layer} has one unit, and shares say how many of a layer's units encode what: read another "
