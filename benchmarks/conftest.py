@@ -21,17 +21,21 @@ from sdbench.engine.placing import COMPILING, PRECISIONS
 from sdbench.report import Report, Since, case_table, describe_environment, summary_lines, write_report
 from sdbench.report.table import LEGEND, Totals, reasons
 from sdbench.studies.stylised_study import ACTION_PROTOCOLS
-from sdbench.suite import Here, Suite, assets_of, layer_limits, layer_values
+from sdbench.suite import Here, Suite, assets_of, group_of, layer_limits, layer_values
 from sdbench.suite.here import runner_for
 from sdbench.suite.showing import shown_by
 from sdbench.suite.since import since_last
 
 ROOT = Path(__file__).parents[1]
-RECORDS = read_all(ROOT / "expected")
 HISTORY, THRESHOLDS = ROOT / "reports" / "history.jsonl", ROOT / "benchmarks" / "thresholds.json"
 
 _MOST_REASONS = 4
 """So many reasons for not running are shown at the end of a run; the report has them all."""
+
+_RECORDS = pytest.StashKey[list[Record]]()
+_GROUPS = pytest.StashKey[frozenset[str]]()
+_OWN = pytest.StashKey[frozenset[str]]()
+"""The ids of what --expected adds."""
 
 _SUITE = pytest.StashKey[Suite]()
 _CASES = pytest.StashKey[list[Case]]()
@@ -58,6 +62,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=os.environ.get("SDBENCH_DATA"),
         help="folder of your own data sets: stylized_activitynet, stylized_ssv2, ... (default: SDBENCH_DATA)",
     )
+    group.addoption(
+        "--expected",
+        type=Path,
+        default=os.environ.get("SDBENCH_EXPECTED"),
+        help="folder of expected values of your own, which are run beside the packaged ones; -m own runs nothing else "
+        "(default: SDBENCH_EXPECTED)",
+    )
     group.addoption("--workers", type=int, default=None, help="processes that draw ahead; of a cluster, workers")
     group.addoption(
         "--precision", choices=PRECISIONS, default="float32", help="what networks compute in (default: float32)"
@@ -82,7 +93,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_CASES] = []
     config.stash[_TIMINGS] = {}
+    packaged, own = ROOT / "expected", config.getoption("--expected")
     try:
+        config.stash[_RECORDS] = records = read_all(packaged, own) if own else read_all(packaged)
+        known = {record.id for record in read_all(packaged)}
+        config.stash[_GROUPS] = frozenset(map(group_of, records))
+        config.stash[_OWN] = frozenset(record.id for record in records if record.id not in known)
         here = Here(
             AssetStore(),
             data=config.getoption("--data"),
@@ -109,6 +125,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if isinstance(record, (ExpectedValue, Unpublished, Claim)):
             item.add_marker(record.kind)
             item.add_marker("claim" if isinstance(record, Claim) else "value")
+            if record.id in item.config.stash[_OWN]:
+                item.add_marker("own")
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -120,11 +138,16 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         write_text(target, json.dumps(assets_of(records, session.config.stash[_SUITE].here)) + "\n")
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out the module of what files of one's own say how to open, where there are none."""
+    return True if collection_path.name == "test_own.py" and "own" not in config.stash[_GROUPS] else None
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give each module the records of `expected/` that its `SELECT` chooses."""
+    """Give each module the records that its `SELECT` chooses."""
     if "record" in metafunc.fixturenames:
         select: Callable[[Any], bool] = metafunc.module.SELECT
-        records = [record for record in RECORDS if select(record)]
+        records = [record for record in metafunc.config.stash[_RECORDS] if select(record)]
         metafunc.parametrize("record", records, ids=[record.id for record in records])
 
 
@@ -207,7 +230,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     for wanted, measurement in config.stash[_SUITE].measurements.items():
         write(f"{_title(wanted)}: {measurement.resampling}.")
     write("")
-    for line in summary_lines(cases, _totals()):
+    for line in summary_lines(cases, _totals(config)):
         write(line, bold=True)
     write(f"report: {report}")
 
@@ -236,13 +259,13 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     report = Report(
         environment=environment,
         cases=cases,
-        totals=_totals(),
+        totals=_totals(config),
         measurements=[measurement.as_record() for measurement in suite.measurements.values()],
         layers={_title(wanted): layer_values(found) for wanted, found in suite.measurements.items()},
         timings=config.stash[_TIMINGS],
         intervals={_title(wanted): layer_limits(found) for wanted, found in suite.measurements.items()},
         trained_on={_title(wanted): wanted.trained_on for wanted in suite.measurements},
-        records={record.id: record for record in RECORDS},
+        records={record.id: record for record in config.stash[_RECORDS]},
         shown=() if interrupted else shown_by(suite),
     )
     write_report(replace(report, since=_since(report)), config.getoption("--report"))
@@ -258,10 +281,11 @@ def _since(report: Report) -> Since | None:
         return Since(f"nothing was compared: {error}")
 
 
-def _totals() -> Totals:
+def _totals(config: pytest.Config) -> Totals:
+    records = config.stash[_RECORDS]
     return Totals(
-        values=sum(isinstance(record, ExpectedValue) and record.is_published for record in RECORDS),
-        claims=sum(isinstance(record, Claim) and record.published for record in RECORDS),
+        values=sum(isinstance(record, ExpectedValue) and record.is_published for record in records),
+        claims=sum(isinstance(record, Claim) and record.published for record in records),
     )
 
 

@@ -69,6 +69,11 @@ def git_revision(root: Path) -> str:
     return revision + ("+changes" if changes else "")
 
 
+def sdbench_version() -> str:
+    """The version of this package that is installed."""
+    return _version("sdbench")
+
+
 def _version(package: str) -> str:
     try:
         return metadata.version(package)

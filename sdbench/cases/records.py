@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 from scipy import stats
 
 from sdbench.base.errors import InputError
+from sdbench.cases.subject import Subject
+from sdbench.statistics.quantities import QUANTITIES
 
 Text = Annotated[str, Field(min_length=3)]
 Name = Annotated[str, Field(min_length=1)]
@@ -82,6 +84,19 @@ class ExpectedValue(_Record):
     tolerance: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]]
     tolerance_reason: Annotated[str, Field(min_length=20)]
     needs: tuple[str, ...] = ()
+
+    _subject: Subject | None = PrivateAttr(None)
+
+    @property
+    def subject(self) -> Subject | None:
+        """What its file says of how to open network and data set; None where this suite knows both."""
+        return self._subject
+
+    def about(self, subject: Subject) -> ExpectedValue:
+        """The same value, of a network and a study that are opened as `subject` says."""
+        copy = self.model_copy()
+        copy._subject = subject
+        return copy
 
     @model_validator(mode="after")
     def _complete(self) -> ExpectedValue:
@@ -171,11 +186,15 @@ Record = ExpectedValue | Unpublished | Claim
 
 @dataclass(frozen=True)
 class Asked:
-    """One measurement that a record asks for: of a network, trained on something, on a data set."""
+    """One measurement that a record asks for: of a network, trained on something, on a data set.
+
+    With a subject, the three are what these are called, and the subject says how both are opened.
+    """
 
     network: str
     trained_on: str
     dataset: str
+    subject: Subject | None = None
 
 
 def asked(record: Record) -> tuple[Asked, ...]:
@@ -189,17 +208,40 @@ def asked(record: Record) -> tuple[Asked, ...]:
         ]
     else:
         sides = [record]
-    return tuple(dict.fromkeys(Asked(side.network, side.trained_on, side.dataset) for side in sides))
+    subject = record.subject if isinstance(record, ExpectedValue) else None
+    return tuple(dict.fromkeys(Asked(side.network, side.trained_on, side.dataset, subject) for side in sides))
 
 
 class ExpectedFile(_Record):
-    """One file of `expected/`."""
+    """One file of `expected/`.
+
+    With a `subject`, all of its values are shares or units of that network on that study, and it holds nothing else.
+    """
 
     schema_version: Literal[1] = Field(alias="schema")
     about: Text
+    subject: Subject | None = None
     values: tuple[ExpectedValue, ...] = ()
     claims: tuple[Claim, ...] = ()
     unpublished: tuple[Unpublished, ...] = ()
+
+    @model_validator(mode="after")
+    def _of_its_subject(self) -> ExpectedFile:
+        if self.subject is None:
+            return self
+        if self.claims or self.unpublished:
+            raise ValueError("a file with a subject holds values only; write claims and the unpublished into another")
+        for value in self.values:
+            if (value.network, value.dataset) != (self.subject.network, self.subject.study):
+                raise ValueError(
+                    f"{value.id} is of {value.network} on {value.dataset}; the file's subject is "
+                    f"{self.subject.network} on {self.subject.study}"
+                )
+            if value.quantity not in QUANTITIES:
+                raise ValueError(
+                    f"{value.id} is of {value.quantity}; of a subject, {' and '.join(QUANTITIES)} are known"
+                )
+        return self
 
 
 def read_expected(path: Path) -> ExpectedFile:
@@ -221,27 +263,33 @@ def faults(error: ValidationError) -> list[str]:
     return [f"{'.'.join(map(str, fault['loc'])) or 'the file'}: {fault['msg']}" for fault in error.errors()]
 
 
-def _records(file: ExpectedFile) -> tuple[Record, ...]:
-    return (*file.values, *file.unpublished, *file.claims)
+def _records(file: ExpectedFile, folder: Path) -> tuple[Record, ...]:
+    """What a file of this folder holds."""
+    values = file.values
+    if file.subject is not None:
+        subject = file.subject.read_from(folder)
+        values = tuple(value.about(subject) for value in values)
+    return (*values, *file.unpublished, *file.claims)
 
 
-def read_all(folder: Path) -> list[Record]:
-    """All records below `folder`, by file name: values, claims, and results whose number was never published.
+def read_all(*folders: Path) -> list[Record]:
+    """All records below `folders`, by file name: values, claims, and results whose number was never published.
 
     Raises:
-        InputError: a file cannot be used, there is none, or an id is given twice.
+        InputError: a file cannot be used, a folder has none, or an id is given twice.
     """
     records: list[Record] = []
     seen: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*.json")):
-        file = read_expected(path)
-        for record in _records(file):
+    for folder in folders:
+        paths = sorted(folder.rglob("*.json"))
+        found = [(path, record) for path in paths for record in _records(read_expected(path), path.parent)]
+        if not found:
+            raise InputError(f"no expected values below {folder}; expected .json files there")
+        for path, record in found:
             if record.id in seen:
                 raise InputError(f"{record.id} stands in {seen[record.id]} and in {path}; an id must be unique")
             seen[record.id] = path
             records.append(record)
-    if not seen:
-        raise InputError(f"no expected values below {folder}; expected .json files there")
     return records
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,13 +16,14 @@ from sdbench.cli.arguments import (
     add_running,
     device_there,
     names,
+    natural,
     output,
     positive,
     write_json,
     writing,
 )
 from sdbench.cli.comparing import check_controls, joined, show_controls, untrained
-from sdbench.cli.naming import NETWORK, add_naming, opened
+from sdbench.cli.naming import NETWORK, add_naming, layers_said, opened, words_of_feed
 
 if TYPE_CHECKING:
     from sdbench.assets import AssetStore
@@ -95,12 +97,25 @@ def add_commands(commands: Any) -> None:
     merging.add_argument("--forget", action="store_true", help="delete the parts when all is written")
     merging.set_defaults(run=_merge)
 
-    recording = commands.add_parser("record", help="record expected values of a network on a packaged data set")
-    recording.add_argument("network", help="a network as `sdbench list networks` names them")
-    recording.add_argument("dataset", help="a data set that needs nothing of your own: packaged, rendered-1")
+    recording = commands.add_parser("record", help="record expected values of a network, to notice when they move")
+    recording.add_argument("network", help=NETWORK)
+    recording.add_argument(
+        "study",
+        help="packaged, rendered-1 or another packaged data set; rendered-1:SCENES; a folder of videos; "
+        "appearance-free:FOLDER, stylised:LAYOUT:FOLDER or davis:FOLDER:PAINTED",
+    )
     recording.add_argument("output", type=output, help="the file of expected values to write")
     recording.add_argument("--trained-on", help="which weights (default: the first known; filled: made-up ones)")
     recording.add_argument("--seeds", type=positive, default=10, help="how many seeds, from 0 (default: 10)")
+    recording.add_argument(
+        "--data",
+        type=Path,
+        default=os.environ.get("SDBENCH_DATA"),
+        help="folder of your data sets: what lies below it may lie elsewhere on other machines (default: SDBENCH_DATA)",
+    )
+    recording.add_argument("--device", default="cpu", help="where the network runs (default: cpu)")
+    recording.add_argument("--workers", type=natural, help="processes that draw samples ahead (default: one a core)")
+    add_naming(recording)
     recording.set_defaults(run=_record)
 
 
@@ -316,9 +331,22 @@ def measurement_table(found: Measurement) -> str:
 
 
 def _record(options: argparse.Namespace) -> None:
-    from sdbench.suite.recording import record_values
+    from sdbench.suite.recording import ToRecord, record_values
 
-    record_values(
-        options.network, options.dataset, options.output, options.seeds, Path(__file__).parents[2], options.trained_on
+    device_there(options)
+    wanted = ToRecord(
+        options.network,
+        options.study,
+        options.seeds,
+        trained_on=options.trained_on,
+        weights=options.weights,
+        revision=options.revision,
+        untrained=options.untrained,
+        layers=layers_said(options),
+        feed=words_of_feed(options),
+        data=options.data,
+        device=options.device,
+        workers=options.workers,
     )
+    record_values(wanted, options.output, Path(__file__).parents[2])
     print(f"wrote {options.output}")

@@ -61,7 +61,7 @@ def opened(options: argparse.Namespace, store: AssetStore) -> Network:
     from sdbench.zoo import network_named
 
     words = words_of_feed(options)
-    layers = options.layers or _layers_of(options.feed)
+    layers = layers_said(options)
     if ":" not in options.network:
         _check_words(options, words, layers)
     return network_named(
@@ -104,6 +104,15 @@ def words_of_feed(options: argparse.Namespace) -> dict[str, Any]:
     if (getattr(options, "stylised", None) or "").startswith("davis"):
         given["frames"] = None
     return words | {name: value for name, value in given.items() if value is not None}
+
+
+def layers_said(options: argparse.Namespace) -> tuple[str, ...] | None:
+    """Names or globs of the layers to read, from the options or the file of --feed; None where neither says any.
+
+    Raises:
+        InputError: the file is not there, or holds something else.
+    """
+    return options.layers or _layers_of(options.feed)
 
 
 def _layers_of(path: Path | None) -> tuple[str, ...] | None:

@@ -19,7 +19,7 @@ from sdbench.base.errors import InputError, SdbenchError
 from sdbench.container.assets import bring_assets
 from sdbench.container.engine import EngineError, check_gpu, connect
 from sdbench.container.image import Image, default_base, image_for
-from sdbench.container.run import DATA, GIB, REPORT, Job, Stopped, run
+from sdbench.container.run import DATA, EXPECTED, GIB, REPORT, Job, Stopped, run
 from sdbench.container.source import DOCKERFILE, source_state
 
 ROOT = Path(__file__).parents[2]
@@ -77,6 +77,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--report", type=Path, default=ROOT / "reports" / "latest", help="folder of the report")
     parser.add_argument("--data", type=Path, default=os.environ.get("SDBENCH_DATA"), help="folder of your data sets")
+    parser.add_argument(
+        "--expected", type=Path, default=os.environ.get("SDBENCH_EXPECTED"), help="folder of your own expected values"
+    )
     parser.add_argument("--device", default="cpu", help="cpu, or cuda for all GPUs (default: cpu)")
     parser.add_argument("--ray", metavar="ADDRESS", help="not in a container: with --where host only")
     return parser
@@ -125,6 +128,7 @@ def _for_pytest(options: argparse.Namespace, rest: Sequence[str]) -> list[str]:
     named = [
         ("--report", options.report),
         ("--data", options.data),
+        ("--expected", options.expected),
         ("--device", options.device),
         ("--ray", options.ray),
     ]
@@ -155,6 +159,12 @@ def _job(options: argparse.Namespace, rest: Sequence[str], store: AssetStore) ->
         if not data.is_dir():
             raise InputError(f"no folder at {data}; expected the folder of your data sets (--data, or SDBENCH_DATA)")
         passed += ["--data", DATA]
+    expected = None
+    if options.expected is not None:
+        expected = Path(options.expected).resolve()
+        if not expected.is_dir():
+            raise InputError(f"no folder at {expected}; expected one of your own expected values (--expected)")
+        passed += ["--expected", EXPECTED]
     for folder in (report, store.folder.resolve() / "assets"):
         try:
             folder.mkdir(parents=True, exist_ok=True)  # by the caller, before the engine makes it as root
@@ -166,6 +176,7 @@ def _job(options: argparse.Namespace, rest: Sequence[str], store: AssetStore) ->
         cache=store.folder.resolve(),
         report=report,
         data=data,
+        expected=expected,
         lock=lock if lock is not None and lock.is_file() else None,
         device=options.device,
         memory=options.memory,

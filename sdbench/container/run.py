@@ -27,7 +27,7 @@ from sdbench.base.machine import gpus, machine_identity
 from sdbench.container.engine import EngineError, explained, gpu_requests, new_name, remove, user_of
 from sdbench.container.image import Image
 
-CACHE, REPORT, DATA, LOCK = "/cache", "/report", "/data", "/lock.json"
+CACHE, REPORT, DATA, EXPECTED, LOCK = "/cache", "/report", "/data", "/expected", "/lock.json"
 """Where things of this machine are seen inside."""
 
 GIB = 1 << 30
@@ -58,6 +58,7 @@ class Job:
         cache: the asset cache; its folder of assets cannot be written from inside.
         report: the folder of the report, made by the caller.
         data: the user's data sets, read only; None where there are none.
+        expected: the user's own expected values, read only; None where there are none.
         lock: the lock file of first-seen hashes, read only; None for the one in the cache.
         device: as pytest's --device.
         memory: the most memory it may use, in bytes; None for nine tenths of the engine's.
@@ -68,6 +69,7 @@ class Job:
     cache: Path
     report: Path
     data: Path | None = None
+    expected: Path | None = None
     lock: Path | None = None
     device: str = "cpu"
     memory: int | None = None
@@ -151,6 +153,8 @@ def settings(client: docker.DockerClient, image: Image, job: Job, root: Path) ->
     ]
     if job.data is not None:
         mounts.append(Mount(DATA, str(job.data), type="bind", read_only=True))
+    if job.expected is not None:
+        mounts.append(Mount(EXPECTED, str(job.expected), type="bind", read_only=True))
     if job.lock is not None:
         mounts.append(Mount(LOCK, str(job.lock), type="bind", read_only=True))
     environment = {

@@ -71,7 +71,8 @@ def _about(record: Record | None) -> dict[str, Any] | None:
     """What a case was about and where its number is from; None where that was not told."""
     if record is None:
         return None
-    about = {"asked": [asdict(each) for each in asked(record)]}
+    named = ("network", "trained_on", "dataset")
+    about = {"asked": [{name: getattr(each, name) for name in named} for each in asked(record)]}
     if isinstance(record, Claim):
         return {**about, "statement": record.statement, "source": record.source}
     told: dict[str, Any] = {**about, "quantity": record.quantity, "layer": record.layer}

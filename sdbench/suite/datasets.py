@@ -73,7 +73,7 @@ class DataSet(Protocol):
         ...
 
 
-class _Studied:
+class Studied:
     """A data set on which units are measured: by a study, with a network of the zoo."""
 
     seeds: ClassVar[int] = 1
@@ -102,7 +102,7 @@ class _Studied:
         return replace(found, dataset=asked.dataset)
 
 
-class _Packaged(_Studied):
+class _Packaged(Studied):
     """A data set that is made of what the package index serves."""
 
     place: ClassVar[Place] = "packaged"
@@ -147,7 +147,7 @@ class RenderedScenes(_Packaged):
         return RenderedStudy(self.scenes if here.pairs is None else here.pairs)
 
 
-class _Sequences(_Studied):
+class _Sequences(Studied):
     """Painted sequences with their optical flow."""
 
     seeds: ClassVar[int] = SEEDS
@@ -208,7 +208,7 @@ class _Own:
 
 
 @dataclass(frozen=True)
-class OwnStylised(_Own, _Studied):
+class OwnStylised(_Own, Studied):
     """A stylised data set of action recognition in one of the published layouts."""
 
     layout: str

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import statistics
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from sdbench.assets.store import AssetStore
-from sdbench.base.environment import git_revision
+from sdbench.base.environment import git_revision, sdbench_version
 from sdbench.base.errors import InputError
 from sdbench.base.files import write_text
 from sdbench.base.machine import processor_name
 from sdbench.cases.records import Asked, ExpectedFile, ExpectedValue, Source, spread_tolerance
-from sdbench.suite.datasets import DATA_SETS, data_set
+from sdbench.cases.subject import Subject
+from sdbench.engine import Measurement
+from sdbench.suite.datasets import DATA_SETS
 from sdbench.suite.here import Here
+from sdbench.suite.own import check_study, opened
 from sdbench.suite.running import Suite
-from sdbench.zoo import model
+from sdbench.zoo import FILLED, model, model_names
 
 _SHARE_FLOOR = 0.05
 """Percentage points: what float32 sums in another order may move a share by."""
@@ -29,84 +37,169 @@ _FOLDER = {"packaged_stylised": "pipeline", "packaged_davis": "pipeline/vos"}
 _WIDEST = 25.0
 """Percentage points: a tolerance as wide as this would let anything pass."""
 
+_NO_TASK = "a network of one's own"
 
-def record_values(
-    network: str, dataset: str, output: Path, seeds: int, root: Path, trained_on: str | None = None
-) -> None:
+
+@dataclass(frozen=True)
+class ToRecord:
+    """What is to be recorded, in the words of the command.
+
+    Attributes:
+        network: a name of the suite, or one with a prefix.
+        study: one of `sdbench.suite.own.STUDIES`, or a folder of videos.
+        seeds: how many, from 0.
+        trained_on, weights, revision, untrained, layers, feed: how the network is opened, where its name alone does
+            not say it: see `sdbench.zoo.network_named`.
+        data: folder of the user's data sets: what lies below it is found elsewhere too.
+        device: where the network runs.
+        workers: processes that draw samples.
+    """
+
+    network: str
+    study: str
+    seeds: int
+    trained_on: str | None = None
+    weights: Path | None = None
+    revision: str | None = None
+    untrained: int | None = None
+    layers: Sequence[str] | None = None
+    feed: dict[str, Any] | None = None
+    data: Path | None = None
+    device: str = "cpu"
+    workers: int | None = None
+
+
+def record_values(wanted: ToRecord, output: Path, root: Path) -> None:
     """Measure a network with several seeds and write means, spreads and tolerances as expected values.
 
+    A network of the suite on a packaged data set is written by these two names. For any other network, study, weights,
+    layers or feed the file says how both are opened, and the hash of the weights.
+
     Args:
-        network: by name.
-        dataset: by name; it must need nothing of the user's own.
+        wanted: what to record.
         output: the file to write.
-        seeds: how many, from 0.
-        root: the checkout whose revision is written down.
-        trained_on: which weights of the network; by default its first training set, or "filled".
+        root: the checkout whose revision is written down; its own expected/ takes values of a state without changes.
 
     Raises:
-        InputError: the checkout has changes that no revision names, or there are fewer than three seeds.
+        InputError: the checkout has changes that no revision names, there are fewer than three seeds, or the network
+            or the study cannot be used.
+        AssetError: a library or the weights cannot be had.
     """
+    if wanted.seeds < 3:
+        raise InputError(f"a spread needs at least 3 seeds; got {wanted.seeds}")
     revision = git_revision(root)
-    if revision.endswith("+changes"):
+    if revision.endswith("+changes") and output.resolve().is_relative_to((root / "expected").resolve()):
         raise InputError(
             "the checkout has uncommitted changes; commit them first, so that the record can name its revision"
         )
-    if data_set(dataset).place != "packaged":
-        known = ", ".join(name for name, each in DATA_SETS.items() if each.place == "packaged")
-        raise InputError(f"only data sets that anybody can have are recorded on: {known}; {dataset} is not packaged")
-    store = AssetStore()
-    trained_on = trained_on or model(network).trained_on
-    samples: dict[tuple[str, str], list[dict[str, float]]] = {}
-    for seed in range(seeds):
-        print(f"seed {seed} of {seeds}", file=sys.stderr)
-        # A measurement of segmentation is itself a mean over seeds: those of the next must be others.
-        here = Here(store, seed=seed * data_set(dataset).seeds)
-        found = Suite(here).measurement(Asked(network, trained_on, dataset))
-        for name in found.layers:
-            layer = found.layer(name)
-            for quantity in ("shares", "units"):
-                if quantity == "shares" or len(layer.estimate.unit_labels) >= _FEWEST_UNITS:
-                    reading = layer.read(quantity)
-                    samples.setdefault((name, quantity), []).append(reading.values)
+    here = Here(AssetStore(), data=wanted.data, device=wanted.device, workers=wanted.workers)
+    subject = _subject(wanted, output, here)
+    known = model(wanted.network, _published(wanted.trained_on)) if wanted.network in model_names() else None
+    trained_on = wanted.trained_on or (known.trained_on if known else "")
+    if subject is None:
+        asked = Asked(wanted.network, trained_on, wanted.study)
+        folder = f"{_FOLDER.get(wanted.study, wanted.study)}/{wanted.network}"
+    else:
+        plain = wanted.weights is None and wanted.untrained is None
+        named = trained_on if plain and trained_on else f"weights {subject.sha256[:12]}"
+        asked = Asked(subject.network, named, subject.study, subject.read_from(output.parent))
+        folder = f"own/{_plain(output.stem)}"
+    found, samples = _measured(asked, here, wanted.seeds)
+    here.finished.discard()
     source = Source(
         reading="recorded",
         where=f"this suite, seeds 0 to {found.seed + found.seeds - 1}, {found.pairs} pairs of each factor",
         date=datetime.now(timezone.utc).date().isoformat(),
-        command=f"sdbench record {network} {dataset} {_shown(output, root)} --seeds {seeds}"
-        + (f" --trained-on {trained_on}" if trained_on != model(network).trained_on else ""),
-        commit=revision,
+        command=_command(wanted, output, root) if subject is None else _own_command(subject, output, wanted.seeds),
+        commit=revision if subject is None else f"sdbench {sdbench_version()}, {revision}",
         machine=processor_name(),
     )
     units = {name: len(found.layer(name).estimate.unit_labels) for name in found.layers}
+    task = known.task if known is not None else _NO_TASK
     values = []
     for (name, quantity), given in samples.items():
-        value = _value((network, trained_on, dataset), name, quantity, given, units[name], source)
+        value = _value(asked, task, f"{folder}/{_plain(name)}/{quantity}", name, quantity, given, units[name], source)
         if max(value.tolerance.values()) < _WIDEST:
             values.append(value)
         else:
             print(f"{value.id} is not recorded: seeds spread too far for a check that could fail", file=sys.stderr)
         if quantity == "shares":
             values.append(_first_seed(value, given[0]))
-    about = f"{network} on the data set {dataset}: what this suite measured, to notice when it moves"
-    file = ExpectedFile.model_validate({"schema": 1, "about": about, "values": values})
+    about = f"{asked.network} on the data set {asked.dataset}: what this suite measured, to notice when it moves"
+    file = ExpectedFile.model_validate({"schema": 1, "about": about, "subject": subject, "values": values})
     write_text(output, file.model_dump_json(indent=1, by_alias=True, exclude_defaults=True) + "\n")
 
 
+def _subject(wanted: ToRecord, output: Path, here: Here) -> Subject | None:
+    """How network and study are opened elsewhere; None where their names say all of it.
+
+    Raises:
+        InputError, AssetError: one of them cannot be.
+    """
+    said = (wanted.weights, wanted.revision, wanted.untrained, wanted.layers, wanted.feed)
+    packaged = wanted.study in DATA_SETS and DATA_SETS[wanted.study].place == "packaged"
+    if ":" not in wanted.network and packaged and all(each in (None, {}) for each in said):
+        return None
+    study = wanted.study
+    if ":" not in study and study not in DATA_SETS and Path(study).expanduser().is_dir():
+        study = f"clips:{study}"
+    check_study(study)
+    if wanted.trained_on == FILLED and wanted.weights is not None:
+        raise InputError("made-up weights and weights of your own exclude each other; say one of the two")
+    subject = Subject(
+        network=wanted.network,
+        study=study,
+        sha256="0" * 64,
+        trained_on=wanted.trained_on,
+        weights=None if wanted.weights is None else str(wanted.weights),
+        revision=wanted.revision,
+        untrained=wanted.untrained,
+        layers=None if wanted.layers is None else tuple(wanted.layers),
+        feed=wanted.feed or {},
+    )
+    network = opened(subject, here)
+    return subject.model_copy(update={"sha256": network.weights}).written_to(output.parent, wanted.data)
+
+
+def _measured(
+    asked: Asked, here: Here, seeds: int
+) -> tuple[Measurement, dict[tuple[str, str], list[dict[str, float]]]]:
+    """The last measurement, and (layer, quantity) -> the values of every seed."""
+    samples: dict[tuple[str, str], list[dict[str, float]]] = {}
+    step = 1
+    for number in range(seeds):
+        print(f"seed {number} of {seeds}", file=sys.stderr)
+        # A measurement of segmentation is itself a mean over seeds: those of the next must be others.
+        found = Suite(replace(here, seed=number * step)).measurement(asked)
+        step = found.seeds
+        for name in found.layers:
+            layer = found.layer(name)
+            for quantity in ("shares", "units"):
+                if quantity == "shares" or len(layer.estimate.unit_labels) >= _FEWEST_UNITS:
+                    samples.setdefault((name, quantity), []).append(layer.read(quantity).values)
+    return found, samples
+
+
 def _value(
-    measured: tuple[str, str, str], layer: str, quantity: str, given: list[dict[str, float]], units: int, source: Source
+    asked: Asked,
+    task: str,
+    name: str,
+    layer: str,
+    quantity: str,
+    given: list[dict[str, float]],
+    units: int,
+    source: Source,
 ) -> ExpectedValue:
-    network, trained_on, dataset = measured
-    known = model(network)
     floor = _SHARE_FLOOR if quantity == "shares" else 100 / units
     least = f"{floor} points (float error)" if quantity == "shares" else f"{floor:.2f} points (one unit of {units})"
     spread = {name: statistics.stdev(sample[name] for sample in given) for name in given[0]}
     return ExpectedValue(
-        id=f"{_FOLDER.get(dataset, dataset)}/{network}/{layer}/{quantity}",
-        task=known.task,
+        id=name,
+        task=task,
         quantity=quantity,
-        network=network,
-        trained_on=trained_on,
-        dataset=dataset,
+        network=asked.network,
+        trained_on=asked.trained_on,
+        dataset=asked.dataset,
         layer=layer,
         values={name: round(statistics.fmean(sample[name] for sample in given), 3) for name in given[0]},
         source=source,
@@ -133,6 +226,40 @@ def _first_seed(value: ExpectedValue, sample: dict[str, float]) -> ExpectedValue
             ),
         }
     )
+
+
+def _published(trained_on: str | None) -> str | None:
+    """The training set of published weights; those that are made up stand for any."""
+    return None if trained_on == FILLED else trained_on
+
+
+def _command(wanted: ToRecord, output: Path, root: Path) -> str:
+    of_weights = f" --trained-on {wanted.trained_on}" if wanted.trained_on not in (None, _first(wanted.network)) else ""
+    return f"sdbench record {wanted.network} {wanted.study} {_shown(output, root)} --seeds {wanted.seeds}{of_weights}"
+
+
+def _own_command(subject: Subject, output: Path, seeds: int) -> str:
+    """The command that records the same, in the folder of the file."""
+    words = ["sdbench", "record", subject.network, subject.study, output.name, "--seeds", str(seeds)]
+    said = {name: getattr(subject, name) for name in ("trained_on", "weights", "revision", "untrained", "layers")}
+    for name, value in {**said, **subject.feed}.items():
+        if value is not None:
+            joined = (
+                value
+                if not isinstance(value, (list, tuple))
+                else ("x" if name == "size" else ",").join(map(str, value))
+            )
+            words += [f"--{name.replace('_', '-')}", str(joined)]
+    return shlex.join(words)
+
+
+def _first(network: str) -> str:
+    return model(network).trained_on
+
+
+def _plain(name: str) -> str:
+    """A name as a part of an id."""
+    return re.sub(r"[^A-Za-z0-9_.+-]", "-", name)
 
 
 def _shown(path: Path, root: Path) -> str:

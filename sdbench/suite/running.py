@@ -11,8 +11,9 @@ from sdbench.cases.records import Asked, Claim, ExpectedValue, Record, asked
 from sdbench.cases.verdicts import NEEDS, Case, failed, not_run
 from sdbench.engine import Measurement
 from sdbench.suite import claims
-from sdbench.suite.datasets import DATA_SETS, data_set
+from sdbench.suite.datasets import DATA_SETS
 from sdbench.suite.here import Here
+from sdbench.suite.own import data_set_of
 from sdbench.suite.quantities import QUANTITIES, quantity_named
 from sdbench.suite.weights import assets_of_weights, lacking_weights
 from sdbench.video.paint import DEFAULT_STYLES
@@ -38,10 +39,10 @@ def why_not(record: Record, here: Here) -> str | None:
             lacking.append(f"{record.quantity} is not measured by this version")
     for each in wanted:
         lacking += lacking_weights(each, here.store)
-        if each.dataset not in DATA_SETS:
+        if each.subject is None and each.dataset not in DATA_SETS:
             lacking.append(f"data set {each.dataset} is not part of this version")
         else:
-            lacking += data_set(each.dataset).lacking(each, here)
+            lacking += data_set_of(each).lacking(each, here)
     if not lacking:
         return None
     return "; ".join(dict.fromkeys(lacking)) + (f"{NEEDS}{'; '.join(record.needs)}" if record.needs else "")
@@ -55,7 +56,7 @@ def assets_of(records: Iterable[Record], here: Here) -> list[str]:
             continue
         wanted = asked(record) if isinstance(record, Claim) else quantity_named(record.quantity).asks(record)
         for each in wanted:
-            needed |= {*assets_of_weights(each), *data_set(each.dataset).assets(each, here)}
+            needed |= {*assets_of_weights(each), *data_set_of(each).assets(each, here)}
     return [asset.name for asset in here.store.manifest.assets if asset.name in needed]
 
 
@@ -84,7 +85,7 @@ class Suite:
             raise self._failed[asked]
         if asked not in self.measurements:
             try:
-                self.measurements[asked] = data_set(asked.dataset).measure(asked, self.here)
+                self.measurements[asked] = data_set_of(asked).measure(asked, self.here)
             except Exception as error:  # another try would take as long again, for each of its cases
                 self._failed[asked] = error
                 raise
@@ -174,13 +175,15 @@ def layer_limits(found: Measurement) -> dict[str, dict[str, dict[str, tuple[floa
 def group_of(record: Record) -> str:
     """Which module of benchmarks/ runs a case, by its task and the data sets that it names.
 
-    "calibration" for what is drawn, "vos" for the task of video object segmentation, "packaged" for what the package
-    index serves, else "action".
+    "own" for what a file of one's own says how to open, "calibration" for what is drawn, "vos" for the task of video
+    object segmentation, "packaged" for what the package index serves, else "action".
 
     Raises:
         InputError: it names data sets of several groups, or one that is unknown.
     """
-    places = {data_set(each.dataset).place for each in asked(record)}
+    if any(each.subject is not None for each in asked(record)):
+        return "own"
+    places = {data_set_of(each).place for each in asked(record)}
     if len(places) > 1:
         raise InputError(f"{record.id} compares data sets of different places: {', '.join(sorted(places))}")
     (place,) = places

@@ -19,7 +19,7 @@ from sdbench.base.errors import SdbenchError
 from sdbench.engine import Measurement, Plan, Planned, Study
 from sdbench.report.content import Shown, Strip
 from sdbench.studies.views import DYNAMIC, STATIC
-from sdbench.suite.datasets import data_set
+from sdbench.suite.own import data_set_of
 from sdbench.suite.running import Suite
 from sdbench.video.feed import Feed
 
@@ -71,7 +71,7 @@ def shown_by(suite: Suite) -> list[Shown]:
     for asked, measured in suite.measurements.items():
         if asked.dataset not in found:
             try:
-                study = data_set(asked.dataset).study(asked, suite.here)
+                study = data_set_of(asked).study(asked, suite.here)
                 found[asked.dataset] = shown(study, feed_of(measured), suite.here.seed, asked.dataset)
             except SdbenchError as error:
                 found[asked.dataset] = Shown(asked.dataset, "", lacking=str(error))

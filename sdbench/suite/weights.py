@@ -13,6 +13,8 @@ from sdbench.zoo import FILLED, Model, model
 
 def lacking_weights(asked: Asked, store: AssetStore) -> list[str]:
     """Why a network of this name and training cannot be had at all, in a sentence; fetching it is not tried."""
+    if asked.subject is not None:
+        return []
     network, trained_on = asked.network, asked.trained_on
     if trained_on == FILLED:
         return [] if network in network_names() else [f"network {network} is not part of this version"]
@@ -28,7 +30,12 @@ def lacking_weights(asked: Asked, store: AssetStore) -> list[str]:
 
 
 def assets_of_weights(asked: Asked) -> list[str]:
-    """The assets that a network's weights come from; none for those that come with this package."""
+    """The assets that a network's weights come from; none for those that come with this package, or are one's own."""
+    if asked.subject is not None:
+        subject = asked.subject
+        if ":" in subject.network or subject.weights is not None or subject.untrained is not None:
+            return []
+        asked = Asked(subject.network, subject.trained_on or asked.trained_on, asked.dataset)
     known = None if asked.trained_on == FILLED or asked.network in KINDS else _published(asked)
     return [] if known is None else [known.asset]
 

@@ -236,8 +236,9 @@ def test_gpus_are_asked_for_with_cuda_and_only_then(job: Job) -> None:
 
 def test_a_container_may_write_the_cache_and_the_report_and_nothing_else(job: Job, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
+    (tmp_path / "mine").mkdir()
     (tmp_path / "lock.json").touch()
-    whole = Job(job.arguments, job.cache, job.report, data=tmp_path / "data", lock=tmp_path / "lock.json")
+    whole = Job(job.arguments, job.cache, job.report, tmp_path / "data", tmp_path / "mine", tmp_path / "lock.json")
     made = settings(FakeEngine().client, IMAGE, whole, ROOT)
     assert made["network_mode"] == "none"
     assert made["read_only"] is True
@@ -251,6 +252,7 @@ def test_a_container_may_write_the_cache_and_the_report_and_nothing_else(job: Jo
         "/cache/assets": True,
         "/report": False,
         "/data": True,
+        "/expected": True,
         "/lock.json": True,
     }
     environment = made["environment"]
@@ -406,6 +408,7 @@ def test_a_selection_that_pytest_refuses_is_left_to_the_run(job: Job, tmp_path: 
     ("arguments", "said"),
     [
         (["--data", "nowhere"], "no folder at"),
+        (["--expected", "nowhere"], "no folder at"),
         (["--junitxml", "/elsewhere.xml"], "only the report's folder can be written"),
         (["--benchmark-json=/elsewhere.json"], "only the report's folder can be written"),
         (["--junitxml"], "--junitxml takes a file"),
@@ -425,11 +428,13 @@ def test_paths_become_those_inside(engine: FakeEngine, tmp_path: Path, monkeypat
     monkeypatch.setenv("SDBENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(AssetStore, "is_present", lambda self, name: True)
     engine.on_start = selects()
-    (tmp_path / "data").mkdir()
-    arguments = ["--base", "base:1", "--report", str(tmp_path / "r"), "--data", str(tmp_path / "data"), "-k", "x"]
+    for folder in ("data", "mine"):
+        (tmp_path / folder).mkdir()
+    own = ["--data", str(tmp_path / "data"), "--expected", str(tmp_path / "mine")]
+    arguments = ["--base", "base:1", "--report", str(tmp_path / "r"), *own, "-k", "x"]
     assert main([*arguments, f"--junitxml={tmp_path}/r/deep/j.xml", "--memory", "2.5g", "--seed", "1"]) == 0
     inside = ["-k", "x", "--junitxml=/report/deep/j.xml", "--seed", "1", "--report", "/report"]
-    assert engine.created["command"] == [*inside, "--device", "cpu", "--data", "/data"]
+    assert engine.created["command"] == [*inside, "--device", "cpu", "--data", "/data", "--expected", "/expected"]
     assert engine.created["mem_limit"] == int(2.5 * GIB)
     assert (tmp_path / "r").is_dir()
     with pytest.raises(SystemExit):

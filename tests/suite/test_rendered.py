@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
-
 from sdbench.assets import AssetStore
-from sdbench.base.errors import InputError
 from sdbench.cases.records import Asked
 from sdbench.studies import RENDERED
 from sdbench.suite import Here, Suite
 from sdbench.suite.datasets import DATA_SETS
-from sdbench.suite.recording import record_values
 from tests.suite.conftest import Small
 
 
@@ -31,9 +25,3 @@ def test_it_runs_with_the_packaged_cases_and_fetches_nothing_of_its_own(empty_st
     assert DATA_SETS[RENDERED].place == "packaged"
     assert DATA_SETS[RENDERED].lacking(asked, Here(empty_store)) == []
     assert DATA_SETS[RENDERED].assets(asked, Here(empty_store)) == []
-
-
-def test_what_is_of_the_users_own_is_not_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sdbench.suite.recording.git_revision", lambda root: "0123")
-    with pytest.raises(InputError, match=r"recorded on: packaged, .*rendered-1; rendered is not packaged"):
-        record_values("i3d_inception", "rendered", tmp_path / "values.json", 3, tmp_path)
