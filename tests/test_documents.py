@@ -51,6 +51,9 @@ SAID = {
     "measure control:frame_average --frames 8 --size 24 --scenes 32 --json control.json": "average",
     "compare motion.json both.json texture.json control.json --picture atlas.png": "control:frame_average",
     "list": "action/complexity/x3d_m",
+    "record my_model.py:build rendered-1:64 lab/my_model.json --frames 8 --size 32 --layers early,late --seeds 3": (
+        "wrote lab/my_model.json"
+    ),
     "fetch action": "x3d_m_kinetics400: ",
     "fetch vos": "vos_checkpoints: ",
     "stylize ssv2/videos data/stylized_ssv2 --layout ssv2": "8 videos painted, 0 were there, 0 could not be read",
@@ -355,7 +358,8 @@ def nox(here: Path, words: list[str]) -> str:
     if last[:3] == ["python", "-m", "sdbench.container"]:
         from sdbench.container.command import _parser
 
-        return pytest_(here, _parser().parse_known_args(last[3:])[1])
+        known, rest = _parser().parse_known_args(last[3:])
+        return pytest_(here, [*rest, "--expected", str(known.expected)] if known.expected else rest)
     if last[:2] == ["python", "-m"]:
         return run(here, *last[1:], "--help")
     assert words[1] in ("docs", "lint")
@@ -363,6 +367,9 @@ def nox(here: Path, words: list[str]) -> str:
 
 
 def pytest_(here: Path, words: list[str]) -> str:
+    if "--expected" in words:  # a folder of the page's, not of the checkout
+        place = words.index("--expected") + 1
+        words = [*words[:place], str(here / words[place]), *words[place + 1 :]]
     return collected(*words)
 
 
