@@ -182,9 +182,11 @@ def settle(
     the statistics.
     """
     strict = bool(request.config.getini("strict"))
+    capture = request.config.pluginmanager.getplugin("capturemanager")
 
     def run(record: Record) -> None:
-        found = suite.measure(record)
+        with capture.global_and_fixture_disabled():  # what long work says of itself is to be seen while it lasts
+            found = suite.measure(record)
         if isinstance(found, Case):
             case = found
         else:
