@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from sdbench.assets import AssetStore
-from sdbench.cases.records import Asked
+from sdbench.cases.records import Asked, ExpectedValue
 from sdbench.studies import RENDERED
-from sdbench.suite import Here, Suite
-from sdbench.suite.datasets import DATA_SETS
-from tests.suite.conftest import Small
+from sdbench.suite import Here, Suite, assets_of, group_of
+from sdbench.suite.datasets import DATA_SETS, RenderedScenes
+from tests.suite.conftest import RECORDS, Small
+
+RECORDED = [record for record in RECORDS.values() if isinstance(record, ExpectedValue) and record.dataset == RENDERED]
 
 
 def test_any_network_is_measured_on_as_many_scenes_as_pairs_are_asked_for(
@@ -25,3 +27,19 @@ def test_it_runs_with_the_packaged_cases_and_fetches_nothing_of_its_own(empty_st
     assert DATA_SETS[RENDERED].place == "packaged"
     assert DATA_SETS[RENDERED].lacking(asked, Here(empty_store)) == []
     assert DATA_SETS[RENDERED].assets(asked, Here(empty_store)) == []
+
+
+def test_the_recorded_cases_are_run_with_the_packaged_ones_and_need_weights_alone(empty_store: AssetStore) -> None:
+    assert {record.network for record in RECORDED} == {"i3d_inception", "transnetv2"}
+    assert {group_of(record) for record in RECORDED} == {"packaged"}
+    assert set(assets_of(RECORDED, Here(empty_store))) == {"i3d_inception_kinetics400", "transnetv2"}
+
+
+def test_the_record_says_how_many_scenes_it_is_of() -> None:
+    data_set = DATA_SETS[RENDERED]
+    assert isinstance(data_set, RenderedScenes)
+    for record in RECORDED:
+        assert record.id.startswith(f"{RENDERED}/{record.network}/")
+        assert record.source.where.endswith(f", {data_set.scenes} pairs of each factor"), record.id
+        if record.options == {"seed": 0} and record.quantity == "shares":
+            assert set(record.tolerance.values()) == {0.05}, "the draws are the same"
