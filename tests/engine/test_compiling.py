@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock
 from torch import nn
 
 from sdbench import DiskError, Feed, InputError, Measurement, Network, build, studies
@@ -263,14 +264,14 @@ def test_a_choice_is_kept_though_another_process_removes_the_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, wanted = tmp_path / "parts" / "key", Choice(True, "as asked for")
-    lock, removed = compiling.FileLock, []
+    removed: list[Path] = []
 
     def lock_of(path: Path) -> Any:
         if not removed:
             removed.append(path)
             folder.rmdir()
             raise FileNotFoundError(path)
-        return lock(path)
+        return FileLock(path)
 
     monkeypatch.setattr(compiling, "FileLock", lock_of)
     assert keep_choice(folder, wanted) == wanted == known_choice(folder)

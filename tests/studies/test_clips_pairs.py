@@ -14,7 +14,7 @@ from sdbench.data.clip import Clip
 from sdbench.engine import Plan
 from sdbench.engine.study import MOST_BLOCKS
 from sdbench.studies import ClipStudy
-from sdbench.studies.clip_study import PlannedClip
+from sdbench.studies.own_clips import PlannedClip
 from sdbench.studies.views import DYNAMIC, STATIC
 from sdbench.video.frames import Frames
 from tests.conftest import moving_squares
