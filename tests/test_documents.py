@@ -167,6 +167,7 @@ def here(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SDBENCH_CACHE", str(cache))
     monkeypatch.setenv("SDBENCH_OFFLINE", "1")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYTHONIOENCODING", "utf-8")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
     monkeypatch.delenv("SDBENCH_DATA", raising=False)
     for folder, names, frames in (("path/to/videos", ["a", "b"], 17), ("ssv2/videos", SSV2, 9)):
@@ -184,7 +185,7 @@ def here(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def run(folder: Path, *arguments: str, given: str = "") -> str:
     """What a fresh Python prints in a folder; it must end well."""
     done = subprocess.run(
-        [sys.executable, *arguments], cwd=folder, input=given, capture_output=True, text=True, check=False
+        [sys.executable, *arguments], cwd=folder, input=given, capture_output=True, encoding="utf-8", check=False
     )
     assert done.returncode == 0, f"{shlex.join(arguments)}\n{done.stdout}\n{done.stderr}"
     assert "Traceback" not in done.stderr, done.stderr
