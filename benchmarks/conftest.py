@@ -117,6 +117,9 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[_SUITE] = Suite(here)
     except SdbenchError as error:
         raise pytest.UsageError(str(error)) from None
+    if config.option.verbose <= 0:  # the summary says both in few lines
+        config.option.reportchars = config.option.reportchars.replace("a", "fExX").replace("s", "")
+        config.option.benchmark_quiet = True
     if config.option.xmlpath is None and not config.option.collectonly:
         config.option.xmlpath = str(config.getoption("--report") / "junit.xml")
 

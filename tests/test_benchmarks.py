@@ -16,6 +16,7 @@ from sdbench.assets import AssetStore
 from sdbench.cases.records import read_all
 from sdbench.engine.measuring import PARTS
 from sdbench.history.__main__ import main as history
+from sdbench.report.terminal import SCREEN
 
 ROOT = Path(__file__).parents[1]
 EXPECTED = ROOT / "expected"
@@ -81,6 +82,8 @@ def test_what_cannot_run_is_skipped_counted_and_explained(tmp_path: Path) -> Non
     done = run(tmp_path, "-k", "(vos or action) and not pipeline and not calibration")
     assert done.returncode == 0, done.stdout
     assert "4 of 44 published results and 0 of 7 published claims were measured." in done.stdout
+    assert "SKIPPED" not in done.stdout
+    assert len(done.stdout.partition(" sdbench ")[2].splitlines()) <= SCREEN
     cases = cases_of(tmp_path)
     wanted = {record.id for record in read_all(EXPECTED) if {"vos", "action"} & set(record.id.split("/"))}
     assert set(cases) == {name for name in wanted if "pipeline" not in name and "calibration" not in name}
@@ -104,6 +107,15 @@ def test_what_cannot_run_is_skipped_counted_and_explained(tmp_path: Path) -> Non
     assert testsuite.get("skipped") == str(len(cases))
     properties = {item.get("name") for item in suite.iterfind(".//testsuite/properties/property")}
     assert {"packages", "processor", "revision", "command"} <= properties
+
+
+def test_a_run_with_v_prints_every_case(tmp_path: Path) -> None:
+    done = run(tmp_path, "-v", "-k", "complexity and x3d")
+    assert done.returncode == 0, done.stdout
+    ending = done.stdout.partition(" sdbench ")[2]
+    assert "tolerance" in ending
+    assert all(f"action/complexity/x3d_{size} " in ending for size in ("xs", "s", "m", "l"))
+    assert "action/complexity" not in run(tmp_path, "-k", "complexity and x3d").stdout.partition(" sdbench ")[2]
 
 
 def test_strict_turns_what_is_open_into_failures(tmp_path: Path) -> None:
