@@ -365,6 +365,9 @@ def arguments_of(module: nn.Module) -> tuple[str, ...]:
     return (*(parameter.name for parameter in parameters if parameter.kind in named), *(["**"] if takes_any else []))
 
 
+_UNEXPECTED = (RuntimeError, TypeError, ValueError, LookupError, AssertionError)
+
+
 @contextlib.contextmanager
 def fed(name: str, inputs: Mapping[str, Tensor]) -> Iterator[None]:
     """Say in a sentence what a network was fed, where its own code does not take it.
@@ -374,13 +377,14 @@ def fed(name: str, inputs: Mapping[str, Tensor]) -> Iterator[None]:
         inputs: what it is fed meanwhile.
 
     Raises:
-        InputError: whatever the network itself raises, but that there is no memory left.
+        InputError: the network raises what functions raise that are given something else than they expect; that there
+            is no memory left, and any other error, is none of its inputs' doing and stays what it is.
     """
     try:
         yield
     except (SdbenchError, torch.OutOfMemoryError):
         raise
-    except Exception as error:
+    except _UNEXPECTED as error:
         given = ", ".join(f"{argument} of shape {tuple(values.shape)}" for argument, values in inputs.items())
         said = " ".join(str(error).split())[:400] or "it says no more"
         raise InputError(

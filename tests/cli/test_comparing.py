@@ -103,7 +103,7 @@ def test_any_number_of_files_is_a_table_and_a_picture_and_needs_no_torch(measure
 def test_a_network_is_shown_beside_itself_untrained(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["x3d_m", *SMALL, "--controls", "--json", "both.json", "--picture", "both.png"]
     assert main(["measure", *words]) == 0
-    (answer,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("At its last layer")]
+    _, answer = [line for line in capsys.readouterr().out.splitlines() if line.startswith("At its last layer")]
     content = json.loads((here / "both.json").read_text())
     (control,) = content["controls"]
     assert control["measurement"]["networks"]

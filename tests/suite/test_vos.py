@@ -140,7 +140,7 @@ def test_the_commands_say_what_a_network_of_segmentation_needs(
 def test_a_network_is_measured_and_ablated_from_the_command_line(
     data: Path, small: Small, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def named(name: str, trained_on: str | None = None, store: AssetStore | None = None) -> Any:
+    def named(name: str, trained_on: str | None = None, *_given: Any, **_named: Any) -> Any:
         return small.network(name, trained_on, "units")
 
     fed = replace(feed_of("fusionseg"), size=(32, 48))
