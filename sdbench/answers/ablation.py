@@ -24,7 +24,8 @@ from sdbench.base.draws import generator_for
 from sdbench.base.errors import InputError, unknown_name
 from sdbench.engine import Finished
 from sdbench.networks.network import Network
-from sdbench.networks.reading import VideoNetwork, check_part_of_answer
+from sdbench.networks.reading import VideoNetwork
+from sdbench.networks.without import check_part_of_answer
 from sdbench.statistics import FACTORS, Estimate, Interval
 from sdbench.statistics.resampling import FloatArray, bootstrap_means, percentiles
 

@@ -23,7 +23,7 @@ from sdbench.engine import Finished, Planned
 from sdbench.engine.loader import Drawn
 from sdbench.engine.placing import device_named, on_device
 from sdbench.networks.network import Network
-from sdbench.networks.reading import answer_without
+from sdbench.networks.without import answer_without
 from sdbench.statistics import Interval, bootstrap_means, percentiles
 from sdbench.video.feed import Feed, window
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from sdbench.base.errors import InputError
 from sdbench.engine.placing import on_device
-from sdbench.networks.reading import answer_without
+from sdbench.networks.without import answer_without
 from sdbench.video.feed import Feed
 from sdbench.zoo.feeds import feed_of
 

@@ -14,7 +14,8 @@ from sdbench.calibration.tasks import draw_batch, unseen_textures
 from sdbench.calibration.trained import Kind, kind_named, load_trained
 from sdbench.calibration.training import one_thread, score_of
 from sdbench.engine import Measurement
-from sdbench.networks.reading import Units, VideoNetwork, answer_without
+from sdbench.networks.reading import VideoNetwork
+from sdbench.networks.without import Units, answer_without
 from sdbench.statistics import FACTORS
 
 STAGE, PERCENT = "stage3", 50.0

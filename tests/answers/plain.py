@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from sdbench.base.draws import generator_for
 from sdbench.data.segmentation import SegmentationDataset, VideoSequence
-from sdbench.networks.reading import Units, answer_without
+from sdbench.networks.without import Units, answer_without
 
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 

@@ -15,8 +15,9 @@ from torch.utils._pytree import tree_leaves
 from sdbench.base.errors import InputError
 from sdbench.networks import VideoNetwork, build, network_names
 from sdbench.networks.action.slowfast import SlowFast
-from sdbench.networks.reading import answer_without, channel_axis, zero_units
+from sdbench.networks.reading import channel_axis
 from sdbench.networks.vos.matnet import CROSS_CONNECTIONS, FUSIONS
+from sdbench.networks.without import answer_without, zero_units
 
 NARROW: dict[str, dict[str, int]] = {
     "fusionseg": {"width": 4},
