@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from sdbench.base.errors import AssetError
+from sdbench.base.errors import AssetError, InputError
 
 _BLOCK = 1 << 20
 
@@ -61,6 +61,27 @@ def write_text(target: Path, text: str) -> None:
     """Write a text file so that a reader sees the old content or the new, never a part."""
     with atomic_path(target) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def read_json(path: Path, expected: str) -> dict[str, Any]:
+    """The object in a file of JSON that the user named.
+
+    Args:
+        path: the file.
+        expected: what it should be, for the sentence: "expected a file that ...".
+
+    Raises:
+        InputError: there is none, or it holds something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"no file at {path}; {expected}") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is no JSON that can be read ({error}); {expected}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path} holds a {type(content).__name__}; {expected}")
+    return content
 
 
 def json_text(content: Any) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdbench.base.errors import InputError
+from sdbench.base.files import read_json
 from sdbench.cli.arguments import names, natural, positive
 
 if TYPE_CHECKING:
@@ -125,15 +125,7 @@ def _layers_of(path: Path | None) -> tuple[str, ...] | None:
 def _read(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"no file at {path}; expected one of JSON with fields of sdbench.Feed") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} is no JSON that can be read ({error})") from None
-    if not isinstance(content, dict):
-        raise InputError(f'{path} must hold fields of sdbench.Feed, such as {{"frames": 16, "size": 224}}')
-    return content
+    return read_json(path, 'expected fields of sdbench.Feed, such as {"frames": 16, "size": 224}')
 
 
 def _size(text: str) -> int | tuple[int, int]:

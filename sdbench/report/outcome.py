@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sdbench.base.errors import InputError, unknown_name
+from sdbench.base.files import read_json
 from sdbench.statistics import FEWEST_GROUPS, SHARE_NAMES, Interval
 from sdbench.statistics.sums import FloatArray
 
@@ -126,14 +126,7 @@ def outcome_of(given: Measurement | Outcome | str | Path | Mapping[str, Any]) ->
 
 def _read(text: str) -> Outcome:
     path, step, layer = _parts(text)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"no file at {path}; {_EXPECTED}") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} is no JSON that can be read ({error}); {_EXPECTED}") from None
-    if not isinstance(content, Mapping):
-        raise InputError(f"{path} holds a {type(content).__name__}; {_EXPECTED}")
+    content = read_json(path, _EXPECTED)
     found = _outcome(content, f"{_record(content, str(path)).get('network')} ({path.name})", str(path))
     if step is not None:
         steps = dict(found.history)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -102,8 +103,12 @@ def _of_the_suite(name: str, asked: Asked, store: AssetStore) -> Network:
     if asked.untrained is not None:
         if asked.weights is not None:
             raise InputError("a network is untrained or has weights of your own; say one of the two")
-        architecture = model(name).architecture if name in model_names() else name
-        module = adapters.fresh(lambda: model(name).build() if name in model_names() else build(name), asked.untrained)
+        architecture = name
+        make: Callable[[], VideoNetwork] = partial(build, name)
+        if name in model_names():
+            known = model(name, asked.trained_on)  # which says how many classes there are
+            architecture, make = known.architecture, known.build
+        module = adapters.fresh(make, asked.untrained)
         note = adapters.untrained_note(asked.untrained)
         return Network(module, asked.fed(feed_of(architecture)), name, asked.layers, notes=(note,))
     if asked.trained_on == FILLED:
