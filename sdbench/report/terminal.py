@@ -134,6 +134,10 @@ def _idle_lines(cases: Sequence[Case], width: int) -> list[str]:
         wanted = _wanted(cause.commands, cause.sentences, width - 4)
         if wanted:
             lines.append(f"    {wanted}")
+        # Weights alone help nobody whose data no command fetches.
+        by_hand = [sentence for sentence in cause.sentences if sentence.startswith("data: ")]
+        if cause.commands and by_hand:
+            lines.append(f"    {clipped(plain(by_hand[0]), width - 4)}")
     if more := sum(len(cause.cases) for cause in found[_MOST_CAUSES:]):
         lines.append(clipped(f"{more} not run for {len(found) - _MOST_CAUSES} more causes", width))
     if found:

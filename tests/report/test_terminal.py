@@ -70,6 +70,9 @@ def test_the_whole_suite_fits_one_screen(cases: list[Case]) -> None:
     assert sum(counted) == len(cases)
     assert any("not run: data set stylized_ssv2 is not here" in line for line in lines)
     assert any(line.strip().startswith("sdbench fetch slow_r50_8x8_ssv2") for line in lines)
+    assert any(line.startswith("    data: stylised Something-Something V2 validation videos; ") for line in lines), (
+        "what no command fetches is said too"
+    )
 
 
 def test_what_is_wrong_or_undecided_is_told_in_full_and_marked(cases: list[Case]) -> None:
