@@ -125,6 +125,7 @@ def test_the_dockerfile_of_this_repository_needs_the_classic_builder_only() -> N
 
 def test_the_image_of_this_repository_has_all_that_a_run_needs() -> None:
     files = source_state(ROOT, ARGUMENTS).files
-    for name in ("benchmarks/conftest.py", "expected/packaged/transnetv2.json", "sdbench/report/report.html.jinja"):
-        assert name in files
+    page = {path.relative_to(ROOT).as_posix() for path in (ROOT / "sdbench" / "report" / "page").iterdir()}
+    assert "sdbench/report/page/report.html.jinja" in page
+    assert page | {"benchmarks/conftest.py", "expected/packaged/transnetv2.json"} <= set(files)
     assert not any(name.startswith(("tests/", "docs/", "reports/", ".git")) for name in files)
