@@ -132,7 +132,7 @@ def test_a_real_case_gives_the_numbers_of_this_machine(
 ) -> None:
     """One of the two networks of the main job, on its own number of pairs; the second run with the same image."""
     store.fetch(store.manifest.group("packaged"))
-    selected = ("-k", "transnetv2 and fc1 and shares")
+    selected = ("-k", "transnetv2 and fc1 and shares and not rendered")
     here = [sys.executable, "-m", "pytest", "benchmarks", "-p", "no:cacheprovider", "--report", str(tmp_path / "here")]
     environment = place.environment(SDBENCH_CACHE=str(store.folder))
     outside = subprocess.run(
