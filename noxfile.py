@@ -93,6 +93,13 @@ def atlas(session: nox.Session) -> None:
 
 
 @nox.session
+def rehearse(session: nox.Session) -> None:
+    """Walk the way of every published case with stand-ins, from a download to a verdict; -k x3d, --small and others."""
+    _install(session, "benchmark")
+    session.run("python", "-m", "benchmarks.rehearsal", *session.posargs)
+
+
+@nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests; arguments go to pytest."""
     _install(session, "test")

@@ -16,6 +16,7 @@ import pytest
 from sdbench.assets import AssetStore
 from sdbench.base.errors import SdbenchError
 from sdbench.base.files import write_text
+from sdbench.base.rehearsal import SENTENCE, is_rehearsal
 from sdbench.cases.records import Asked, Claim, ExpectedValue, Record, Unpublished, asked, read_all
 from sdbench.cases.verdicts import Case, Verdict
 from sdbench.engine.placing import COMPILING, PRECISIONS
@@ -163,8 +164,9 @@ def suite(pytestconfig: pytest.Config) -> Suite:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _environment_in_junit(record_testsuite_property: Callable[[str, object], None]) -> None:
-    for name, value in describe_environment(ROOT, sys.argv).items():
+def _environment_in_junit(record_testsuite_property: Callable[[str, object], None], suite: Suite) -> None:
+    rehearsal = {"rehearsal": is_rehearsal(suite.here.store.folder, suite.here.data)}
+    for name, value in {**describe_environment(ROOT, sys.argv), **rehearsal}.items():
         record_testsuite_property(name, str(value))
 
 
@@ -222,6 +224,9 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     if not cases:
         return
     terminalreporter.section("sdbench")
+    here = config.stash[_SUITE].here
+    if is_rehearsal(here.store.folder, here.data):
+        terminalreporter.write_line(f"{SENTENCE}.", bold=True)
     if config.option.verbose > 0:
         _every_case(terminalreporter.write_line, cases, config)
     else:
@@ -264,6 +269,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     environment = {
         **describe_environment(ROOT, sys.argv),
         "interrupted": interrupted,
+        "rehearsal": is_rehearsal(suite.here.store.folder, suite.here.data),
         "seed": suite.here.seed,
         "pairs": suite.here.pairs if suite.here.pairs is not None else "one of each factor a sample",
         "device": suite.here.device,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from importlib import resources
 from pathlib import PurePosixPath
@@ -9,7 +10,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from sdbench.base.errors import unknown_name
+from sdbench.base.errors import InputError, unknown_name
+
+MIRROR_VARIABLE = "SDBENCH_MIRROR"
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -67,6 +70,23 @@ class Url(_Record):
         if (self.url is None) != (self.how == "never published"):
             raise ValueError(f"{self.url} and {self.how!r}: what was published has a url, what was not has none")
         return self
+
+
+    @property
+    def address(self) -> str | None:
+        """Where a program fetches it: the url, or, below the address in `SDBENCH_MIRROR`, its host and path.
+
+        `https://host/path?query` is then `MIRROR/host/path?query`.
+
+        Raises:
+            InputError: the variable holds something else than an address of the web.
+        """
+        mirror = os.environ.get(MIRROR_VARIABLE, "").rstrip("/")
+        if not mirror or self.url is None:
+            return self.url
+        if not mirror.startswith(("http://", "https://")):
+            raise InputError(f"{MIRROR_VARIABLE} is {mirror!r}; expected the address of a mirror, http:// or https://")
+        return f"{mirror}/{self.url.partition('://')[2]}"
 
 
 Source = Annotated[DistributionMember | LocalFile | Url, Field(discriminator="kind")]

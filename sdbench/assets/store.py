@@ -20,6 +20,7 @@ from sdbench.assets.lock import LockFile, Seen, lock_path, today
 from sdbench.assets.manifest import Asset, DistributionMember, LocalFile, Manifest, Url, packaged_manifest
 from sdbench.base.errors import AssetError, InputError, MissingAssetError
 from sdbench.base.files import atomic_path, extract_member, is_web_page, remove_tree, sha256_of
+from sdbench.base.rehearsal import is_rehearsal
 
 CACHE_VARIABLE = "SDBENCH_CACHE"
 OFFLINE_VARIABLE = "SDBENCH_OFFLINE"
@@ -67,6 +68,11 @@ class AssetStore:
         self._own_lock = LockFile(self.folder / "lock.json", mutex)
         self._verified: dict[Path, tuple[int, int]] = {}
         self._unpacked: set[Path] = set()
+
+    @property
+    def is_rehearsal(self) -> bool:
+        """Whether its assets are stand-ins: see `sdbench.base.rehearsal`."""
+        return is_rehearsal(self.folder)
 
     def path(self, name: str) -> Path:
         """The verified file of asset `name`, fetched first where it is missing.
@@ -288,14 +294,15 @@ class AssetStore:
         from sdbench.assets.web import fetch_url, forget  # noqa: PLC0415 - what downloads is slow to import
 
         assert isinstance(asset.source, Url)
-        assert asset.source.url is not None
+        address = asset.source.address
+        assert address is not None
         with self._usable_folder(), self._locked(_key(asset)):
             if self.is_present(asset.name):  # another process may have fetched it while this one waited
                 return
             part = self.folder / "parts" / asset.name / asset.filename
             if not self.quiet:
-                print(f"fetching {asset.source.url} for {asset.name}", file=sys.stderr)
-            fetch_url(asset.source.url, part, self.quiet)
+                print(f"fetching {address} for {asset.name}", file=sys.stderr)
+            fetch_url(address, part, self.quiet)
             try:
                 self._take(asset, part, "download")
             except AssetError:  # not after Ctrl-C: what came is then still good
@@ -327,7 +334,8 @@ class AssetStore:
             raise AssetError(
                 f"{what} is {'a web page' if size else 'empty'}, not {asset.filename}; get the file itself"
             )
-        seen = Seen(url=asset.source.url, sha256=sha256_of(file), bytes=size, first_seen=today(), by=by)
+        url = asset.source.address if by == "download" else asset.source.url
+        seen = Seen(url=url, sha256=sha256_of(file), bytes=size, first_seen=today(), by=by)
         locked = self.lock.record(asset.name, seen)
         if locked.sha256 != seen.sha256:
             raise AssetError(

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sdbench.base.errors import InputError
+from sdbench.base.rehearsal import MARK
 from sdbench.cases.records import faults
 from sdbench.cases.verdicts import Verdict
 
@@ -153,11 +154,11 @@ def run_of_report(report: Path) -> Run:
     """The run whose report.json lies in the folder `report`, or is that file.
 
     Raises:
-        InputError: there is none, or it is no report of this suite.
+        InputError: there is none, it is no report of this suite, or it is of a rehearsal.
     """
     path = report / "report.json" if report.is_dir() else report
     try:
-        return run_of_content(path.read_bytes())
+        run = run_of_content(path.read_bytes())
     except OSError as error:
         raise InputError(
             f"no report at {path} ({error.strerror}); expected report.json of a run, as nox -s reproduce writes it"
@@ -166,6 +167,11 @@ def run_of_report(report: Path) -> Run:
         raise InputError(
             f"{path} is not a report of this suite ({faults(error)[0]}); expected what nox -s reproduce writes"
         ) from None
+    if run.environment.get("rehearsal"):
+        raise InputError(
+            f"{path} is of a {MARK}, whose weights and data are stand-ins: no history keeps it; add a run of real ones"
+        )
+    return run
 
 
 def run_of_content(content: bytes) -> Run:

@@ -18,6 +18,7 @@ from markupsafe import Markup, escape
 
 from sdbench.base.environment import describe_environment
 from sdbench.base.files import write_text
+from sdbench.base.rehearsal import SENTENCE, marks_of
 from sdbench.cases.records import Asked, Claim, ExpectedValue, Record, asked
 from sdbench.cases.verdicts import Case, Verdict
 from sdbench.report import panels as panel
@@ -53,7 +54,8 @@ def render_html(report: Report) -> str:
     claims = [case for case in listed if case.kind.endswith("claim")]
     rows = [_row(case, report.records.get(case.id)) for case in listed]
     return _page("report.html.jinja").render(
-        title="sdbench report",
+        title=f"{marks_of(report.environment)}sdbench report",
+        rehearsal=SENTENCE if marks_of(report.environment) else "",
         verdict=verdict_line(report.cases, report.totals),
         bad=any(case.verdict.is_bad for case in report.cases),
         where=where(report.environment),
@@ -110,6 +112,7 @@ def measurements_page(
             title=f"sdbench: {', '.join(dict.fromkeys(each.title for each in panels))}",
             verdict=panels[0].sentence if compared is None else _difference(compared),
             bad=False,
+            rehearsal=SENTENCE if any(SENTENCE in sentence for sentence in sentences) else "",
             where=where(environment),
             panels=_pictures(panels),
             shown=[_shown(each) for each in shown],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from sdbench.base.rehearsal import SENTENCE, marks_of
 from sdbench.cases.verdicts import Verdict
 from sdbench.report.content import Report
 from sdbench.report.table import LEGEND, case_table, in_order, reasons, summary_lines
@@ -13,7 +14,9 @@ from sdbench.report.table import LEGEND, case_table, in_order, reasons, summary_
 def render_markdown(report: Report, pictures: Sequence[str]) -> str:
     """The report as a Markdown document; `pictures` are file names beside it."""
     cases = report.cases
-    parts = ["# sdbench report", "\n".join(f"**{line}**  " for line in summary_lines(cases, report.totals))]
+    marked = [f"**{SENTENCE}.**"] if marks_of(report.environment) else []
+    summary = "\n".join(f"**{line}**  " for line in summary_lines(cases, report.totals))
+    parts = [f"# {marks_of(report.environment)}sdbench report", *marked, summary]
     for verdicts, title in (
         ([verdict for verdict in Verdict if verdict.is_bad], "What went wrong"),
         ([Verdict.INCONCLUSIVE], "What could not be decided"),

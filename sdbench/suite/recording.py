@@ -17,6 +17,7 @@ from sdbench.base.environment import git_revision, sdbench_version
 from sdbench.base.errors import InputError
 from sdbench.base.files import write_text
 from sdbench.base.machine import processor_name
+from sdbench.base.rehearsal import MARK, is_rehearsal
 from sdbench.cases.records import Asked, ExpectedFile, ExpectedValue, Source, spread_tolerance
 from sdbench.cases.subject import Subject
 from sdbench.engine import Measurement
@@ -93,6 +94,11 @@ def record_values(wanted: ToRecord, output: Path, root: Path) -> None:
             "the checkout has uncommitted changes; commit them first, so that the record can name its revision"
         )
     here = Here(AssetStore(), data=wanted.data, device=wanted.device, workers=wanted.workers)
+    if is_rehearsal(here.store.folder, here.data):
+        raise InputError(
+            f"this cache or folder of data is that of a {MARK}: its stand-ins are no source of expected values; name "
+            "another one in SDBENCH_CACHE and --data"
+        )
     subject = _subject(wanted, output, here)
     known = model(wanted.network, _published(wanted.trained_on)) if wanted.network in model_names() else None
     trained_on = wanted.trained_on or (known.trained_on if known else "")

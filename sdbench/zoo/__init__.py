@@ -9,6 +9,7 @@ from typing import Any
 
 from sdbench.assets.store import AssetStore
 from sdbench.base.errors import AssetError, InputError
+from sdbench.base.rehearsal import SENTENCE
 from sdbench.networks import VideoNetwork, build
 from sdbench.networks.filled import fill_state_dict
 from sdbench.networks.network import Network
@@ -118,7 +119,8 @@ def _of_the_suite(name: str, asked: Asked, store: AssetStore) -> Network:
     known = model(name, asked.trained_on)
     module = load(name, asked.weights, store, asked.trained_on)
     assets = {} if asked.weights is not None else store.hashes([known.asset])
-    return Network(module, asked.fed(known.feed), name, asked.layers, assets=assets)
+    notes = (SENTENCE,) if store.is_rehearsal and assets else ()
+    return Network(module, asked.fed(known.feed), name, asked.layers, assets=assets, notes=notes)
 
 
 __all__ = [
