@@ -29,9 +29,21 @@ from sdbench.base.errors import SdbenchError
 from sdbench.base.files import remove_tree, write_text
 from sdbench.base.rehearsal import MARK, SENTENCE
 
-SMALL = (
-    "(x3d_xs or (i3d and not nln) or (slow_r50_8x8 and ssv2) or (slow_r50_8x8 and top1) or mvit or fast_r50_8x8) "
-    "and not claim and not fusionseg and not slowfast"
+SMALL = " or ".join(
+    (
+        "layerwise/i3d/kinetics400",
+        "layerwise/x3d_xs",
+        "layerwise/mvit_b_16x4",
+        "layerwise/slow_r50_8x8/ssv2",
+        "shuffle/slow_r50_8x8",
+        "layerwise/fast_r50_8x8/diving48",
+        "unitwise/fusionseg/davis/fusion5",
+        "known_colours/fusionseg",
+        "moca/fusionseg",
+        "moca/rtnet",
+        "moca/matnet_recip_gated/th0.2",
+        "moca/matnet_nobar",
+    )
 )
 """One checkpoint of each format, one data set of each layout, and cases whose weights were never published."""
 

@@ -176,6 +176,7 @@ class Rehearsal:
         if group == "action" and (known or (self.work / "reports" / "known").is_dir()):
             reports.append(self.work / "reports" / "known")
             self.once("measuring a network built by hand", partial(self._measure_known, reports[-1]))
+            self.once("measuring on the layout that no published network is shown", self._measure_diving)
         return [case for each in reports for case in cases_of(each / "report.json")]
 
     def _measure(self, group: str, report: Path, *options: str) -> int:
@@ -184,6 +185,12 @@ class Rehearsal:
     def _measure_known(self, report: Path) -> int:
         options = ("--pairs", str(_KNOWN_PAIRS), "--expected", str(self.work / "expected"), "--report", str(report))
         return self._pytest("action", *options, selection=PREFIX)
+
+    def _measure_diving(self) -> int:
+        """Diving48: all networks that the study trained on it were never published."""
+        folder = self.data / "stylized_diving48"
+        words = ("measure", "x3d_xs", str(folder), "--stylised", "diving48", "--pairs", str(self.pairs))
+        return self._sdbench("", *words, wanted=0)
 
     def faults(self) -> list[str]:
         """What is wrong with the reports: one that is not marked, or that the history takes."""
