@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.rehearsal import __main__ as command
 from benchmarks.rehearsal import checkpoints as write
 from benchmarks.rehearsal import known
 from benchmarks.rehearsal.entries import blobs_of, pytorchvideo_c2d, shapes_of
@@ -189,3 +190,37 @@ def test_disk_and_memory_are_seen(tmp_path: Path) -> None:
 
     memory = memory_of_tree(os.getpid())
     assert memory is None or memory > 50e6
+
+
+@pytest.mark.parametrize("verdict", ["deviates", "error"])
+def test_what_it_came_to_is_written_and_is_the_exit_status(tmp_path: Path, monkeypatch, capsys, verdict: str) -> None:
+    seen = {"files": 2, "megabytes": 3, "faults": {DROPPED: "went on at byte 7"}}
+
+    class Done(Rehearsal):
+        def run(self) -> list[Rehearsed]:
+            self.once("fetching action", lambda: seen)
+            (self.work / "cache").mkdir()
+            return [Rehearsed("action/a", "stylized_ssv2, published units", verdict, "so it is")]
+
+        def faults(self) -> list[str]:
+            return []
+
+    monkeypatch.setattr(command, "Rehearsal", Done)
+    work = tmp_path / "work"
+    assert command.main(["-k", "a", "--work", str(work)]) == int(verdict == "error")
+    told = json.loads((work / "rehearsal.json").read_text())
+    assert told["rehearsal"] is True
+    assert told["wrong"] == (["action/a: error: so it is"] if verdict == "error" else [])
+    assert told["cases"]["action/a"]["verdict"] == verdict
+    text = (work / "rehearsal.md").read_text()
+    assert text.startswith("# REHEARSAL\n")
+    assert "action: 2 files, 3 MB fetched. dropped connection: went on at byte 7." in text
+    assert ("Everything is as it must be." in text) is (verdict == "deviates")
+    assert (work / "cache").exists() is (verdict == "error"), "kept to be looked at where something is wrong"
+    assert text.strip() in capsys.readouterr().out
+
+
+def test_a_folder_of_another_rehearsal_is_one_sentence(tmp_path: Path, capsys) -> None:
+    Rehearsal(tmp_path, "x3d")
+    assert command.main(["-k", "i3d", "--work", str(tmp_path)]) == 1
+    assert capsys.readouterr().err.startswith("rehearsal: ")

@@ -23,11 +23,11 @@ _FRAMES = 34
 _STYLES = 4
 
 
-def _painted(folder: Path, videos: list[str], name: Callable[[int], str]) -> None:
+def _painted(folder: Path, videos: list[str], name: Callable[[int], str], frames: int = _FRAMES) -> None:
     height, width = _SIZE
     for number, video in enumerate(videos):
         for style in range(_STYLES):
-            for position in range(_FRAMES):
+            for position in range(frames):
                 place = folder / f"style_{style + 1}" / video / name(position)
                 save(frame(number, position, height, width, style), place)
 
@@ -36,6 +36,7 @@ def activitynet(folder: Path) -> None:
     """Stylised ActivityNet at 5 frames a second, numbered from 1, with the annotations of all subsets beside."""
     names = [f"{number:011x}" for number in range(VIDEOS)]
     _painted(folder, [f"v_{name}" for name in names], lambda position: f"{position + 1:06d}.jpg")
+    _painted(folder, ["v_too_short"], lambda position: f"{position + 1:06d}.jpg", frames=20)
     seconds = _FRAMES / 5
     database = {
         name: {
@@ -45,7 +46,7 @@ def activitynet(folder: Path) -> None:
             "url": f"https://www.youtube.com/watch?v={name}",
             "annotations": [{"segment": [0.0, 1.5], "label": "Shot put"}, {"segment": [0.4, 6.8], "label": "Diving"}],
         }
-        for name in names
+        for name in (*names, "too_short", "gone_from_the_web")
     }
     database["of_training"] = {**database[names[0]], "subset": "training"}
     database["of_testing"] = {**database[names[0]], "subset": "testing", "annotations": []}

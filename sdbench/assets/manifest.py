@@ -71,7 +71,6 @@ class Url(_Record):
             raise ValueError(f"{self.url} and {self.how!r}: what was published has a url, what was not has none")
         return self
 
-
     @property
     def address(self) -> str | None:
         """Where a program fetches it: the url, or, below the address in `SDBENCH_MIRROR`, its host and path.
