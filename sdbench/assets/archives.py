@@ -22,6 +22,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from sdbench.base.errors import AssetError
@@ -211,7 +212,7 @@ def unpack(
         whole = staging / "whole"
         whole.mkdir()  # not mkdtemp's own folder, which nobody else may read
         with (
-            Progress(*columns, disable=quiet or not sys.stderr.isatty()) as progress,
+            Progress(*columns, console=Console(stderr=True), disable=quiet or not sys.stderr.isatty()) as progress,
             _opened(archive) as zipped,
         ):
             task = progress.add_task(f"unpacking {archive.name}", total=total)

@@ -10,6 +10,7 @@ import time
 from importlib import resources
 from pathlib import Path
 
+from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from sdbench.assets.manifest import DistributionMember
@@ -87,7 +88,9 @@ def _environment(folder: Path) -> dict[str, str]:
 
 def _watch(process: subprocess.Popen[bytes], source: DistributionMember, folder: Path, quiet: bool) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, transient=False, disable=quiet or not sys.stderr.isatty()) as progress:
+    with Progress(
+        *columns, console=Console(stderr=True), transient=False, disable=quiet or not sys.stderr.isatty()
+    ) as progress:
         task = progress.add_task(f"fetching {source.requirement}", total=source.archive_bytes)
         while process.poll() is None:
             time.sleep(0.1)

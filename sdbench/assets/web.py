@@ -12,6 +12,7 @@ from typing import IO, Any
 
 import pooch
 import requests
+from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from sdbench.base.errors import MissingAssetError
@@ -159,7 +160,7 @@ def fetch_url(url: str, path: Path, quiet: bool = False) -> None:
         AssetError: the file cannot be had: the sentence says why and what to do. What came so far stays.
     """
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, disable=quiet or not sys.stderr.isatty()) as progress:
+    with Progress(*columns, console=Console(stderr=True), disable=quiet or not sys.stderr.isatty()) as progress:
         part = _Part(path, url, progress)
         failures = 0
         try:

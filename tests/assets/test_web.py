@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ import torch
 
 from sdbench.assets import Asset, AssetStore, Manifest, Url
 from sdbench.assets.lock import today
+from sdbench.assets.web import fetch_url
 from sdbench.base.errors import AssetError, InputError
 from sdbench.cli import main
 from sdbench.networks import build
@@ -408,3 +410,11 @@ def test_weights_from_the_web_are_loaded(tmp_path: Path, site: Site) -> None:
     never = store_of(tmp_path, site.asset("fast_r50_8x8_ssv2", url=None, how="never published"))
     with pytest.raises(AssetError, match="fast_r50_8x8_ssv2: never published"):
         load("fast_r50_8x8", store=never, trained_on="ssv2")
+
+
+def test_progress_is_drawn_on_stderr_and_not_among_the_answers(tmp_path: Path, site: Site, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    fetch_url(f"{site.url}/weights.bin", tmp_path / "weights.bin")
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "fetching weights.bin" in printed.err
