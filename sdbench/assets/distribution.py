@@ -88,9 +88,7 @@ def _environment(folder: Path) -> dict[str, str]:
 
 def _watch(process: subprocess.Popen[bytes], source: DistributionMember, folder: Path, quiet: bool) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(
-        *columns, console=Console(stderr=True), transient=False, disable=quiet or not sys.stderr.isatty()
-    ) as progress:
+    with Progress(*columns, console=Console(stderr=True), disable=quiet or not sys.stderr.isatty()) as progress:
         task = progress.add_task(f"fetching {source.requirement}", total=source.archive_bytes)
         while process.poll() is None:
             time.sleep(0.1)
