@@ -154,18 +154,20 @@ def test_what_must_not_be_is_said() -> None:
         Rehearsed("action/b", "one", "not run", "weights of fast were never published. It takes them"),
         Rehearsed("action/c", "two", "not run", "data set x is not here"),
         Rehearsed("action/d", "two", "error", "broke"),
+        Rehearsed("action/shuffle/slow_r50_8x8/ssv2", "three", "inconclusive", "too few"),
         Rehearsed("known_colours/x3d_xs/true", "by hand", "reproduced", ""),
         Rehearsed("known_colours/x3d_xs/moved", "by hand", "reproduced", "inside"),
     ]
     assert wrong_cases(cases) == [
         "action/c: not run: data set x is not here",
         "action/d: error: broke",
+        "action/shuffle/slow_r50_8x8/ssv2: inconclusive, expected deviates: too few",
         "known_colours/x3d_xs/moved: reproduced, expected deviates: inside",
     ]
     lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table(cases).splitlines()]
     assert lines[2] == ["one", "2", "1", "1 deviates", "1"]
     assert lines[3] == ["two", "2", "1", "1 error, 1 not run", "0"]
-    assert lines[-1] == ["all", "6", "4", "1 deviates, 1 error, 1 not run, 2 reproduced", "1"]
+    assert lines[-1] == ["all", "7", "5", "1 deviates, 1 error, 1 inconclusive, 1 not run, 2 reproduced", "1"]
 
 
 def test_a_step_is_done_once_and_a_folder_is_of_one_rehearsal(tmp_path: Path) -> None:

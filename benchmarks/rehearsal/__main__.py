@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.rehearsal.judging import MOST_DISK, MOST_MEMORY, table, wrong_cases
-from benchmarks.rehearsal.steps import ROOT, Rehearsal
+from benchmarks.rehearsal.steps import FEWEST_PAIRS, ROOT, Rehearsal
 from benchmarks.rehearsal.watching import Peak, watching
 from sdbench.base.errors import SdbenchError
 from sdbench.base.files import remove_tree, write_text
@@ -57,11 +57,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("-k", dest="selection", default="", metavar="EXPRESSION", help="which cases, as pytest's -k")
     parser.add_argument("--small", action="store_true", help="one checkpoint of each format, one data set of each kind")
-    parser.add_argument("--pairs", type=int, default=4, help="pairs of each factor (default: %(default)s)")
+    parser.add_argument(
+        "--pairs", type=int, default=FEWEST_PAIRS, help="pairs of each factor (default and least: %(default)s)"
+    )
     parser.add_argument(
         "--work", type=Path, default=ROOT / "reports" / "rehearsal", help="folder (default: reports/rehearsal)"
     )
     options = parser.parse_args(arguments)
+    if options.pairs < FEWEST_PAIRS:
+        parser.error(f"--pairs is {options.pairs}; fewer than {FEWEST_PAIRS} give no intervals, and no verdicts")
     if options.small and options.selection:
         parser.error("--small is a selection of its own; give it or -k")
     try:

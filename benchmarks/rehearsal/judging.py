@@ -19,6 +19,12 @@ NEVER = "never published"
 
 _WANTED = {TRUE: "reproduced", MOVED: "deviates"}
 
+ONE_ANSWER = {"action/shuffle/slow_r50_8x8/kinetics400": "reproduced", "action/shuffle/slow_r50_8x8/ssv2": "deviates"}
+"""Cases of networks that always answer the same, whose accuracy does not change where frames are shuffled.
+
+Published are changes of 0 % and of -59.8 %.
+"""
+
 MOST_DISK, MOST_MEMORY = 12e9, 8e9
 """Bytes that a rehearsal has to do with."""
 
@@ -70,8 +76,8 @@ def wrong_cases(cases: Sequence[Rehearsed]) -> list[str]:
     """What should not be: cases that did not run although they could have, broke, or were misjudged."""
     found = []
     for case in cases:
-        if case.id.startswith(PREFIX):
-            wanted = _WANTED[case.id.rpartition("/")[2]]
+        if case.id.startswith(PREFIX) or case.id in ONE_ANSWER:
+            wanted = ONE_ANSWER.get(case.id) or _WANTED[case.id.rpartition("/")[2]]
             if case.verdict != wanted:
                 found.append(f"{case.id}: {case.verdict}, expected {wanted}: {case.reason}")
         elif case.verdict == "error" or (case.verdict == "not run" and not case.is_apart):

@@ -31,6 +31,9 @@ GROUPS = ("action", "vos")
 PICTURES = ("stylized_davis", "davis2016")
 """Assets that cases of segmentation need whatever their network is."""
 
+FEWEST_PAIRS = 8
+"""With fewer, accuracy is of too few videos for an interval."""
+
 _KNOWN_PAIRS = 48
 _DRAWS, _SEQUENCES, _SEEDS = 5, 4, 4
 """Of the study of segmentation: draws for each sequence, sequences made up, seeds."""
@@ -52,7 +55,7 @@ class Rehearsal:
 
     work: Path
     selection: str = ""
-    pairs: int = 4
+    pairs: int = FEWEST_PAIRS
     say: Callable[[str], None] = print
     _done: dict[str, Any] = field(default_factory=dict)
 
