@@ -18,16 +18,21 @@ from benchmarks.rehearsal.entries import blobs_of, pytorchvideo_c2d, shapes_of
 from benchmarks.rehearsal.judging import Rehearsed, table, wrong_cases
 from benchmarks.rehearsal.pictures import frame
 from benchmarks.rehearsal.published import PUBLISHED
+from benchmarks.rehearsal.reduced import SIZE, SmallerDavis
 from benchmarks.rehearsal.server import DROPPED, SLOW, WEB_PAGE, Offers, serving
 from benchmarks.rehearsal.steps import Rehearsal
 from benchmarks.rehearsal.values import POSITIVE, colours_in_fusionseg, colours_in_x3d, made_up, one_answer
 from benchmarks.rehearsal.watching import disk_of, memory_of_tree
-from sdbench.assets import packaged_manifest
+from sdbench.assets import AssetStore, packaged_manifest
 from sdbench.assets.manifest import Url
 from sdbench.assets.web import fetch_url
 from sdbench.base.errors import InputError, MissingAssetError
+from sdbench.cases.records import Asked
 from sdbench.networks import build
+from sdbench.suite import Here
+from sdbench.suite.datasets import PaintedDavis
 from sdbench.zoo import load_state, read_checkpoint
+from tests.made.small_zoo import bring_weights, make_small
 
 
 def test_everything_that_can_be_had_has_a_stand_in() -> None:
@@ -226,3 +231,13 @@ def test_a_folder_of_another_rehearsal_is_one_sentence(tmp_path: Path, capsys) -
     Rehearsal(tmp_path, "x3d")
     assert command.main(["-k", "i3d", "--work", str(tmp_path)]) == 1
     assert capsys.readouterr().err.startswith("rehearsal: ")
+
+
+def test_pictures_are_smaller_but_where_the_published_size_is_asked_for(tmp_path: Path, monkeypatch) -> None:
+    make_small(monkeypatch.setattr)
+    store = AssetStore(tmp_path / "cache", quiet=True)
+    bring_weights(store, tmp_path)
+    asked = Asked("fusionseg", "davis", "stylized_davis")
+    assert SmallerDavis().network(asked, Here(store)).feed.size == SIZE
+    published = SmallerDavis(["fusionseg:davis"]).network(asked, Here(store)).feed.size
+    assert published == PaintedDavis().network(asked, Here(store)).feed.size != SIZE

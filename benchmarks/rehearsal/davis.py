@@ -8,7 +8,9 @@ from pathlib import Path
 from benchmarks.rehearsal.checkpoints import zipped
 from benchmarks.rehearsal.pictures import frame, mask, save
 
-SEQUENCES = ("blackswan", "bmx-trees", "breakdance", "camel")
+SEQUENCES = ("blackswan", "bmx-trees", "breakdance", "camel", "car-roundabout", "car-shadow", "cows", "dance-twirl")
+"""With fewer there would be no intervals, and no verdicts."""
+
 STYLES = ("Lynx", "Maruska640", "Zuzka1", "Zuzka2")
 FRAMES = 4
 SIZE = (54, 96)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.rehearsal.datasets import DATA_SETS
+from benchmarks.rehearsal.davis import SEQUENCES
 from benchmarks.rehearsal.judging import Rehearsed, cases_of, unmarked
 from benchmarks.rehearsal.known import PREFIX, write_known
 from benchmarks.rehearsal.published import PUBLISHED, Published, make, published
@@ -35,8 +36,8 @@ FEWEST_PAIRS = 8
 """With fewer, accuracy is of too few videos for an interval."""
 
 _KNOWN_PAIRS = 48
-_DRAWS, _SEQUENCES, _SEEDS = 5, 4, 4
-"""Of the study of segmentation: draws for each sequence, sequences made up, seeds."""
+_DRAWS, _SEEDS = 5, 4
+"""Of the study of segmentation: draws for each sequence, and seeds."""
 
 _NOT_COLLECTED = 5
 """Exit status of pytest where no case was selected."""
@@ -120,7 +121,7 @@ class Rehearsal:
             remove_tree(self.data / name)
             (self.data / name).mkdir()
             write(self.data / name)
-        write_known(self.work / "expected", _KNOWN_PAIRS, _DRAWS * _SEQUENCES // 2, _SEEDS)
+        write_known(self.work / "expected", _KNOWN_PAIRS, _DRAWS * len(SEQUENCES) // 2, _SEEDS)
 
     def _is_selected(self, group: str) -> bool:
         return self._pytest(group, "--collect-only", quiet=True) != _NOT_COLLECTED
@@ -173,7 +174,9 @@ class Rehearsal:
         """Run the suite's cases of a group, and those of the network that was built by hand."""
         report = self.work / "reports" / group
         known = group == "action" and self._store.is_present("x3d_xs_kinetics400")
-        expected = ("--expected", str(self.work / "expected")) if group == "vos" else ()
+        expected: tuple[str, ...] = ("--expected", str(self.work / "expected")) if group == "vos" else ()
+        if not self.selection:
+            expected += ("--published-size", "fusionseg:davis")
         self.once(f"measuring {group}", partial(self._measure, group, report, *expected))
         reports = [report]
         if group == "action" and (known or (self.work / "reports" / "known").is_dir()):
@@ -240,9 +243,9 @@ class Rehearsal:
         """Run the suite's module of a group; its exit status, which for wrong numbers is 1."""
         selected = selection or " and ".join(f"({part})" for part in (self.selection, "not pipeline") if part)
         module = ROOT / "benchmarks" / f"test_{group}.py"
-        command = [sys.executable, "-m", "pytest", str(module), "-q", "-p", "no:cacheprovider", "-k", selected]
+        command = [sys.executable, "-m", "pytest", str(module), "-q", "-p", "no:cacheprovider"]
         ended = subprocess.run(
-            [*command, "--data", str(self.data), *options],
+            [*command, "-p", "benchmarks.rehearsal.reduced", "-k", selected, "--data", str(self.data), *options],
             env=self._environment(),
             cwd=ROOT,
             capture_output=quiet,
