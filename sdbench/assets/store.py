@@ -302,7 +302,10 @@ class AssetStore:
             part = self.folder / "parts" / asset.name / asset.filename
             if not self.quiet:
                 print(f"fetching {address} for {asset.name}", file=sys.stderr)
-            fetch_url(address, part, self.quiet)
+            try:
+                fetch_url(address, part, self.quiet)
+            except MissingAssetError as error:  # which knows an address, not the name of the asset
+                raise MissingAssetError(str(error).replace("fetch NAME", f"fetch {asset.name}")) from None
             try:
                 self._take(asset, part, "download")
             except AssetError:  # not after Ctrl-C: what came is then still good

@@ -25,6 +25,7 @@ _TIMEOUT = (15, 60)
 _CHUNK = 1 << 16
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
 _BY_HAND = "open it in a browser, then: sdbench fetch NAME --from FILE"
+_PAGE = f"answered with a web page instead of the file; run the same command again later, or {_BY_HAND}"
 
 
 class _Cut(Exception):  # noqa: N818 - not an error of the caller's
@@ -85,7 +86,7 @@ class _Part:
             return  # requests follows the first, pooch raises for the others
         if response.headers.get("Content-Type", "").lower().startswith("text/html"):
             response.close()
-            raise MissingAssetError(f"{self.url} answered with a web page instead of the file; {_BY_HAND}")
+            raise MissingAssetError(f"{self.url} {_PAGE}")
         if _total(response) is None and response.headers.get("Transfer-Encoding", "").lower() != "chunked":
             response.close()
             raise MissingAssetError(
@@ -182,7 +183,7 @@ def fetch_url(url: str, path: Path, quiet: bool = False) -> None:
             part.close()
         if is_web_page(path):
             part.discard()
-            raise MissingAssetError(f"{url} answered with a web page instead of the file; {_BY_HAND}")
+            raise MissingAssetError(f"{url} {_PAGE}")
 
 
 def forget(path: Path) -> None:

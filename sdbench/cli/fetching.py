@@ -47,4 +47,6 @@ def _fetch(options: argparse.Namespace) -> None:
         print(f"{name}: not here: {reason}")
     failed = [name for name in lacking if not store.why_by_hand(name)]
     if failed:
-        raise AssetError(f"{', '.join(failed)} could not be fetched (why is said above); retry: sdbench fetch NAME")
+        raise AssetError(
+            f"{', '.join(failed)} could not be fetched (why is said above); retry: sdbench fetch {' '.join(failed)}"
+        )

@@ -286,7 +286,9 @@ def test_redirects_are_followed(tmp_path: Path, site: Site) -> None:
 def test_a_web_page_is_not_taken_for_the_file(tmp_path: Path, site: Site, kind: str) -> None:
     site.page, site.page_type = "\n<!DOCTYPE html><title>Sign in</title>", kind
     store = store_of(tmp_path, site.asset())
-    with pytest.raises(AssetError, match=r"answered with a web page instead of the file; open it in a browser"):
+    with pytest.raises(
+        AssetError, match=r"web page instead of the file; run .* later, or open it .* fetch toy --from FILE"
+    ):
         store.path("toy")
     assert store.seen("toy") is None
     assert left_behind(store.folder) == []
