@@ -100,8 +100,8 @@ def _apart(more: Sequence[Scored], less: Sequence[Scored]) -> npt.NDArray[np.boo
 
 def _resampled(right: Floats, generator: np.random.Generator, replicates: int) -> Floats:
     """(replicates,) means over the pairs of trainings drawn with replacement."""
-    rows, columns = (generator.integers(0, count, (replicates, count)) for count in right.shape)
-    return np.asarray(right[rows[:, :, None], columns[:, None, :]].mean(axis=(1, 2)))
+    often = [generator.multinomial(count, np.full(count, 1 / count), replicates) / count for count in right.shape]
+    return np.asarray(((often[0] @ right) * often[1]).sum(axis=1))
 
 
 def agreement(
@@ -127,8 +127,7 @@ def agreement(
         told += int((_apart(tests, tests) & above).sum())
         mistaken += int((_apart(tests, tests).T & above).sum())
         counts = generator.multinomial(len(group), np.full(len(group), 1 / len(group)), replicates)
-        both = counts[:, :, None] * counts[:, None, :]
-        sampled += [(both * agreed * above).sum(axis=(1, 2)), (both * above).sum(axis=(1, 2))]
+        sampled += [((counts @ of) * counts).sum(axis=1) for of in (agreed * above, above.astype(np.float64))]
         weighed += int(above.sum())
     if not weighed:
         raise InputError("no two networks of a group are told apart; there is nothing that a test could order")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from benchmarks import compare_tests
+from benchmarks.ordered_tests import EVERY, TESTS, WITHIN, Job, jobs, rows, tables
 from benchmarks.ordering import Scored, agreement, ordering
 from benchmarks.usual_tests import (
     ANSWER,
@@ -125,14 +127,14 @@ def test_what_an_untrained_network_answers_is_not_asked() -> None:
         tell(NAME, "texture", 0, 0, Sizes(shown=4, fitted=16, tested=8, noises=8, blocks=8))
 
 
-def made_up(names: tuple[str, ...]) -> dict[compare_tests.Job, Found]:
+def made_up(names: tuple[str, ...]) -> dict[Job, Found]:
     """Networks of which every test says what their training forces, but for shares, which it turns round."""
     strength = {"motion": 3.0, "both": 2.0, "texture": 1.0, "camouflaged": 3.0, "still": 1.0, UNTRAINED: 0.0}
-    found: dict[compare_tests.Job, Found] = {}
-    for name, task, number in compare_tests.jobs(names):
+    found: dict[Job, Found] = {}
+    for name, task, number in jobs(names):
         kind = KINDS[name]
         of: Found = {}
-        for test in compare_tests.TESTS[kind.segments]:
+        for test in TESTS[kind.segments]:
             if task == UNTRAINED and test not in LAYERED:
                 continue
             (value,) = scored((-1 if test.startswith("shares") else 1) * strength[task] + 0.15 * number, half=0.01)
@@ -143,18 +145,22 @@ def made_up(names: tuple[str, ...]) -> dict[compare_tests.Job, Found]:
 
 def test_rows_say_which_tests_order_right() -> None:
     found = made_up((NAME, "calibration_fusionseg"))
-    every = list(compare_tests.rows(found, 0))
+    every = list(rows(found, 0))
     for row in every:
         assert len(row.kinds) == 1
-        if row.more == compare_tests.WITHIN:
+        if row.pair == WITHIN:
             assert row.found.right == 100, "made up: both rise with the number of the training"
         else:
             assert row.found.right == (0 if row.test.startswith("shares") else 100)
-    controls = {row.test for row in every if row.less == UNTRAINED}
+    controls = {row.test for row in every if row.pair[1] == UNTRAINED}
     assert controls == set(LAYERED), "no answer is asked of what is untrained"
-    text = compare_tests.tables(found, every)
-    assert "| shares: dynamic               | 0 (0 to 0)" in text
-    assert "calibration_fusionseg, camouflaged over still" in text
+    text = re.sub(" +", " ", tables(found, every))
+    assert "| shares: dynamic | 0 (0 to 0)" in text
+    assert "calibration_fusionseg, camouflaged over still, by layer" in text
+    assert "| probe: motion less appearance | 5 of 5 | stage1 | 100" in text
+    assert "| units: dynamic | 0 | 5 of 5 | 5 of 5 | 5 of 5 | 4 of 5 |" in text
+    mean = next(row for row in every if row.layers == (EVERY,) and row.test == "units: dynamic")
+    assert (mean.found.right, mean.found.told) == (100, 100)
 
 
 def test_what_is_known_is_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
