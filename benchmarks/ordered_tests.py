@@ -10,7 +10,7 @@ from tabulate import tabulate
 
 from benchmarks.ordering import Ordering, Pairing, Scored, agreement, ordering
 from benchmarks.picture_of_tests import Panel
-from benchmarks.usual_tests import ANSWER, CONFLICT, LAYERED, OF_ANSWERS, OF_SCENES, UNTRAINED, Found, layers_of
+from benchmarks.usual_tests import ANSWER, CONFLICT, LAYERED, OF_ANSWERS, OF_SCENES, UNTRAINED, Found, layers_named
 from sdbench.base.draws import generator_for
 from sdbench.calibration.trained import KINDS, SEEDS, kind_named
 
@@ -28,7 +28,7 @@ PAIRS: dict[bool, tuple[Pair, ...]] = {
     False: (("motion", "texture"), ("motion", "both"), ("both", "texture"), ("motion", UNTRAINED), WITHIN),
     True: (("camouflaged", "still"), ("camouflaged", UNTRAINED)),
 }
-"""Trainings of which the first is to score more, of action and of segmentation networks; the untrained are a control."""
+"""Trainings of which the first is to score more, of action and of segmentation networks; the last ones are controls."""
 
 TESTS = {False: (*OF_ANSWERS, CONFLICT, *LAYERED), True: (*OF_ANSWERS, *OF_SCENES, *LAYERED)}
 """Of action and of segmentation networks."""
@@ -48,6 +48,8 @@ SEEING = {
     "units: dynamic less static": 0.0,
 }
 """Above what a test is read as "it sees motion": nothing, chance, or as much as of appearance."""
+
+_OF_CLASSES = ("noise: right", CONFLICT)  # a mask has no chance level
 
 _ENOUGH = 90.0  # percent of pairs, for a layer to count as ordering right
 
@@ -76,8 +78,14 @@ def jobs(names: Sequence[str]) -> list[Job]:
     return [(name, task, n) for name in names for task in (*kind_named(name).tasks, UNTRAINED) for n in range(SEEDS)]
 
 
-def rows(found: All, seed: int) -> Iterator[Row]:
-    """How each test orders each pair of trainings: all networks at one layer each, then each network at each layer."""
+def rows(found: All, seed: int, replicates: int = 2000) -> Iterator[Row]:
+    """How each test orders each pair of trainings: all networks at one layer each, then each network at each layer.
+
+    Args:
+        found: what the tests say.
+        seed: of the bootstrap samples.
+        replicates: how many of these.
+    """
     for segments, names in _groups(found):
         for test in TESTS[segments]:
             for of, layers in _places(names, test):
@@ -89,11 +97,11 @@ def rows(found: All, seed: int) -> Iterator[Row]:
                                 list(zip(*_sides(found, name, "both", "both", test, layer, CONFLICT), strict=True))
                                 for name, layer in zip(of, layers, strict=True)
                             ]
-                            yield Row(test, of, layers, pair, agreement(groups, generator))
+                            yield Row(test, of, layers, pair, agreement(groups, generator, replicates))
                         continue
                     pairings = [_sides(found, name, *pair, test, layer) for name, layer in zip(of, layers, strict=True)]
                     if all(side for sides in pairings for side in sides):
-                        yield Row(test, of, layers, pair, ordering(pairings, generator))
+                        yield Row(test, of, layers, pair, ordering(pairings, generator, replicates))
 
 
 def _groups(found: All) -> Iterator[tuple[bool, tuple[str, ...]]]:
@@ -113,7 +121,7 @@ def _places(names: tuple[str, ...], test: str) -> Iterator[tuple[tuple[str, ...]
     yield names, tuple(KINDS[name].layer for name in names)
     yield names, (EVERY,) * len(names)
     for name in names:
-        yield from (((name,), (layer,)) for layer in layers_of(KINDS[name].build()))
+        yield from (((name,), (layer,)) for layer in layers_named(name))
 
 
 def _sides(found: All, name: str, more: str, less: str, test: str, layer: str, other: str | None = None) -> Pairing:
@@ -172,7 +180,7 @@ def tables(found: All, every: Sequence[Row]) -> str:
             written += [f"## {name}, {KINDS[name].layer}\n\n{_values(found, name)}"]
             for pair in PAIRS[segments]:
                 of_pair = [row for row in every if row.kinds == (name,) and row.pair == pair and _is_layer(row)]
-                written += [f"## {name}, {_title(pair)}, by layer\n\n{_layers(of_pair)}"]
+                written += [f"## {name}, {_title(pair)}, by layer\n\n{_layers(name, of_pair)}"]
     return "\n\n".join(written) + "\n"
 
 
@@ -205,6 +213,8 @@ def _called(found: All, names: Sequence[str]) -> str:
     tasks = (*KINDS[names[0]].tasks, UNTRAINED)
     lines = []
     for test, above in SEEING.items():
+        if KINDS[names[0]].segments and test in _OF_CLASSES:
+            continue
         cells = []
         for task in tasks:
             of = [
@@ -232,15 +242,15 @@ def _values(found: All, name: str) -> str:
     return _markdown(lines, ["test", *tasks])
 
 
-def _layers(of_pair: Sequence[Row]) -> str:
+def _layers(name: str, of_pair: Sequence[Row]) -> str:
     """Percent of pairs ordered right at each layer, the worst of them, and how many order nearly all right."""
-    layers = list(dict.fromkeys(row.layers[0] for row in of_pair))
-    lines = []
+    layers, lines = layers_named(name), []
     for test in dict.fromkeys(row.test for row in of_pair):
-        right = {row.layers[0]: row.found.right for row in of_pair if row.test == test}
+        found = {row.layers[0]: row.found.right for row in of_pair if row.test == test}
+        right = {layer: found[layer] for layer in layers}
         enough = sum(value >= _ENOUGH for value in right.values())
         worst = min(right, key=right.__getitem__)
-        lines.append([test, f"{enough} of {len(right)}", worst, *(f"{right[layer]:.0f}" for layer in layers)])
+        lines.append([test, f"{enough} of {len(right)}", worst, *(f"{value:.0f}" for value in right.values())])
     return _markdown(lines, ["test", f"at least {_ENOUGH:.0f}", "worst", *layers])
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy.typing as npt
 import torch
 
 from benchmarks.ordering import Scored
-from sdbench.answers.otherwise import scores_when_shown, sided_with
+from sdbench.answers.otherwise import SHOWN, scores_when_shown, sided_with
 from sdbench.assets.store import AssetStore
 from sdbench.base.draws import generator_for
 from sdbench.base.errors import InputError, unknown_name
@@ -129,6 +130,12 @@ def layers_of(module: VideoNetwork) -> list[str]:
     return [layer for layer in module.layers[:-1] if layer not in module.dead_ends]
 
 
+@cache
+def layers_named(name: str) -> tuple[str, ...]:
+    """The same of a small network by its name."""
+    return tuple(layers_of(kind_named(name).build()))
+
+
 def tell(name: str, task: str, number: int, seed: int, sizes: Sizes) -> Found:
     """All tests of one small network.
 
@@ -207,7 +214,7 @@ def noise_layers(kind: Kind, module: VideoNetwork, count: int, seed: int) -> dic
 def _answers(
     kind: Kind, module: VideoNetwork, task: str, seed: int, sizes: Sizes
 ) -> Iterator[tuple[str, dict[str, Scored]]]:
-    scores = scores_when_shown(kind, module, task, sizes.shown, generator_for(seed, "ways of showing"))
+    scores = scores_when_shown(kind, module, task, sizes.shown, generator_for(seed, SHOWN))
     for test, scored in _scored({**OF_ANSWERS, **(OF_SCENES if kind.segments else {})}, scores, seed).items():
         yield test, {ANSWER: scored}
     if not kind.segments:

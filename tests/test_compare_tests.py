@@ -22,7 +22,7 @@ from benchmarks.usual_tests import (
     UNTRAINED,
     Found,
     Sizes,
-    layers_of,
+    layers_named,
     tell,
 )
 from sdbench.base.draws import generator_for
@@ -102,10 +102,10 @@ def test_what_cannot_be_ordered_is_named(pairings, said: str) -> None:
 def test_all_tests_of_a_network() -> None:
     found = tell(NAME, "texture", 0, 0, FEW)
     assert set(found) == {*OF_ANSWERS, CONFLICT, *LAYERED}
-    layers = layers_of(KINDS[NAME].build())
+    layers = layers_named(NAME)
     assert layers[-1] == "stage5"
     for test, by_layer in found.items():
-        assert list(by_layer) == (layers if test in LAYERED else [ANSWER])
+        assert tuple(by_layer) == (layers if test in LAYERED else (ANSWER,))
         assert all(each.low <= each.high for each in by_layer.values())
     filmed = found["as filmed: right"][ANSWER].value
     assert found["shuffled: part lost"][ANSWER].value == pytest.approx(
@@ -138,14 +138,14 @@ def made_up(names: tuple[str, ...]) -> dict[Job, Found]:
             if task == UNTRAINED and test not in LAYERED:
                 continue
             (value,) = scored((-1 if test.startswith("shares") else 1) * strength[task] + 0.15 * number, half=0.01)
-            of[test] = dict.fromkeys(layers_of(kind.build()) if test in LAYERED else [ANSWER], value)
+            of[test] = dict.fromkeys(layers_named(name) if test in LAYERED else [ANSWER], value)
         found[name, task, number] = of
     return found
 
 
 def test_rows_say_which_tests_order_right() -> None:
     found = made_up((NAME, "calibration_fusionseg"))
-    every = list(rows(found, 0))
+    every = list(rows(found, 0, replicates=50))
     for row in every:
         assert len(row.kinds) == 1
         if row.pair == WITHIN:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from statistics import fmean
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from sdbench.base.draws import generator_for
 from sdbench.base.errors import InputError
 from sdbench.calibration.altered import draw_altered, draw_conflicting
 from sdbench.calibration.tasks import unseen_textures
-from sdbench.calibration.trained import Kind
+from sdbench.calibration.trained import SEEDS, Kind, kind_named, load_trained
 from sdbench.calibration.training import one_thread, score_of
 from sdbench.networks import VideoNetwork
+
+SHOWN = "ways of showing"
+"""The purpose that videos and scenes are drawn for."""
 
 _BATCH = 64
 
@@ -48,6 +53,27 @@ def scores_when_shown(
                 found = score_of(kind, module(**inputs), answer).double().numpy()
                 scores.setdefault(way, []).append(found.reshape(several, -1).mean(axis=1))
     return {way: np.concatenate(parts) for way, parts in scores.items()}
+
+
+def mean_scores(name: str, task: str, count: int, seed: int) -> dict[str, float]:
+    """The same in percent: means over all trainings of a small network on a task, which are shown the same.
+
+    Args:
+        name: one of `sdbench.calibration.trained.KINDS`.
+        task: one of its tasks.
+        count: videos or scenes.
+        seed: of all that is drawn.
+
+    Raises:
+        InputError: the network or the task is unknown, or there are fewer than 2 videos or scenes.
+        AssetError: its weights are missing or damaged.
+    """
+    kind = kind_named(name)
+    of = [
+        scores_when_shown(kind, load_trained(name, task, number), task, count, generator_for(seed, SHOWN))
+        for number in range(SEEDS)
+    ]
+    return {way: 100 * fmean(float(scores[way].mean()) for scores in of) for way in of[0]}
 
 
 def sided_with(kind: Kind, module: VideoNetwork, count: int, generator: np.random.Generator) -> dict[str, Scores]:

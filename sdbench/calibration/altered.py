@@ -26,6 +26,7 @@ from sdbench.calibration.drawing import (
     KINDS,
     PERIOD,
     Appearances,
+    Ints,
     Textures,
     draw_appearances,
     draw_motions,
@@ -60,6 +61,8 @@ def draw_altered(
 ) -> dict[str, Batch]:
     """A batch of a task, shown in each of `VIDEO_WAYS` or `SCENE_WAYS`: inputs and answer.
 
+    Videos of every class are equally many.
+
     Args:
         kind: the network.
         task: one of its tasks.
@@ -69,7 +72,7 @@ def draw_altered(
     """
     if kind.segments:
         return _altered_scenes(kind, task, textures, count, generator)
-    label, other = generator.integers(0, len(KINDS), count), generator.integers(0, len(HEADINGS), count)
+    label, other = balanced(len(KINDS), count, generator), generator.integers(0, len(HEADINGS), count)
     shown = draw_appearances(textures, other if task == "motion" else label, generator)
     moved = draw_motions(other if task == "texture" else label, generator)
     filmed, answer = video_inputs(kind, textures, shown, moved), torch.from_numpy(label)
@@ -85,7 +88,7 @@ def draw_conflicting(
     kind: Kind, textures: Textures, count: int, generator: np.random.Generator
 ) -> tuple[Inputs, Tensor, Tensor]:
     """Videos whose motion says one class and whose texture says another: inputs, class by motion, class by texture."""
-    by_motion = generator.integers(0, len(HEADINGS), count)
+    by_motion = balanced(len(HEADINGS), count, generator)
     by_texture = (by_motion + generator.integers(1, len(KINDS), count)) % len(KINDS)
     shown = draw_appearances(textures, by_texture, generator)
     inputs = video_inputs(kind, textures, shown, draw_motions(by_motion, generator))
@@ -113,6 +116,11 @@ def draw_noise_pairs(kind: Kind, count: int, generator: np.random.Generator) -> 
     one_shown, two_shown = (draw_appearances(white, each, generator) for each in kinds)
     first = video_inputs(kind, white, one_shown, moved)
     return first, video_inputs(kind, white, two_shown, moved), shuffled(first, generator)
+
+
+def balanced(classes: int, count: int, generator: np.random.Generator) -> Ints:
+    """(count,) classes in a random order, equally many of each: one answer to all of them is right by chance alone."""
+    return generator.permutation(np.arange(count) % classes)
 
 
 def shuffled(inputs: Inputs, generator: np.random.Generator) -> Inputs:

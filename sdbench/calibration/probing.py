@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
 import numpy.typing as npt
 
+from sdbench.base.draws import generator_for
 from sdbench.base.errors import InputError
-from sdbench.calibration.altered import Inputs
+from sdbench.calibration.altered import Inputs, balanced
 from sdbench.calibration.drawing import HEADINGS, KINDS, Textures, draw_appearances, draw_motions
 from sdbench.calibration.scenes import draw_looks, draw_moves
 from sdbench.calibration.tasks import scene_inputs, unseen_textures, video_inputs
-from sdbench.calibration.trained import Kind
+from sdbench.calibration.trained import SEEDS, Kind, kind_named, load_trained
 from sdbench.calibration.training import one_thread
 from sdbench.networks import VideoNetwork
 from sdbench.networks.reading import units
@@ -93,14 +95,17 @@ def fit_probe(values: npt.ArrayLike, labels: npt.ArrayLike, classes: int) -> Pro
 def draw_labelled(
     kind: Kind, textures: Textures, count: int, generator: np.random.Generator
 ) -> tuple[Inputs, dict[str, Ints]]:
-    """Videos or scenes whose motion and appearance are drawn independently, and the class of each by `PROBED`."""
+    """Videos or scenes whose motion and appearance are drawn independently, and the class of each by `PROBED`.
+
+    Videos of every class are equally many.
+    """
     if kind.segments:
         looks, moves = draw_looks(textures, count, generator), draw_moves(count, generator)
         heading = np.arctan2(moves.ground[:, 0], moves.ground[:, 1])
         quadrant = np.floor(heading / (np.pi / 2) + 0.5).astype(np.int64) % len(HEADINGS)
         labels = {"motion": quadrant, "appearance": textures.kinds[looks.textures[:, 0]]}
         return scene_inputs(kind, textures, looks, moves), labels
-    headings, kinds = generator.integers(0, len(HEADINGS), count), generator.integers(0, len(KINDS), count)
+    headings, kinds = balanced(len(HEADINGS), count, generator), balanced(len(KINDS), count, generator)
     shown, moved = draw_appearances(textures, kinds, generator), draw_motions(headings, generator)
     return video_inputs(kind, textures, shown, moved), {"motion": headings, "appearance": kinds}
 
@@ -145,6 +150,29 @@ def probed_right(
         }
         for layer in layers
     }
+
+
+def mean_probed(name: str, task: str, layer: str, fitted: int, tested: int, seed: int) -> dict[str, float]:
+    """How often probes of a layer are right, in percent by `PROBED`: means over all trainings of a network on a task.
+
+    Args:
+        name: one of `sdbench.calibration.trained.KINDS`.
+        task: one of its tasks.
+        layer: the layer.
+        fitted: how many videos or scenes the probes are fitted on.
+        tested: how many they are tested on.
+        seed: of all that is drawn.
+
+    Raises:
+        InputError: the network, the task or the layer is unknown.
+        AssetError: its weights are missing or damaged.
+    """
+    kind = kind_named(name)
+    of = [
+        probed_right(kind, load_trained(name, task, number), [layer], fitted, tested, generator_for(seed, "probes"))
+        for number in range(SEEDS)
+    ]
+    return {factor: 100 * fmean(float(right[layer][factor].mean()) for right in of) for factor in PROBED}
 
 
 def _right(values: Floats, labels: Ints, asked: Floats, wanted: Ints) -> Floats:
