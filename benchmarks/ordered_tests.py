@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -151,6 +152,7 @@ def panels(every: Sequence[Row]) -> Iterator[Panel]:
     """Of the picture: all action networks at one layer each, and all segmentation networks."""
     for segments, title in ((False, "action networks"), (True, "segmentation networks")):
         of = [row for row in every if KINDS[row.kinds[0]].segments == segments and _at_one(row)]
+        of = [row for row in of if row.kinds == of[0].kinds]  # all networks together
         if of:
             compared = [
                 (_title(pair), {row.test: row.found for row in of if row.pair == pair}) for pair in PAIRS[segments]
@@ -176,6 +178,8 @@ def tables(found: All, every: Sequence[Row]) -> str:
             f"## {which}: pairs ordered right, mean of all layers\n\n{_orderings(mean, segments, in_percent)}",
             f"## {which}: called seeing\n\n{_called(found, names)}",
         ]
+        titled = f"## {which}: layers that order at least {_ENOUGH:.0f} % of the pairs right"
+        written.append(f"{titled}\n\n{_enough(every, names, PAIRS[segments])}")
         for name in names:
             written += [f"## {name}, {KINDS[name].layer}\n\n{_values(found, name)}"]
             for pair in PAIRS[segments]:
@@ -193,7 +197,9 @@ def _title(pair: Pair) -> str:
 
 
 def in_percent(found: Ordering) -> str:
-    """Right, with the interval."""
+    """Right, with the interval; without one where it is a point."""
+    if found.interval.low == found.interval.high:
+        return f"{found.right:.0f}"
     return f"{found.right:.0f} ({found.interval.low:.0f} to {found.interval.high:.0f})"
 
 
@@ -240,6 +246,22 @@ def _values(found: All, name: str) -> str:
             cells.append(f"{fmean(of):.0f} ({min(of):.0f} to {max(of):.0f})" if of else "-")
         lines.append([test, *cells])
     return _markdown(lines, ["test", *tasks])
+
+
+def _enough(every: Sequence[Row], names: Sequence[str], pairs: Sequence[Pair]) -> str:
+    """How many layers of each network order nearly all pairs right."""
+    titles, columns = [], []
+    for name in names:
+        for pair in pairs:
+            titles.append(f"{name.removeprefix('calibration_')}, {len(layers_named(name))} layers: {_title(pair)}")
+            of = {
+                (row.test, row.layers[0]): row.found.right
+                for row in every
+                if row.kinds == (name,) and row.pair == pair and _is_layer(row)
+            }
+            columns.append(Counter(test for (test, _), right in of.items() if right >= _ENOUGH))
+    lines = [[test, *(str(column[test]) for column in columns)] for test in LAYERED]
+    return _markdown(lines, ["test", *titles])
 
 
 def _layers(name: str, of_pair: Sequence[Row]) -> str:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from benchmarks import compare_tests
-from benchmarks.ordered_tests import EVERY, TESTS, WITHIN, Job, jobs, rows, tables
+from benchmarks.ordered_tests import EVERY, TESTS, WITHIN, Job, jobs, panels, rows, tables
 from benchmarks.ordering import Scored, agreement, ordering
 from benchmarks.usual_tests import (
     ANSWER,
@@ -155,12 +155,27 @@ def test_rows_say_which_tests_order_right() -> None:
     controls = {row.test for row in every if row.pair[1] == UNTRAINED}
     assert controls == set(LAYERED), "no answer is asked of what is untrained"
     text = re.sub(" +", " ", tables(found, every))
-    assert "| shares: dynamic | 0 (0 to 0)" in text
+    assert "| shares: dynamic | 0 | 0 | 0 | 0 | 100 |" in text
     assert "calibration_fusionseg, camouflaged over still, by layer" in text
     assert "| probe: motion less appearance | 5 of 5 | stage1 | 100" in text
     assert "| units: dynamic | 0 | 5 of 5 | 5 of 5 | 5 of 5 | 4 of 5 |" in text
     mean = next(row for row in every if row.layers == (EVERY,) and row.test == "units: dynamic")
     assert (mean.found.right, mean.found.told) == (100, 100)
+
+
+def test_the_picture_puts_all_networks_together() -> None:
+    found = made_up((NAME, "calibration_slowfast"))
+    for job, of in found.items():
+        if job[:2] == ("calibration_slowfast", "motion"):
+            of["units: dynamic"] = dict.fromkeys(of["units: dynamic"], Scored(-9, -9, -9))
+    ((title, tests, compared),) = panels(list(rows(found, 0, replicates=50)))
+    assert (title, tests) == ("action networks", TESTS[False])
+    words, orderings = compared[0]
+    assert words == "motion over texture"
+    assert {test: orderings[test].right for test in ("probe: motion", "units: dynamic")} == {
+        "probe: motion": 100,
+        "units: dynamic": 50,
+    }
 
 
 def test_what_is_known_is_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
