@@ -29,10 +29,10 @@ from sdbench.suite import Here, Suite
 ROOT = Path(__file__).parents[1]
 SEED = 0
 
-SHOWN = {False: 256, True: 64}
+SHOWN = {False: 160, True: 32}
 """Videos and scenes that are answered in each way of showing: few, for the cases to be short."""
 
-FITTED, TESTED = 256, 128
+FITTED, TESTED = 192, 96
 """Videos that probes are fitted and tested on."""
 
 LAYERS = {"calibration_resnet3d": ("stage5",), "calibration_slowfast": ("slow.stage5", "fast.stage5")}
