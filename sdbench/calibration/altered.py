@@ -135,8 +135,7 @@ def shuffled(inputs: Inputs, generator: np.random.Generator) -> Inputs:
 
 def frozen(inputs: Inputs) -> Inputs:
     """Videos that show their middle frame all the time; slow and fast ones the same frame."""
-    every = inputs.get("video", inputs.get("fast"))
-    assert every is not None
+    every = inputs["fast"] if "fast" in inputs else inputs["video"]
     middle = every.shape[2] // 2 // ALPHA * ALPHA  # one that the slow path sees as well
     return {name: every[:, :, middle : middle + 1].expand_as(video).contiguous() for name, video in inputs.items()}
 
