@@ -113,7 +113,7 @@ def ssv2_labelled(folder: Path) -> None:
 
 
 _ANIMALS = ("arctic_fox", "crab", "flounder")
-_MOCA_FRAMES = 3
+_MOCA_FRAMES = 4
 _MOCA_SIZE = (36, 64)
 
 

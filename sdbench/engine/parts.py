@@ -138,7 +138,7 @@ class Finished:
 
     def add(self, kept: Kept, parts: Sequence[Part]) -> None:
         """Remember a run that is over."""
-        self._runs.append((kept, parts))
+        self._runs.append((Kept(kept.folder), parts))  # the place alone: a task holds its network
 
     def discard(self) -> None:
         """All is done: forget what is kept of these runs."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import re
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -212,3 +214,16 @@ def test_the_network_comes_back_as_it_was_given(own_store: AssetStore) -> None:
         measure_masks(single(failing), Squares((4,)), store=own_store)
     assert module.training
     assert failing.training
+
+
+def test_parts_that_stay_on_disk_do_not_keep_the_network_in_memory(own_store: AssetStore) -> None:
+    finished = Finished()
+    module = Red()
+    measure_masks(single(module), Squares((6,)), store=own_store, finished=finished)
+    alive = weakref.ref(module)
+    del module
+    gc.collect()
+    assert alive() is None
+    assert kept(own_store), "the parts are still there"
+    finished.discard()
+    assert not kept(own_store)
