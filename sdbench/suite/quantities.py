@@ -14,9 +14,11 @@ from typing import Any, Protocol
 from sdbench.answers.ablation import ablate
 from sdbench.answers.accuracy import measure_accuracy
 from sdbench.answers.moca import Boxes, measure_moca
+from sdbench.answers.otherwise import mean_scores
 from sdbench.answers.segmenting import published_input
 from sdbench.answers.zeroing import lost_without
 from sdbench.base.errors import InputError, unknown_name
+from sdbench.calibration.probing import mean_probed
 from sdbench.cases.records import Asked, ExpectedValue, Unpublished, asked
 from sdbench.cases.verdicts import Case, judge_value, measured_only
 from sdbench.data.davis_here import PAINTED
@@ -134,6 +136,28 @@ class Lost(_Plain):
         return lambda: Outcome(Reading(values, None), len(without), "trainings", seconds)
 
 
+class Shown(_Plain):
+    """How right small networks are when frames are shuffled, frozen, or noise; means over trainings."""
+
+    def measure(self, record: Value, run: Measured) -> Callable[[], Outcome]:
+        count = int(record.options["shown"])
+        started = time.perf_counter()
+        values = mean_scores(record.network, record.trained_on, count, run.here.seed)
+        seconds = time.perf_counter() - started
+        return lambda: Outcome(Reading(values, None), count, "videos or scenes", seconds)
+
+
+class Probed(_Plain):
+    """How often linear probes of a layer of small networks are right; means over trainings."""
+
+    def measure(self, record: Value, run: Measured) -> Callable[[], Outcome]:
+        fitted, tested = (int(record.options[name]) for name in ("fitted", "tested"))
+        started = time.perf_counter()
+        values = mean_probed(record.network, record.trained_on, _layer(record), fitted, tested, run.here.seed)
+        seconds = time.perf_counter() - started
+        return lambda: Outcome(Reading(values, None), tested, "videos or scenes", seconds)
+
+
 class Complexity:
     """Size and work of an architecture; a count has no spread, so its interval is a point."""
 
@@ -225,6 +249,8 @@ class Ablation:
 QUANTITIES: dict[str, Quantity] = {
     **{name: OfUnits(name) for name in OF_UNITS},
     "accuracy_lost_without_units": Lost(),
+    "right_when_shown": Shown(),
+    "linear_probe": Probed(),
     "complexity": Complexity(),
     "top1_change_when_shuffled": Shuffled(),
     "moca": Moca(),
