@@ -48,7 +48,19 @@ class Placement:
             raise InputError(f"tf32 is a mode of CUDA devices; {self.device} has none: use float32 or bfloat16")
 
     def warning(self, module: nn.Module) -> str | None:
-        """What is known to be wrong with this precision here, in a sentence; None where nothing is."""
+        """What is known to be wrong with this precision here, in a sentence; None where nothing is.
+
+        Raises:
+            InputError: what is wrong would end the process.
+        """
+        if self.precision == "bfloat16" and self.device == "cpu":
+            for name, part in module.named_modules():
+                if isinstance(part, nn.Conv3d) and _leaps(part):
+                    raise InputError(
+                        f"{name} is a convolution with a stride ({part.stride[0]}) longer than its kernel "
+                        f"({part.kernel_size[0]}), in which torch's bfloat16 has damaged memory on a CPU: use "
+                        "--precision float32, or --device cuda"
+                    )
         version = torch.backends.cudnn.version() if self.device.startswith("cuda") else None  # type: ignore[no-untyped-call]
         convolves = any(isinstance(part, nn.Conv3d) for part in module.modules())
         if self.precision == "bfloat16" and convolves and version in _WRONG_CUDNN:
@@ -57,6 +69,15 @@ class Placement:
                 "of pytorch): use --precision float32, or a torch with another cuDNN"
             )
         return None
+
+
+def _leaps(part: nn.Conv3d) -> bool:
+    """Whether a convolution over time passes over some of the frames.
+
+    On an Intel Xeon with AMX, torch 2.13 wrote beyond its memory in one of 128 to 256 channels, kernel 5 and stride 8,
+    and in none of the shorter strides that were tried.
+    """
+    return 1 < part.kernel_size[0] < part.stride[0]
 
 
 def device_named(name: str) -> torch.device:

@@ -260,6 +260,16 @@ class TestPrecision:
         assert Placement("cuda", "bfloat16").warning(nn.Linear(3, 3)) is None
 
 
+def test_what_would_end_the_process_is_refused() -> None:
+    leaping = nn.Sequential(nn.Conv3d(3, 4, (5, 1, 1), stride=(8, 1, 1)))
+    with pytest.raises(InputError, match=r"^0 is a convolution with a stride \(8\) longer than its kernel \(5\)"):
+        Placement("cpu", "bfloat16").warning(leaping)
+    assert Placement("cpu", "float32").warning(leaping) is None
+    for kernel, stride in ((5, 4), (1, 2), (8, 8)):
+        fine = nn.Conv3d(3, 4, (kernel, 1, 1), stride=(stride, 1, 1))
+        assert Placement("cpu", "bfloat16").warning(fine) is None
+
+
 def test_a_choice_is_kept_though_another_process_removes_the_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
