@@ -121,7 +121,7 @@ def page(cases: Sequence[Counted], files: Sequence[Weights], seconds: dict[str, 
             _pictures(possible, seconds),
         ),
     }
-    return "\n".join(f"### {title}\n\n{_table(*table)}" for title, table in tables.items())
+    return "\n".join(f"## {title}\n\n{_table(*table)}" for title, table in tables.items())
 
 
 def _in_all(possible: Sequence[Counted], to_fetch: Sequence[Weights], seconds: dict[str, Any]) -> list[tuple[str, str]]:
