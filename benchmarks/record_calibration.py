@@ -10,7 +10,7 @@ it speaks of each: what does not hold in the small is recorded as the values tha
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from statistics import fmean
@@ -64,11 +64,13 @@ _UNITS_FLOOR = 2.0  # points: a few units at the threshold
 _LOST_FLOOR = 3.0  # points: one other unit in one of the networks
 
 
-def _task(name: str) -> str:
+def task_of(name: str) -> str:
+    """What a small network is trained to do, as records call it."""
     return "video object segmentation" if KINDS[name].segments else "action recognition"
 
 
-def _id(name: str, *parts: str) -> str:
+def id_of(name: str, *parts: str) -> str:
+    """The id of a record of a small network."""
     short = name.removeprefix("calibration_")
     return "/".join(("calibration", *(("vos",) if KINDS[name].segments else ()), short, *parts))
 
@@ -84,20 +86,29 @@ def _source(revision: str) -> Source:
     )
 
 
-def _value(
-    name: str, task: str, layer: str, quantity: str, values: dict[str, float], tolerance: float, reason: str, at: Source
+def value_of(
+    name: str,
+    task: str,
+    layer: str | None,
+    quantity: str,
+    values: Mapping[str, float],
+    tolerance: float,
+    reason: str,
+    source: Source,
+    **options: int,
 ) -> ExpectedValue:
+    """A recorded value of a small network, for seed 0."""
     return ExpectedValue(
-        id=_id(name, task, layer, quantity),
-        task=_task(name),
+        id=id_of(name, task, *([layer] if layer else []), quantity),
+        task=task_of(name),
         quantity=quantity,
         network=name,
         trained_on=task,
         dataset=DATASETS[KINDS[name].segments],
         layer=layer,
-        options={"seed": 0},
+        options={"seed": 0, **options},
         values={key: round(value, 3) for key, value in values.items()},
-        source=at,
+        source=source,
         uncertainty=0.0,
         tolerance=dict.fromkeys(values, tolerance),
         tolerance_reason=reason,
@@ -109,16 +120,16 @@ def recorded(name: str, task: str, found: Measurement, at: Source) -> Iterator[E
     same = "the weights and all draws are the same; "
     for layer in LAYERS[name]:
         shares = found.layer(layer).read("shares").values
-        yield _value(
+        yield value_of(
             name, task, layer, "shares", shares, _SHARE_FLOOR, same + "float32 sums may be taken otherwise", at
         )
     layer = KINDS[name].layer
     units = found.layer(layer).read("units").values
     near = round(max(_UNITS_FLOOR, 150 / len(found.layer(layer).estimate.unit_labels)), 3)
-    yield _value(name, task, layer, "units", units, near, same + "a few units lie at the threshold", at)
+    yield value_of(name, task, layer, "units", units, near, same + "a few units lie at the threshold", at)
     if not KINDS[name].segments and task != "both":
         lost = {factor: fmean(each.lost[factor] for each in lost_without(found, task)) for factor in FACTORS}
-        yield _value(name, task, STAGE, LOST, lost, _LOST_FLOOR, same + "a unit more or less moves some answers", at)
+        yield value_of(name, task, STAGE, LOST, lost, _LOST_FLOOR, same + "a unit more or less moves some answers", at)
 
 
 def candidates(name: str) -> Iterator[Claim]:
@@ -131,8 +142,8 @@ def candidates(name: str) -> Iterator[Claim]:
 
     def claim(words: tuple[str, ...], statement: str, *sides: tuple[Quantity, Quantity]) -> Claim:
         return Claim(
-            id=f"claim/{_id(name, *words)}",
-            task=_task(name),
+            id=f"claim/{id_of(name, *words)}",
+            task=task_of(name),
             statement=statement,
             source="follows from what the training rewards; stated by this suite for small networks",
             published=False,

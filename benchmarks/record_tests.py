@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 
+from benchmarks.record_calibration import id_of, task_of, value_of
 from sdbench.answers.otherwise import mean_scores
 from sdbench.assets import AssetStore
 from sdbench.base.environment import git_revision
@@ -42,15 +43,6 @@ _SHOWN_TOLERANCE = 1.0  # points: some answers in a hundred
 _PROBED_TOLERANCE = 2.0
 
 
-def _task(name: str) -> str:
-    return "video object segmentation" if KINDS[name].segments else "action recognition"
-
-
-def _id(name: str, *parts: str) -> str:
-    short = name.removeprefix("calibration_")
-    return "/".join(("calibration", *(("vos",) if KINDS[name].segments else ()), short, *parts))
-
-
 def values(source: Source) -> Iterator[ExpectedValue]:
     """What networks answer in each way of showing, and what probes of action networks read."""
     for name, kind in KINDS.items():
@@ -58,40 +50,22 @@ def values(source: Source) -> Iterator[ExpectedValue]:
             shown = SHOWN[kind.segments]
             said = mean_scores(name, task, shown, SEED)
             reason = "the weights and all draws are the same; float32 sums in another order move a few answers"
-            yield _value(name, task, None, "right_when_shown", {"shown": shown}, said, _SHOWN_TOLERANCE, reason, source)
+            yield value_of(name, task, None, "right_when_shown", said, _SHOWN_TOLERANCE, reason, source, shown=shown)
             if not kind.segments:
                 read = mean_probed(name, task, kind.layer, FITTED, TESTED, SEED)
-                sizes = {"fitted": FITTED, "tested": TESTED}
                 reason = "the weights and all draws are the same; a probe may turn with float32 sums in another order"
-                yield _value(name, task, kind.layer, "linear_probe", sizes, read, _PROBED_TOLERANCE, reason, source)
-
-
-def _value(
-    name: str,
-    task: str,
-    layer: str | None,
-    quantity: str,
-    sizes: dict[str, int],
-    said: dict[str, float],
-    tolerance: float,
-    reason: str,
-    source: Source,
-) -> ExpectedValue:
-    return ExpectedValue(
-        id=_id(name, task, *([layer] if layer else []), quantity),
-        task=_task(name),
-        quantity=quantity,
-        network=name,
-        trained_on=task,
-        dataset=DATASETS[KINDS[name].segments],
-        layer=layer,
-        options={"seed": SEED, **sizes},
-        values={key: round(value, 3) for key, value in said.items()},
-        source=source,
-        uncertainty=0.0,
-        tolerance=dict.fromkeys(said, tolerance),
-        tolerance_reason=reason,
-    )
+                yield value_of(
+                    name,
+                    task,
+                    kind.layer,
+                    "linear_probe",
+                    read,
+                    _PROBED_TOLERANCE,
+                    reason,
+                    source,
+                    fitted=FITTED,
+                    tested=TESTED,
+                )
 
 
 def candidates() -> Iterator[Claim]:
@@ -111,8 +85,8 @@ def candidates() -> Iterator[Claim]:
                         for task in (more, less)
                     )
                     yield Claim(
-                        id=f"claim/{_id(name, 'ordered', layer, quantity, f'{more}-{less}')}",
-                        task=_task(name),
+                        id=f"claim/{id_of(name, 'ordered', layer, quantity, f'{more}-{less}')}",
+                        task=task_of(name),
                         statement=f"{layer} has {what} where {more} was trained than where {less} was, for each of "
                         f"{SEEDS} seeds, with intervals apart.",
                         source="the order in which the networks go by motion where motion and texture disagree; "

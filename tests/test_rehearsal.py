@@ -17,7 +17,7 @@ from benchmarks.rehearsal import known
 from benchmarks.rehearsal.entries import blobs_of, pytorchvideo_c2d, shapes_of
 from benchmarks.rehearsal.judging import Rehearsed, table, wrong_cases
 from benchmarks.rehearsal.pictures import frame
-from benchmarks.rehearsal.published import PUBLISHED
+from benchmarks.rehearsal.published import PUBLISHED, published
 from benchmarks.rehearsal.reduced import SIZE, SmallerDavis
 from benchmarks.rehearsal.server import DROPPED, SLOW, WEB_PAGE, Offers, serving
 from benchmarks.rehearsal.steps import Rehearsal
@@ -186,8 +186,50 @@ def test_a_step_is_done_once_and_a_folder_is_of_one_rehearsal(tmp_path: Path) ->
 
     assert again.once("adding", never) == 2
     assert said == ["rehearsal: adding"]
-    with pytest.raises(InputError, match="holds a rehearsal that was asked for"):
+    with pytest.raises(InputError, match="holds an unfinished rehearsal that was asked for"):
         Rehearsal(tmp_path / "work", "i3d")
+    (tmp_path / "work" / "data").mkdir()
+    again.over()
+    anew = Rehearsal(tmp_path / "work", "i3d", say=said.append)
+    assert not anew.data.exists(), "nothing of the one before is gone on with"
+    assert anew.once("adding", lambda: 3) == 3
+
+
+def test_the_peak_is_that_of_all_calls_and_of_one_state_of_the_source(tmp_path: Path, monkeypatch) -> None:
+    first = Rehearsal(tmp_path)
+    first.peak.disk = 7
+    first.once("adding", lambda: 1)
+    assert Rehearsal(tmp_path).peak.disk == 7
+    monkeypatch.setattr("benchmarks.rehearsal.steps.git_revision", lambda root: "another")
+    with pytest.raises(InputError, match="another"):
+        Rehearsal(tmp_path)
+
+
+def test_a_wrong_selection_says_what_is_wrong_with_it(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"status 4 for action: ERROR: Wrong expression"):
+        Rehearsal(tmp_path, "x3d and and")._is_selected("action")
+
+
+def test_what_only_a_browser_gets_is_brought_and_nothing_else_fetched(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("benchmarks.rehearsal.steps.make", lambda asset, path: write_file(path))
+    rehearsal = Rehearsal(tmp_path, "mvit")
+    called: list[tuple[str, ...]] = []
+
+    def sdbench(mirror: str, *words: str, **_: object) -> int:
+        called.append(words)
+        return 0
+
+    monkeypatch.setattr(rehearsal, "_sdbench", sdbench)
+    monkeypatch.setattr(AssetStore, "path", lambda store, name: tmp_path / "steps.json")
+    rehearsal._fetched(Offers(), "http://mirror", "action", [published("mvit_b_16x4_kinetics400")])
+    ((*words, _),) = called
+    assert words == ["fetch", "mvit_b_16x4_kinetics400", "--from"]
+
+
+def write_file(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"made up")
+    return path
 
 
 def test_disk_and_memory_are_seen(tmp_path: Path) -> None:

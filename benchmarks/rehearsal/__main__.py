@@ -9,8 +9,8 @@ layouts of the data sets. A server on loopback offers the files, with a redirect
 a web page in place of a file; `sdbench fetch` gets them, the suite measures. Every case must come to a verdict, but for
 those whose weights were never published. No number of it says anything of a published network: its reports are marked.
 
-Interrupted, the same command goes on behind the last step that it finished. Exit status 1: something is
-not as it must be.
+Interrupted, the same command goes on behind the last step that it finished; at its end all begins anew. Exit status 1:
+something is not as it must be.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pathlib import Path
 
 from benchmarks.rehearsal.judging import MOST_DISK, MOST_MEMORY, table, wrong_cases
 from benchmarks.rehearsal.steps import FEWEST_PAIRS, ROOT, Rehearsal
-from benchmarks.rehearsal.watching import Peak, watching
+from benchmarks.rehearsal.watching import watching
 from sdbench.base.errors import SdbenchError
 from sdbench.base.files import remove_tree, write_text
 from sdbench.base.rehearsal import MARK, SENTENCE
@@ -86,7 +86,7 @@ def rehearse(work: Path, selection: str, pairs: int) -> int:
     """
     start = time.monotonic()
     rehearsal = Rehearsal(work, selection, pairs, lambda text: print(text, file=sys.stderr, flush=True))
-    peak = Peak()
+    peak = rehearsal.peak
     with watching(work, peak):
         cases = rehearsal.run()
     wrong = wrong_cases(cases) + rehearsal.faults()
@@ -123,8 +123,9 @@ def rehearse(work: Path, selection: str, pairs: int) -> int:
     text = "\n\n".join(lines) + "\n"
     write_text(work / "rehearsal.md", text)
     print(text)
-    for name in ("made", "cache", "data"):
-        if not wrong:
+    rehearsal.over()
+    if not wrong:
+        for name in ("made", "cache", "data"):
             remove_tree(work / name)
     return int(bool(wrong))
 

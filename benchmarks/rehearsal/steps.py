@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,10 @@ from benchmarks.rehearsal.judging import Rehearsed, cases_of, unmarked
 from benchmarks.rehearsal.known import PREFIX, write_known
 from benchmarks.rehearsal.published import PUBLISHED, Published, make, published
 from benchmarks.rehearsal.server import Offers, address_of, serving
+from benchmarks.rehearsal.watching import Peak
 from sdbench.assets import AssetStore
 from sdbench.assets.manifest import MIRROR_VARIABLE, Manifest, Url
+from sdbench.base.environment import git_revision
 from sdbench.base.errors import InputError
 from sdbench.base.files import remove_tree, write_text
 from sdbench.base.rehearsal import mark_rehearsal
@@ -52,27 +54,44 @@ class Rehearsal:
         selection: what of the suite, as pytest's -k takes it; "" is all.
         pairs: pairs of each factor.
         say: tells the user how far it is.
+        peak: the most of disk and memory that was taken, also before an interruption.
+
+    Raises:
+        InputError: the folder holds an unfinished rehearsal of something else, or of another revision.
     """
 
     work: Path
     selection: str = ""
     pairs: int = FEWEST_PAIRS
     say: Callable[[str], None] = print
+    peak: Peak = field(default_factory=Peak)
     _done: dict[str, Any] = field(default_factory=dict)
+    _asked: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.work.mkdir(parents=True, exist_ok=True)
-        asked = {"selection": self.selection, "pairs": self.pairs}
+        self._asked = {"selection": self.selection, "pairs": self.pairs, "revision": git_revision(ROOT)}
         if self._notes.is_file():
             kept = json.loads(self._notes.read_text(encoding="utf-8"))
-            if kept["asked"] != asked:
+            if kept["asked"] != self._asked:
                 raise InputError(
-                    f"{self.work} holds a rehearsal that was asked for {kept['asked']}, not {asked}; finish that one, "
-                    "or delete the folder, or name another one: --work DIR"
+                    f"{self.work} holds an unfinished rehearsal that was asked for {kept['asked']}, not {self._asked}; "
+                    "delete the folder, or name another one: --work DIR"
                 )
-            self._done = kept["done"]
+            self._done, self.peak = kept["done"], Peak(**kept["peak"])
         else:
-            write_text(self._notes, json.dumps({"asked": asked, "done": {}}) + "\n")
+            for name in ("made", "cache", "data", "expected", "reports"):
+                remove_tree(self.work / name)
+            (self.work / "lock.json").unlink(missing_ok=True)
+            self._keep()
+
+    def _keep(self) -> None:
+        kept = {"asked": self._asked, "peak": asdict(self.peak), "done": self._done}
+        write_text(self._notes, json.dumps(kept, indent=1) + "\n")
+
+    def over(self) -> None:
+        """It came to its end: the next one with this folder begins anew."""
+        self._notes.unlink()
 
     @property
     def _notes(self) -> Path:
@@ -93,8 +112,7 @@ class Rehearsal:
             start = time.monotonic()
             answer = work()
             self._done[step] = {"answer": answer, "seconds": round(time.monotonic() - start, 1)}
-            kept = json.loads(self._notes.read_text(encoding="utf-8"))
-            write_text(self._notes, json.dumps({**kept, "done": self._done}, indent=1) + "\n")
+            self._keep()
         return self._done[step]["answer"]
 
     @property
@@ -158,7 +176,7 @@ class Rehearsal:
         names = by_program if self.selection else [group]
         for name, file in by_hand:
             self._sdbench(mirror, "fetch", name, "--from", str(file), wanted=0)
-        first = self._sdbench(mirror, "fetch", *names)
+        first = self._sdbench(mirror, "fetch", *names) if by_program else 0
         # A page of HTML in place of a file is not tried again by itself: the next call gets the file.
         again = self._sdbench(mirror, "fetch", *names, wanted=0) if first else None
         remove_tree(made)
@@ -244,13 +262,15 @@ class Rehearsal:
         selected = selection or " and ".join(f"({part})" for part in (self.selection, "not pipeline") if part)
         module = ROOT / "benchmarks" / f"test_{group}.py"
         command = [sys.executable, "-m", "pytest", str(module), "-q", "-p", "no:cacheprovider"]
-        ended = subprocess.run(
+        done = subprocess.run(
             [*command, "-p", "benchmarks.rehearsal.reduced", "-k", selected, "--data", str(self.data), *options],
             env=self._environment(),
             cwd=ROOT,
             capture_output=quiet,
+            text=True,
             check=False,
-        ).returncode
-        if ended not in (0, 1, _NOT_COLLECTED):
-            raise InputError(f"pytest ended with status {ended} for {group}; see above")
-        return ended
+        )
+        if done.returncode not in (0, 1, _NOT_COLLECTED):
+            said = done.stderr.strip().rpartition("\n")[2] if quiet else "see above"
+            raise InputError(f"pytest ended with status {done.returncode} for {group}: {said}")
+        return done.returncode

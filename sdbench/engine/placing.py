@@ -53,7 +53,7 @@ class Placement:
         Raises:
             InputError: what is wrong would end the process.
         """
-        if self.precision == "bfloat16" and self.device == "cpu":
+        if self.precision == "bfloat16" and self.device.startswith("cpu"):
             for name, part in module.named_modules():
                 if isinstance(part, nn.Conv3d) and _leaps(part):
                     raise InputError(
