@@ -12,6 +12,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 from PIL import Image, UnidentifiedImageError
 
 from sdbench.base.errors import InputError
@@ -114,9 +115,13 @@ def _video_frames(path: Path) -> Iterator[Frames]:
     with _opened(path) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
+        # One for each video: PyAV 19 keeps one for each thread, and the threads of that one are not there in a forked
+        # worker, which would wait for them for ever.
+        reformatter = VideoReformatter()
         count = 0
         for frame in container.decode(stream):
-            yield frame.to_ndarray(format="rgb24")
+            picture: Any = reformatter.reformat(frame, format="rgb24")
+            yield picture.to_ndarray()
             count += 1
         if count < stream.frames - _SPARE_FRAMES:
             raise InputError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +26,19 @@ def test_a_video_gives_all_its_frames(video_file: Callable[..., Path]) -> None:
     assert frames[0].shape == (48, 64, 3)
     assert frames[0].dtype == np.uint8
     assert np.abs(np.stack(frames).astype(int) - moving_squares(30)).mean() < 12, "colours in the right order"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are forked on Linux only")
+def test_a_forked_process_decodes_what_its_parent_decoded_before(video_file: Callable[..., Path]) -> None:
+    video = video_file(frames=4)
+    assert len(frames_of(video)) == 4
+    child = multiprocessing.get_context("fork").Process(target=lambda: sys.exit(len(frames_of(video))))
+    child.start()
+    child.join(60)
+    if child.is_alive():
+        child.kill()
+        child.join()
+    assert child.exitcode == 4, "as PyAV 19 would, it waited for threads that only the parent has"
 
 
 def test_a_folder_of_pictures_is_a_video_in_the_order_of_its_numbers(tmp_path: Path) -> None:
