@@ -56,6 +56,11 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(usual)
 
 
+_NODES: list[Any] = []
+"""Held to the end. Ray itself holds its nodes for the interpreter's exit only; since Python 3.13 a forked process drops
+what is held for that, and the last reference to a node takes its connections down with a segmentation fault."""
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
     """Two nodes, each with room for one worker, whose workers find this folder's modules."""
@@ -68,6 +73,7 @@ def cluster() -> Iterator[Any]:
         started = Cluster(initialize_head=True, head_node_args=node)
         try:
             started.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
+            _NODES.extend(started.list_all_nodes())
             yield started
         finally:
             started.shutdown()
