@@ -38,7 +38,7 @@ def test_a_forked_process_decodes_what_its_parent_decoded_before(video_file: Cal
     if child.is_alive():
         child.kill()
         child.join()
-    assert child.exitcode == 4, "as PyAV 19 would, it waited for threads that only the parent has"
+    assert child.exitcode == 4, "it waits for threads that only its parent has, or failed: see its traceback"
 
 
 def test_a_folder_of_pictures_is_a_video_in_the_order_of_its_numbers(tmp_path: Path) -> None:
