@@ -1,16 +1,20 @@
-"""What several tests share: a place for assets, and videos made on the spot."""
+"""Fixtures of several test modules: the asset store, small videos, and folders that all processes of a run share."""
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import av
 import numpy as np
 import pytest
+from filelock import FileLock
 
-from sdbench.assets import AssetStore
+if TYPE_CHECKING:
+    from sdbench.assets import AssetStore
 
 CONFORMANCE = Path(__file__).parent / "conformance"
 
@@ -26,7 +30,32 @@ COMMAND = (
 @pytest.fixture(scope="session")
 def store() -> AssetStore:
     """The user's own asset store: what a package index serves is fetched once and kept."""
+    from sdbench.assets import AssetStore
+
     return AssetStore(quiet=True)
+
+
+@pytest.fixture(scope="session")
+def make_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """make_once(name, make): the folder that `make(folder)` filled, once in a run, whichever process comes first.
+
+    Processes that come later wait for it and read the same files, so nobody may change what lies there.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+
+    def folder(name: str, make: Callable[[Path], object]) -> Path:
+        shared.mkdir(exist_ok=True)
+        target, partial = shared / name, shared / f"{name}.partial"
+        with FileLock(f"{target}.lock"):
+            if not target.exists():
+                shutil.rmtree(partial, ignore_errors=True)
+                partial.mkdir()
+                make(partial)
+                partial.rename(target)
+        return target
+
+    return folder
 
 
 def moving_squares(frames: int, height: int = 48, width: int = 64, seed: int = 0) -> np.ndarray:
@@ -43,6 +72,8 @@ def moving_squares(frames: int, height: int = 48, width: int = 64, seed: int = 0
 
 def write_video(path: Path, frames: np.ndarray, codec: str = "mpeg4") -> Path:
     """Encode (T, H, W, 3) uint8 frames; the index stands in front, so that a cut-off file still opens."""
+    import av
+
     with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
         stream = container.add_stream(codec, rate=25)
         stream.height, stream.width, stream.pix_fmt = frames.shape[1], frames.shape[2], "yuv420p"
