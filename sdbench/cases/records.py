@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
-from scipy import stats
+from scipy.special import stdtrit
 
 from sdbench.base.errors import InputError
 from sdbench.cases.subject import Subject
@@ -309,5 +309,5 @@ def spread_tolerance(samples: Sequence[float], floor: float, confidence: float =
         raise InputError(f"a spread needs at least 3 seeds; got {count}")
     mean = math.fsum(samples) / count
     deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in samples) / (count - 1))
-    reach = float(stats.t.ppf((1 + confidence) / 2, count - 1)) * deviation * math.sqrt(1 + 1 / count)
+    reach = float(stdtrit(count - 1, (1 + confidence) / 2)) * deviation * math.sqrt(1 + 1 / count)
     return max(reach, floor)
