@@ -1,8 +1,14 @@
-"""What there is to run: nox -s reproduce, tests, lint, docs. Each session sets itself up."""
+"""Sessions: nox -s reproduce, quick, tests, lint, docs and others. Each installs what it needs.
+
+`quick`, `tests`, `lint`, `docs` and `rehearse` share one environment, .nox/development, which is installed anew when
+pyproject.toml or constraints.txt change. The others have an environment each.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -14,8 +20,45 @@ nox.options.reuse_existing_virtualenvs = True
 nox.needs_version = ">=2024.4.15"
 
 
+DEVELOPMENT = Path(".nox") / "development"
+"""The environment that sessions share."""
+
+os.environ["PYTHONDONTWRITEBYTECODE"] = ""  # else each process compiles the tests anew: ten seconds of a core
+
+_FOR_TESTS = {"OMP_NUM_THREADS": "1"}
+"""There are several processes: a thread each."""
+
+_MOST_PROCESSES = "8"
+"""Of the tests: each takes up to 2 GB of memory."""
+
+
 def _install(session: nox.Session, extra: str) -> None:
     session.install("--editable", f".[{extra}]", "--constraint", "constraints.txt")
+
+
+def _development(session: nox.Session) -> str:
+    """Install the shared environment where it is missing or out of date; the path of its folder of programs."""
+    programs = DEVELOPMENT / ("Scripts" if os.name == "nt" else "bin")
+    python, stamp = str(programs / "python"), DEVELOPMENT / "installed"
+    given = b"".join(Path(name).read_bytes() for name in ("pyproject.toml", "constraints.txt"))
+    wanted = f"{sys.version} {Path.cwd()} {hashlib.sha256(given).hexdigest()}"
+    if not stamp.is_file() or stamp.read_text() != wanted:
+        session.run_install(sys.executable, "-m", "venv", "--clear", str(DEVELOPMENT), external=True)
+        packages = ("--editable", ".[test,lint,docs]", "--constraint", "constraints.txt")
+        session.run_install(python, "-m", "pip", "install", "--quiet", *packages, external=True)
+        stamp.write_text(wanted)
+    return str(programs)
+
+
+def _run_tests(session: nox.Session, *chosen: str) -> None:
+    """Run tests with a process for each core: all, or those that arguments name."""
+    programs = _development(session)
+    session.run(
+        *(f"{programs}/python", "-m", "pytest", "--numprocesses", "auto", "--maxprocesses", _MOST_PROCESSES),
+        *("--dist", "loadgroup", "--no-loadscope-reorder", *chosen, *session.posargs),
+        env=_FOR_TESTS,
+        external=True,
+    )
 
 
 WHERE = ("auto", "container", "host")
@@ -92,18 +135,22 @@ def atlas(session: nox.Session) -> None:
     session.run("python", "-m", "benchmarks.atlas", *session.posargs)
 
 
-@nox.session
+@nox.session(venv_backend="none")
 def rehearse(session: nox.Session) -> None:
     """Walk the way of every published case with stand-ins, from a download to a verdict; -k x3d, --small and others."""
-    _install(session, "benchmark")
-    session.run("python", "-m", "benchmarks.rehearsal", *session.posargs)
+    session.run(f"{_development(session)}/python", "-m", "benchmarks.rehearsal", *session.posargs, external=True)
 
 
-@nox.session
+@nox.session(venv_backend="none")
+def quick(session: nox.Session) -> None:
+    """Run the tests that take no longer than two seconds each; arguments go to pytest."""
+    _run_tests(session, "-m", "not slow")
+
+
+@nox.session(venv_backend="none")
 def tests(session: nox.Session) -> None:
-    """Run the tests; arguments go to pytest."""
-    _install(session, "test")
-    session.run("pytest", "tests", *session.posargs)
+    """Run all tests; arguments go to pytest."""
+    _run_tests(session)
 
 
 _ADAPTERS = (
@@ -111,6 +158,9 @@ _ADAPTERS = (
     *("accelerate>=1.1", "lightning>=2.4", "timm>=1.0.9", "transformers>=5.18,<6"),
 )
 """The libraries whose networks are adapted: torchvision needs the one torch that it was built for."""
+
+ADAPTED = ("tests/zoo/adapters", "tests/tracking")
+"""Where the tests are that need them."""
 
 _OF_ANOTHER_TORCH = ("cuda-", "nvidia-", "torch==", "triton==")
 """How lines of constraints.txt begin that go with the torch of the other sessions."""
@@ -126,25 +176,27 @@ def adapters(session: nox.Session) -> None:
         session.install("--editable", ".[test]", *_ADAPTERS, "--constraint", str(constraints))
     # What it asks for beside these, a second OpenCV with windows, its pyramids do without.
     session.install("pymoten>=0.0.7", "--no-deps")
-    session.run("pytest", "tests", "-m", "adapters", *session.posargs)
+    session.run("pytest", *ADAPTED, "-m", "adapters", *session.posargs)
 
 
-@nox.session
+@nox.session(venv_backend="none")
 def docs(session: nox.Session) -> None:
     """Build the pages into docs/_site, with the pictures that their commands draw; arguments go to sphinx-build."""
     if sys.hexversion < 0x030B0000:
         session.error("the pages are built with Python 3.11 or newer, which Sphinx's Markdown reader takes")
-    _install(session, "docs")
-    session.run("sphinx-build", "-q", "-W", "--keep-going", "-b", "html", *session.posargs, "docs", "docs/_site")
+    program = f"{_development(session)}/sphinx-build"
+    arguments = ("-q", "-W", "--keep-going", "-b", "html", *session.posargs, "docs", "docs/_site")
+    session.run(program, *arguments, external=True)
 
 
-@nox.session
+@nox.session(venv_backend="none")
 def lint(session: nox.Session) -> None:
     """Check style and types."""
-    _install(session, "test,lint")
-    session.run("ruff", "check")
-    session.run("ruff", "format", "--check")
-    session.run("mypy")
-    session.run("lint-imports", "--no-cache")
+    programs = _development(session)
+    session.run(f"{programs}/ruff", "check", external=True)
+    session.run(f"{programs}/ruff", "format", "--check", external=True)
+    session.run(f"{programs}/mypy", external=True)
+    session.run(f"{programs}/lint-imports", "--no-cache", external=True)
     workflows = sorted(map(str, Path(".github/workflows").glob("*.yml")))
-    session.run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows)
+    checks = ("--builtin-schema", "vendor.github-workflows", *workflows)
+    session.run(f"{programs}/check-jsonschema", *checks, external=True)

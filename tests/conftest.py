@@ -27,6 +27,33 @@ COMMAND = (
 """The command `sdbench`, hearing Ctrl-C even where the tests run in the background and inherited that it is ignored."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--shard", metavar="K/N", default="1/1", help="run the K-th of N shares of the tests")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the tests of a file in one process, begin with the files that have most slow tests, and keep a shard.
+
+    A file whose tests may run in two processes names groups of its own: `pytest.mark.xdist_group("name")`.
+    """
+    groups: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        marker = item.get_closest_marker("xdist_group")
+        if marker is None:
+            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(config.rootpath))))
+        group = marker.args[0] if marker else str(item.path)
+        groups.setdefault(group, []).append(item)
+    slow = {group: sum("slow" in item.keywords for item in members) for group, members in groups.items()}
+    number, _, shards = config.getoption("--shard").partition("/")
+    if not (number.isdigit() and shards.isdigit() and 1 <= int(number) <= int(shards)):
+        raise pytest.UsageError(f"--shard takes K/N with K from 1 to N; got {config.getoption('--shard')!r}")
+    ordered = sorted(groups, key=lambda group: -slow[group])
+    kept = [item for group in ordered[int(number) - 1 :: int(shards)] for item in groups[group]]
+    if len(kept) < len(items):
+        config.hook.pytest_deselected(items=list(set(items) - set(kept)))
+    items[:] = kept
+
+
 @pytest.fixture(scope="session")
 def store() -> AssetStore:
     """The user's own asset store: what a package index serves is fetched once and kept."""

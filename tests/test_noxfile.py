@@ -27,11 +27,17 @@ class FakeSession:
         self.posargs = list(posargs)
         self.why = why
         self.installed: list[tuple[str, ...]] = []
+        self.developed: list[tuple[str, ...]] = []
         self.runs: list[tuple[str, ...]] = []
         self.logged: list[str] = []
 
     def install(self, *names: str) -> None:
         self.installed.append(names)
+
+    def run_install(self, *command: str, **_: Any) -> None:
+        self.developed.append(command)
+        if command[1:3] == ("-m", "venv"):
+            Path(command[-1]).mkdir(parents=True, exist_ok=True)
 
     def run(self, *command: str, **_: Any) -> None:
         self.runs.append(command)
@@ -114,13 +120,46 @@ def test_the_command_needs_nothing_that_runs_inside_only() -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
-def test_pages(noxfile: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def elsewhere(noxfile: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with what decides the shared environment, and none yet."""
+    for name in ("pyproject.toml", "constraints.txt"):
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_sessions_share_one_environment(noxfile: ModuleType, elsewhere: Path) -> None:
+    first, second, third = FakeSession("-k", "x"), FakeSession(), FakeSession()
+    noxfile.tests.func(first)
+    assert [command[1:3] for command in first.developed] == [("-m", "venv"), ("-m", "pip")]
+    assert first.developed[1][-4:] == ("--editable", ".[test,lint,docs]", "--constraint", "constraints.txt")
+    noxfile.lint.func(second)
+    assert second.developed == [], "nothing changed"
+    (elsewhere / "constraints.txt").write_text("other")
+    noxfile.quick.func(third)
+    assert len(third.developed) == 2
+
+
+def test_tests_run_in_several_processes(noxfile: ModuleType, elsewhere: Path) -> None:
+    everything, quick = FakeSession("tests/video"), FakeSession("-x")
+    noxfile.tests.func(everything)
+    noxfile.quick.func(quick)
+    for session in (everything, quick):
+        (command,) = session.runs
+        assert Path(command[0]).parents[1] == noxfile.DEVELOPMENT
+        assert command[3:5] == ("--numprocesses", "auto")
+        assert command[-1] == session.posargs[-1]
+    assert "not slow" not in everything.runs[0]
+    assert "not slow" in quick.runs[0]
+
+
+def test_pages(noxfile: ModuleType, elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "hexversion", 0x030B00F0)
     session = FakeSession("-b", "linkcheck")
     noxfile.docs.func(session)
-    assert session.installed[0][1] == ".[docs]"
     (command,) = session.runs
-    assert command[0] == "sphinx-build"
+    assert Path(command[0]).name == "sphinx-build"
     assert "-W" in command
     assert command[-4:] == ("-b", "linkcheck", "docs", "docs/_site")
 
@@ -148,4 +187,14 @@ def test_the_adapters_have_a_torch_of_their_own(noxfile: ModuleType) -> None:
     assert session.installed[1] == ("pymoten>=0.0.7", "--no-deps")
     assert any(line.startswith("numpy==") for line in held)
     assert not any(line.startswith(("torch==", "nvidia-", "triton==", "cuda-")) for line in held)
-    assert session.runs == [("pytest", "tests", "-m", "adapters", "-x")]
+    ((*command, last),) = session.runs
+    assert command[0] == "pytest"
+    assert command[-2:] == ["-m", "adapters"]
+    assert last == "-x"
+
+
+def test_the_adapters_session_looks_where_such_tests_are(noxfile: ModuleType) -> None:
+    marked = [path for path in (ROOT / "tests").rglob("test_*.py") if "mark.adapters" in path.read_text("utf-8")]
+    folders = [ROOT / folder for folder in noxfile.ADAPTED]
+    assert len(marked) > 2
+    assert [path for path in marked if not any(folder in path.parents for folder in folders)] == [Path(__file__)]
