@@ -17,6 +17,7 @@ from sdbench.cli import main
 from sdbench.engine.written import content_of
 from sdbench.zoo import network_named
 from tests.conftest import COMMAND
+from tests.made.fork_server import run_python
 from tests.made.small_zoo import bring_weights, make_small
 
 ROOT = Path(__file__).parents[2]
@@ -24,13 +25,10 @@ SMALL = ("--scenes", "9", "--workers", "0", "--compile", "off", "--frames", "4",
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(small_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder, and a cache with made-up weights of a narrow X3D."""
-    monkeypatch.setenv("SDBENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("SDBENCH_OFFLINE", "1")
-    make_small(monkeypatch.setattr)
     (tmp_path / "given").mkdir()
-    bring_weights(AssetStore(tmp_path / "cache", quiet=True), tmp_path / "given")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -160,12 +158,7 @@ def test_compare_in_a_process_of_its_own(here: Path) -> None:
     network = network_named("control:frame_average", feed={"frames": 4, "size": 32})
     found = sdbench.measure(network, sdbench.studies.rendered(9), workers=0, compiling="off")
     (here / "a.json").write_text(json.dumps(content_of(found)))
-    done = subprocess.run(
-        [*COMMAND, "compare", "a.json:conv1", "a.json:average"],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = run_python(*COMMAND[1:], "compare", "a.json:conv1", "a.json:average", cwd=here, environment=environment)
     assert done.returncode == 0, done.stderr
     assert "conv1 - average" in done.stdout

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from torch import nn
 import sdbench
 from sdbench.cli import main
 from sdbench.networks.looking import Seen, look
+from tests.made.fork_server import run_python
 
 MODEL = """
 import torch
@@ -79,9 +78,10 @@ def test_what_the_network_does_not_take_is_a_sentence(model: str, capsys: Any) -
 
 
 def test_of_a_network_of_the_suite_without_its_weights(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "sdbench", "layers", "x3d_xs", "--size", "32", "--short-side", "32"]
+    words = ("layers", "x3d_xs", "--size", "32", "--short-side", "32")
     environment = {"SDBENCH_CACHE": str(tmp_path), "SDBENCH_OFFLINE": "1", "PATH": "", "HOME": str(tmp_path)}
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    done = run_python("-m", "sdbench", *words, environment=environment)
+    assert done.returncode == 0, done.stderr
     rows = table(done.stdout)
     assert list(rows) == list(sdbench.build("x3d_xs").layers)
     assert rows["stage1"].split() == ["stage1", "(1,", "24,", "4,", "16,", "16)", "B[C]THW", "24"]
