@@ -1,6 +1,9 @@
 """Every command and every snippet of the documents is tried: what is not in a table of this file fails.
 
-Each block runs in a folder of its own, in fresh processes. Stand-ins: videos, DAVIS and reports are small and made up;
+Each block runs in a folder of its own, each command in a process of its own that has imported nothing of sdbench; a few
+in a fresh interpreter. What several documents give word for word is tried once.
+
+Stand-ins: videos, DAVIS and reports are small and made up;
 weights that have to be downloaded are made up, of narrow networks, and lie in the cache as if they had been fetched;
 those that a package index serves are the real ones. Nothing uses the network.
 """
@@ -16,7 +19,9 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,6 +33,7 @@ from tests.history.conftest import REPORT
 from tests.made.davis import make_davis
 from tests.made.dots import make_dots
 from tests.made.fewshot import published_model, save_whole
+from tests.made.fork_server import run_python
 from tests.made.small_zoo import COMMAND, bring_weights
 from tests.made.stylised import annotation_files, make, write
 from tests.zoo.adapters.small_checkpoints import small
@@ -82,6 +88,9 @@ SAID = {
     "history accept RUN --because 'new weights'": "is accepted; later runs are held against it",
 }
 """What `sdbench` is given in the documents -> what it says; it must end with exit status 0."""
+
+FRESH = ("list", "measure my_model.py:build --feed feed.json --scenes 8")
+"""What is tried in a fresh interpreter, beside all that Ray takes part in."""
 
 PRINTED = {
     'print(found.layer("layer4").estimate.shares, found.resampling)': "'static': ",
@@ -144,10 +153,8 @@ def bare(command: str) -> str:
     return command.removeprefix(".venv/bin/sdbench ")
 
 
-@pytest.fixture(scope="session")
-def cache(store: AssetStore, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache in which all is that the commands take."""
-    folder = tmp_path_factory.mktemp("documents")
+def fill_cache(folder: Path, store: AssetStore) -> None:
+    """Make a cache in which all is that the commands take."""
     own = AssetStore(folder / "cache", quiet=True)
     for name in ("styles26", "transnetv2", "i3d_inception_kinetics400"):
         own.add(name, store.path(name))
@@ -158,11 +165,41 @@ def cache(store: AssetStore, tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name in own.manifest.group(group):
             if isinstance(own.manifest[name].source, Url) and not (own.why_by_hand(name) or own.is_present(name)):
                 own.add(name, other)
-    return own.folder
+
+
+def fill_data(folder: Path) -> None:
+    """Make the data that the documents speak of."""
+    for place, names, frames in (("path/to/videos", ["a", "b"], 17), ("ssv2/videos", SSV2, 9)):
+        (folder / place).mkdir(parents=True)
+        for seed, name in enumerate(names):
+            write_video(folder / place / f"{name}.mp4", moving_squares(frames, seed=seed))
+    write(folder / "ssv2", annotation_files("ssv2", dict.fromkeys(SSV2, 9)))
+    make_davis(folder / "DATA" / "davis2016", flow=False)
+    (folder / "data").mkdir(exist_ok=True)
+    (folder / "reports" / "latest").mkdir(parents=True)
+    (folder / "reports" / "latest" / "report.json").write_text(json.dumps(REPORT))
+
+
+Once = Callable[[str, Callable[[Path], object]], Path]
+
+
+@pytest.fixture(scope="session")
+def cache(store: AssetStore, make_once: Once, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache of this process's own: commands leave parts in it."""
+    made = make_once("documents-cache", lambda folder: fill_cache(folder, store)) / "cache"
+    return Path(shutil.copytree(made, tmp_path_factory.mktemp("documents") / "cache", copy_function=link))
+
+
+def link(source: str, target: str) -> None:
+    """A file whose content nobody changes lies in both places; what a lock is taken on does not."""
+    if Path(source).stat().st_size > 1_000_000:
+        os.link(source, target)
+    else:
+        shutil.copy2(source, target)
 
 
 @pytest.fixture
-def here(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(tmp_path: Path, cache: Path, make_once: Once, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder that a block runs in, with the data that the documents speak of."""
     monkeypatch.setenv("SDBENCH_CACHE", str(cache))
     monkeypatch.setenv("SDBENCH_OFFLINE", "1")
@@ -170,38 +207,68 @@ def here(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PYTHONIOENCODING", "utf-8")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
     monkeypatch.delenv("SDBENCH_DATA", raising=False)
-    for folder, names, frames in (("path/to/videos", ["a", "b"], 17), ("ssv2/videos", SSV2, 9)):
-        (tmp_path / folder).mkdir(parents=True)
-        for seed, name in enumerate(names):
-            write_video(tmp_path / folder / f"{name}.mp4", moving_squares(frames, seed=seed))
-    write(tmp_path / "ssv2", annotation_files("ssv2", dict.fromkeys(SSV2, 9)))
-    make_davis(tmp_path / "DATA" / "davis2016", flow=False)
-    (tmp_path / "data").mkdir(exist_ok=True)
-    (tmp_path / "reports" / "latest").mkdir(parents=True)
-    (tmp_path / "reports" / "latest" / "report.json").write_text(json.dumps(REPORT))
+    shutil.copytree(make_once("documents-data", fill_data), tmp_path, dirs_exist_ok=True)
     return tmp_path
 
 
-def run(folder: Path, *arguments: str, given: str = "") -> str:
-    """What a fresh Python prints in a folder; it must end well."""
-    done = subprocess.run(
-        [sys.executable, *arguments], cwd=folder, input=given, capture_output=True, encoding="utf-8", check=False
-    )
+def run(folder: Path, *arguments: str, given: str = "", fresh: bool = False) -> str:
+    """What Python prints in a folder, in a process of its own or, on top, a fresh interpreter; it must end well."""
+    if fresh:
+        done = subprocess.run(
+            [sys.executable, *arguments], cwd=folder, input=given, capture_output=True, encoding="utf-8", check=False
+        )
+    else:
+        done = run_python(*arguments, cwd=folder, given=given)
     assert done.returncode == 0, f"{shlex.join(arguments)}\n{done.stdout}\n{done.stderr}"
     assert "Traceback" not in done.stderr, done.stderr
     return done.stdout
 
 
+SESSIONS = pytest.mark.xdist_group("documents-sessions")
+"""Of the blocks whose commands start sessions: what pytest collects for one is not collected again."""
+
+
+def alone(language: str) -> list[Any]:
+    """The blocks that belong to no story; of those that are word for word the same the first, named like all.
+
+    Blocks whose commands start sessions share what was collected for them, and so a process.
+    """
+    same: dict[tuple[str, ...], list[Block]] = {}
+    for block in BLOCKS:
+        if block.language == language and block.document not in STORIES:
+            same.setdefault(tuple(block.commands) if language == "sh" else (block.text,), []).append(block)
+    return [
+        pytest.param(
+            blocks[0],
+            id=" ".join(map(str, blocks)),
+            marks=SESSIONS if starts_sessions(blocks[0]) else (),
+        )
+        for blocks in same.values()
+    ]
+
+
+def starts_sessions(block: Block) -> bool:
+    return any(shlex.split(command)[0].rpartition("/")[2] in ("nox", "pytest") for command in commands_of(block))
+
+
+@pytest.mark.slow
 @pytest.mark.assets
-@pytest.mark.parametrize(
-    "block", [block for block in BLOCKS if block.language == "sh" and block.document not in STORIES], ids=str
-)
+@pytest.mark.parametrize("block", alone("sh"))
 def test_commands(block: Block, here: Path) -> None:
     run_commands(block, here)
 
 
+@pytest.mark.slow
 @pytest.mark.assets
-@pytest.mark.parametrize("document", STORIES)
+@pytest.mark.parametrize(
+    "document",
+    [
+        pytest.param(
+            document, marks=[pytest.mark.xdist_group("documents-sessions")] * any(map(starts_sessions, PAGES[document]))
+        )
+        for document in STORIES
+    ],
+)
 def test_stories(document: str, here: Path) -> None:
     printed = ""
     for block in PAGES[document]:
@@ -296,7 +363,7 @@ def sdbench(here: Path, words: list[str]) -> str:
         words[words.index("RUN")] = run_shown(here)
     if "KEY" in words:
         words[words.index("KEY")] = key_said(here)
-    printed = run(here, "-c", COMMAND, *words)
+    printed = run(here, "-c", COMMAND, *words, fresh="--ray" in words or command in FRESH)
     assert SAID.get(command, "") in printed, printed
     for option in ("--html", "--json", "--picture"):
         if option in words:
@@ -317,9 +384,19 @@ def run_shown(here: Path) -> str:
 
 def python(here: Path, words: list[str]) -> str:
     if words[:2] == ["-m", "venv"]:
-        return run(here, *words, "--without-pip")
+        return environment_made(here, *words[2:])
     (script,) = words
     return run(ROOT, script, "--help")
+
+
+_made_environments: dict[tuple[str, ...], str] = {}
+
+
+def environment_made(here: Path, *words: str) -> str:
+    """What is printed where an environment is made; no block has anything that another begins with."""
+    if words not in _made_environments:
+        _made_environments[words] = run(here, "-m", "venv", *words, "--without-pip", fresh=True)
+    return _made_environments[words]
 
 
 def pip(here: Path, words: list[str]) -> str:
@@ -353,7 +430,7 @@ def nox(here: Path, words: list[str]) -> str:
     """The session decides what it would run; of that, pytest collects."""
     assert words[0] == "-s"
     given = words[words.index("--") + 1 :] if "--" in words else []
-    *_, last = json.loads(run(ROOT, "-c", SESSION, words[1].replace("-", "_"), *given))
+    *_, last = json.loads(session_of(words[1].replace("-", "_"), *given))
     if last[0] == "pytest":
         return pytest_(here, last[1:])
     if last[:3] == ["python", "-m", "sdbench.container"]:
@@ -365,6 +442,12 @@ def nox(here: Path, words: list[str]) -> str:
         return run(here, *last[1:], "--help")
     assert words[1] in ("docs", "lint")
     return ""
+
+
+@functools.cache
+def session_of(*words: str) -> str:
+    """What a session would run, as JSON."""
+    return run(ROOT, "-c", SESSION, *words)
 
 
 def pytest_(here: Path, words: list[str]) -> str:
@@ -395,16 +478,17 @@ PROGRAMS = {
 """How the commands of each program are tried."""
 
 
+@pytest.mark.slow
 @pytest.mark.assets
-@pytest.mark.parametrize(
-    "block", [block for block in BLOCKS if block.language == "python" and block.document not in STORIES], ids=str
-)
+@pytest.mark.parametrize("block", alone("python"))
 def test_snippets(block: Block, here: Path) -> None:
     last = block.last_line
     assert last in PRINTED, f"{block}: say in tests/test_documents.py what the snippet that ends with {last!r} prints"
-    assert PRINTED[last] in run(here, "-W", "error", "-c", SNIPPET, given=block.text)
+    fresh = block.document == "README.md"
+    assert PRINTED[last] in run(here, "-W", "error", "-c", SNIPPET, given=block.text, fresh=fresh)
 
 
+@pytest.mark.slow
 @pytest.mark.assets
 def test_the_array_script_runs_as_slurm_runs_it(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make(here / "data", "ssv2", dict.fromkeys(SSV2, 9), height=64, width=64)
