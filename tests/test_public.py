@@ -1,6 +1,7 @@
 """What the package offers, each in a process of its own: modules, public names, and commands.
 
-In a process that has imported other things before, a circular import and a name that turns into a module do not show.
+In a process that has imported other parts of sdbench before, a circular import and a name that turns into a module do
+not show.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 import pytest
 
 import sdbench
+from tests.made.fork_server import run_python
 
 ROOT = Path(__file__).parents[1]
 AT_ONCE = os.cpu_count() or 1
@@ -148,20 +150,27 @@ def test_no_public_name_is_that_of_a_module_beside_it(room: str) -> None:
 
 def commands(words: Sequence[str] = ()) -> Iterator[tuple[str, ...]]:
     """Every subcommand that the help of the commands before it names."""
-    shown = run("-m", "sdbench", *words, "--help").stdout
+    shown = run_python("-m", "sdbench", *words, "--help").stdout
     for line in shown.splitlines():
         name = line.strip().split(" ")[0]
         if line.startswith("    ") and not line.startswith("     ") and name.replace("-", "").isalpha():
             yield (*words, name)
 
 
+def test_the_command_in_a_fresh_interpreter() -> None:
+    done = run("-m", "sdbench", "--help")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == run_python("-m", "sdbench", "--help").stdout
+    assert done.stderr == ""
+
+
+@pytest.mark.slow
 def test_every_command_has_help() -> None:
     found = list(commands())
     found += list(commands(("history",)))
     assert {("measure",), ("masks",), ("list",), ("history", "compare")} <= set(found)
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        done = list(pool.map(lambda words: run("-m", "sdbench", *words, "--help"), found))
-    for words, one in zip(found, done, strict=True):
+    for words in found:
+        one = run_python("-m", "sdbench", *words, "--help")
         assert one.returncode == 0, one.stderr
         assert one.stdout.startswith(f"usage: sdbench {' '.join(words)}")
         assert one.stderr == ""
@@ -176,12 +185,12 @@ LISTED = {
 }
 
 
+@pytest.mark.slow
 def test_list_and_each_of_its_kinds(tmp_path: Path) -> None:
-    """`sdbench list` once died of a circular import, in a fresh process alone."""
-    given = [("list",), *(("list", kind) for kind in LISTED)]
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        done = list(pool.map(lambda words: run("-m", "sdbench", *words, SDBENCH_CACHE=str(tmp_path)), given))
-    for words, one in zip(given, done, strict=True):
+    """`sdbench list` once died of a circular import, where nothing of sdbench was imported before."""
+    environment = {**os.environ, "SDBENCH_CACHE": str(tmp_path)}
+    for words in [("list",), *(("list", kind) for kind in LISTED)]:
+        one = run_python("-m", "sdbench", *words, environment=environment)
         assert one.returncode == 0, one.stderr
         for kind, line in LISTED.items():
             assert (line in one.stdout) == (kind in words or len(words) == 1), (words, kind)
