@@ -7,7 +7,7 @@ both alike then takes itself away, and the interval is as narrow as the differen
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 from sdbench.statistics.resampling import Interval
 from sdbench.statistics.sums import FloatArray
@@ -35,7 +35,7 @@ def widening(count: int, level: float = LEVEL) -> float:
 
     Student's t with G - 1 degrees of freedom, times what the correction of a bias costs.
     """
-    return float(stats.t.ppf((1 + level) / 2, count - 1) * np.sqrt(count / (count - 1)))
+    return float(stdtrit(count - 1, (1 + level) / 2) * np.sqrt(count / (count - 1)))
 
 
 def paired_difference(
@@ -62,7 +62,7 @@ def unpaired_difference(
     both = variances.sum(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
         freedom = both**2 / (variances**2 / (groups - 1)).sum(axis=0)
-    t = stats.t.ppf((1 + level) / 2, np.where(both > 0, freedom, groups.min() - 1))
+    t = stdtrit(np.where(both > 0, freedom, groups.min() - 1), (1 + level) / 2)
     return _intervals(centre - less, t * np.sqrt(both))
 
 
