@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import logging
 import os
 import pickle
 import re
@@ -51,8 +52,8 @@ pytestmark = [
 
 ROOT = Path(__file__).parents[2]
 STORE_BYTES = 80 * 2**20
-NODE = {"object_store_memory": STORE_BYTES, "include_log_monitor": False}
-HEAD = {"num_cpus": 1, "include_dashboard": False, "no_monitor": True}
+NODE: dict[str, Any] = {"object_store_memory": STORE_BYTES, "include_log_monitor": False}
+HEAD: dict[str, Any] = {"num_cpus": 1, "include_dashboard": False, "no_monitor": True}
 
 EACH = 22
 """Samples of a part."""
@@ -94,7 +95,7 @@ def joined(cluster: Any) -> Iterator[Any]:
     """The same cluster with a connection that the tests share; those that begin one of their own come before."""
     import ray
 
-    ray.init(cluster.address, log_to_driver=False, logging_level="ERROR")
+    ray.init(cluster.address, log_to_driver=False, logging_level=logging.ERROR)
     yield cluster
     ray.shutdown()
 
@@ -433,7 +434,8 @@ def test_parts_that_come_at_once_are_done_one_after_the_other(own_store: AssetSt
 
 @pytest.mark.parametrize("which", ["broken", "wrong"])
 def test_an_error_in_a_worker_does_not_hold_up_the_next_part(own_store: AssetStore, pids: Path, which: str) -> None:
-    given = prepared(own_store, SlowStudy(3 * EACH, pids, 0, **{which: (EACH + 1,)}))
+    at_fault: dict[str, Any] = {which: (EACH + 1,)}
+    given = prepared(own_store, SlowStudy(3 * EACH, pids, 0, **at_fault))
     workplace = Workplace(given.job, 1)
     assert workplace.do(given.parts[0], None).arrays
     if which == "broken":
