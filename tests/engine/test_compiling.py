@@ -169,6 +169,7 @@ SAME_WALK = {
 """Those that differ from another in numbers of frames, blocks or channels alone."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted({*network_names()} - SAME_WALK))
 def test_the_walk_of_every_network_is_one_graph(name: str) -> None:
     """What a compiler is given is one graph, without a break, and answers as the network does."""
@@ -213,6 +214,7 @@ print(moved(plain, found), found.compiled)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["own", "x3d_xs"])
 def test_shares_do_not_move_when_passes_are_compiled(name: str, tmp_path: Path) -> None:
     """The real compiler, on small inputs, in a process of its own: it stays in memory, with processes that it starts.

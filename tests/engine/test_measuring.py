@@ -178,6 +178,7 @@ def _measure_in(folder: Path, barrier: multiprocessing.synchronize.Barrier, resu
     results.put(bits(found))
 
 
+@pytest.mark.slow
 def test_two_processes_with_the_same_measurement_do_not_spoil_each_other(own_store: AssetStore) -> None:
     whole = measure(network(), NoiseStudy(90), store=own_store, workers=0)
     context = multiprocessing.get_context("spawn")

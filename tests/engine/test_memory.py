@@ -34,6 +34,7 @@ print(usual, kept, during - resident())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems keep memory by their own rules")
 def test_pages_are_not_cleared_anew() -> None:
     if os.confstr("CS_GNU_LIBC_VERSION") is None:

@@ -28,6 +28,7 @@ class SlowStudy(NoiseStudy):
         seconds: how long a sample takes.
         deadly: samples whose process ends at once.
         wrong: samples that raise an error which is none of the suite's.
+        together_from: every process waits until so many draw.
     """
 
     def __init__(
@@ -37,13 +38,20 @@ class SlowStudy(NoiseStudy):
         seconds: float = 0.03,
         deadly: tuple[int, ...] = (),
         wrong: tuple[int, ...] = (),
+        together_from: int = 1,
         **rest: Any,
     ) -> None:
         super().__init__(samples, **rest)
         self.folder, self.seconds, self.deadly, self.wrong = folder, seconds, deadly, wrong
+        self.together_from = together_from
 
     def draw(self, planned: PlannedNoise, feed: Feed) -> dict[str, Tensor]:
         (self.folder / str(os.getpid())).touch()
+        end = time.monotonic() + 120
+        while len(list(self.folder.iterdir())) < self.together_from:
+            if time.monotonic() > end:
+                raise TimeoutError(f"fewer than {self.together_from} processes draw")
+            time.sleep(0.01)
         time.sleep(self.seconds)
         if planned.number in self.deadly:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -53,14 +61,14 @@ class SlowStudy(NoiseStudy):
 
 
 def main(address: str, folder: str, samples: str) -> None:
-    """Measure on Ray, in a process that a test can kill."""
+    """Measure on Ray with one worker, in a process that a test can kill."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also where it was inherited as ignored
     torch.set_num_threads(1)
     measure(
         Network(Counting(), FEED, "counting"),
         SlowStudy(int(samples), Path(folder)),
         store=AssetStore(Path(folder) / "cache", offline=True, quiet=True),
-        runner=OnRay(address),
+        runner=OnRay(address, workers=1),
     )
 
 
