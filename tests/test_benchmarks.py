@@ -19,6 +19,8 @@ from sdbench.history.__main__ import main as history
 from sdbench.report.terminal import SCREEN
 from tests.made.forked import Forked
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 EXPECTED = ROOT / "expected"
 
@@ -121,7 +123,6 @@ def test_strict_turns_what_is_open_into_failures(run: Run, tmp_path: Path) -> No
     assert "1 failed" in done.stdout
 
 
-@pytest.mark.slow
 def test_selection_by_kind(tmp_path: Path) -> None:
     """In a fresh process, as a user starts it."""
     command = [sys.executable, "-m", "pytest", *WORDS, str(tmp_path), "-m", "claim and published"]
