@@ -44,6 +44,7 @@ def small_network(name: str) -> VideoNetwork:
 
 @pytest.mark.filterwarnings("ignore:.*the intervals will be wide:UserWarning")
 @pytest.mark.parametrize("network", FAMILIES)
+@pytest.mark.slow
 def test_the_pipeline_agrees_with_plain_code(network: str, tmp_path: Path) -> None:
     """Every layer's shares equal those of units computed view by view and given to the estimator at once."""
     videos = dict.fromkeys(names(8, "diving48"), 24)

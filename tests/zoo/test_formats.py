@@ -1,7 +1,7 @@
 """Every published format, written from random weights and read back bit for bit.
 
-`tests/networks/test_action_networks.py` shows that networks with these weights answer as the published ones do; here one
-is asked too.
+`tests/networks/test_action_networks.py` shows that networks with these weights answer as the published ones do; one is
+asked here too.
 """
 
 from __future__ import annotations
