@@ -136,6 +136,7 @@ def test_torch_checkpoints(tmp_path: Path, writer: Callable) -> None:
         ("slowfast_r50_4x16", write_caffe2),
     ],
 )
+@pytest.mark.slow
 def test_caffe2_checkpoints(tmp_path: Path, case: str, writer: Callable) -> None:
     path, state = tmp_path / "weights.pkl", published_state(case)
     writer(state, path, case)
@@ -158,6 +159,7 @@ def test_the_rule_gives_every_published_caffe2_name(network: str) -> None:
     assert {name for name in entries if not name.endswith("num_batches_tracked")} == set(CAFFE2[network].values())
 
 
+@pytest.mark.slow
 def test_a_pkl_file_that_is_a_torch_archive(tmp_path: Path) -> None:
     path, state = tmp_path / "SLOWFAST_16x8_R50.pkl", published_state("slowfast_ssv2_16x8")
     write_pyth(state, path)
@@ -165,6 +167,7 @@ def test_a_pkl_file_that_is_a_torch_archive(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("case", ["slow_ssv2_r50_8x8", "slowfast_ssv2_r50_8x8"])
+@pytest.mark.slow
 def test_pytorchvideo_checkpoints(tmp_path: Path, case: str) -> None:
     state = published_state(case)
     path = tmp_path / "weights.pyth"

@@ -46,7 +46,8 @@ def _narrow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def narrow(name: str, trained_on: str | None = None) -> Model:
     known = model(name, trained_on)
-    return replace(known, options={**known.options, "width": WIDTH[known.architecture], "depths": (1, 1, 1, 1)})
+    small: dict[str, Any] = {"width": WIDTH[known.architecture], "depths": (1, 1, 1, 1)}
+    return replace(known, options={**known.options, **small})
 
 
 @functools.cache
@@ -108,6 +109,7 @@ def published(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("top", ["", TOP])
+@pytest.mark.slow
 def test_the_published_zip_is_read_and_kept(tmp_path: Path, published: Path, top: str) -> None:
     store = AssetStore()
     store.add("vos_checkpoints", zipped(published, tmp_path / "own.zip", top))
@@ -133,6 +135,7 @@ def test_the_copy_is_read_without_the_zip_being_unpacked(tmp_path: Path, publish
     assert is_loaded(sdbench.load("matnet"), first)
 
 
+@pytest.mark.slow
 def test_files_zips_and_folders_of_the_users_own(tmp_path: Path, published: Path) -> None:
     archive = zipped(published, tmp_path / "own.zip", TOP)
     fseg = published / str(model("fusionseg").member)
