@@ -228,6 +228,7 @@ def _fetch_in_process(cache: Path, wanted: str, results: object) -> None:
     results.put(store.path("toy").read_bytes() == CONTENT)  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_two_processes_fetch_without_getting_in_each_others_way(tmp_path: Path, index: Path) -> None:
     context = multiprocessing.get_context("spawn")
     results = context.Queue()

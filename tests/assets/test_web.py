@@ -380,6 +380,7 @@ def _fetch_in_process(cache: Path, wanted: str, results: Any) -> None:
     results.put(store.path("toy").read_bytes() == CONTENT)
 
 
+@pytest.mark.slow
 def test_two_processes_download_once(tmp_path: Path, site: Site) -> None:
     context = multiprocessing.get_context("spawn")
     results = context.Queue()
