@@ -291,8 +291,10 @@ def work(each: Asked, feed: Feed) -> tuple[float, dict[str, int]]:
 @functools.cache
 def _work(architecture: str, options: tuple[tuple[str, int | str], ...], feed: Feed) -> tuple[float, dict[str, int]]:
     given: dict[str, Any] = dict(options)
-    with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
-        read = units(build(architecture, **given), made_up_inputs(feed))
+    with torch.device("meta"):
+        module, inputs = build(architecture, **given), made_up_inputs(feed)
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            read = units(module, inputs)
     return float(counter.get_total_flops() / 2e9), {name: values.shape[1] for name, values in read.items()}
 
 

@@ -38,6 +38,8 @@ from sdbench.statistics import moments
 from sdbench.zoo import feed_of, model
 from sdbench.zoo.complexity import complexity_of
 
+pytestmark = pytest.mark.slow  # the work of all published networks is counted
+
 PAGE = Path(__file__).parents[1] / "docs" / "published.md"
 
 

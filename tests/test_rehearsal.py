@@ -121,6 +121,7 @@ def test_styles_are_all_alike() -> None:
     assert np.allclose(products / products[0, 0], np.where(np.eye(4, dtype=bool), 1, -1 / 3), atol=0.01)
 
 
+@pytest.mark.slow
 def test_what_is_known_tends_to_its_limit_and_is_moved_by_twice_the_tolerance(tmp_path: Path) -> None:
     values, tolerance = known.expected(3000)
     assert values == pytest.approx(known.limit(), abs=0.05)
@@ -205,6 +206,7 @@ def test_the_peak_is_that_of_all_calls_and_of_one_state_of_the_source(tmp_path: 
         Rehearsal(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_wrong_selection_says_what_is_wrong_with_it(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"status 4 for action: ERROR: Wrong expression"):
         Rehearsal(tmp_path, "x3d and and")._is_selected("action")

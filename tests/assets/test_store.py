@@ -17,7 +17,6 @@ import pytest
 from sdbench.assets import Asset, AssetStore, DistributionMember, LocalFile, Manifest, packaged_manifest
 from sdbench.base.errors import AssetError, InputError
 from sdbench.base.files import atomic_path, extract_member, sha256_of
-from sdbench.zoo import models
 
 CONTENT = b"weights " * 100
 
@@ -221,11 +220,15 @@ def test_an_interrupted_fetch_leaves_nothing_half_done(tmp_path: Path, index: Pa
     assert store.path("toy").read_bytes() == CONTENT
 
 
+# Processes that fetch at once import this module: what takes seconds to import is imported where it is needed.
+
+
 def _fetch_in_process(cache: Path, wanted: str, results: object) -> None:
     store = AssetStore(cache, Manifest.model_validate_json(wanted), quiet=True)
     results.put(store.path("toy").read_bytes() == CONTENT)  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_two_processes_fetch_without_getting_in_each_others_way(tmp_path: Path, index: Path) -> None:
     context = multiprocessing.get_context("spawn")
     results = context.Queue()
@@ -314,6 +317,8 @@ def test_atomic_writing_keeps_the_old_file_when_it_fails(tmp_path: Path) -> None
 
 
 def test_the_packaged_manifest_is_complete() -> None:
+    from sdbench.zoo import models
+
     manifest = packaged_manifest()
     assert set(manifest.group("packaged")) == {
         "i3d_inception_kinetics400",

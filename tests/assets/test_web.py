@@ -14,15 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from sdbench.assets import Asset, AssetStore, Manifest, Url
 from sdbench.assets.lock import today
 from sdbench.assets.web import fetch_url
 from sdbench.base.errors import AssetError, InputError
 from sdbench.cli import main
-from sdbench.networks import build
-from sdbench.zoo import load
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -375,11 +372,15 @@ def test_interrupted_downloads_keep_their_part(tmp_path: Path, site: Site, monke
     assert int(site.asked[1]["range"].removeprefix("bytes=").rstrip("-")) > 300_000
 
 
+# Processes that fetch at once import this module: what takes seconds to import is imported where it is needed.
+
+
 def _fetch_in_process(cache: Path, wanted: str, results: Any) -> None:
     store = AssetStore(cache, Manifest.model_validate_json(wanted), quiet=True)
     results.put(store.path("toy").read_bytes() == CONTENT)
 
 
+@pytest.mark.slow
 def test_two_processes_download_once(tmp_path: Path, site: Site) -> None:
     context = multiprocessing.get_context("spawn")
     results = context.Queue()
@@ -396,6 +397,8 @@ def test_two_processes_download_once(tmp_path: Path, site: Site) -> None:
 
 
 def test_weights_that_came_damaged_are_said_to_be_in_the_lock(tmp_path: Path, site: Site) -> None:
+    from sdbench.zoo import load
+
     asset = site.asset("x3d_xs_kinetics400")
     store = store_of(tmp_path, asset)
     with pytest.raises(AssetError, match=rf"is not a whole pickle.*first seen on {today()}.*record in .*lock\.json"):
@@ -403,6 +406,11 @@ def test_weights_that_came_damaged_are_said_to_be_in_the_lock(tmp_path: Path, si
 
 
 def test_weights_from_the_web_are_loaded(tmp_path: Path, site: Site) -> None:
+    import torch
+
+    from sdbench.networks import build
+    from sdbench.zoo import load
+
     state = build("x3d_xs").state_dict()
     torch.save({"model_state": state}, tmp_path / "x3d_xs.pyth")
     site.content = (tmp_path / "x3d_xs.pyth").read_bytes()

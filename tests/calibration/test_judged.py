@@ -22,6 +22,7 @@ def store(tmp_path: Path) -> AssetStore:
     return AssetStore(tmp_path, offline=True, quiet=True)
 
 
+@pytest.mark.slow
 def test_a_network_loses_most_without_the_units_that_its_task_needs(store: AssetStore) -> None:
     for task, factor, other in (("motion", "dynamic", "static"), ("texture", "static", "dynamic")):
         found = measure_trained("calibration_resnet3d", task, "rendered", pairs=40, store=store)

@@ -61,6 +61,7 @@ def measured(
         ("mixed", PROPORTIONS),
     ],
 )
+@pytest.mark.slow
 def test_measured_is_what_was_built(measured, layer: str, static: np.ndarray) -> None:
     found = measured[layer]
     right = found.estimate.unit_labels == expected_classes(static)

@@ -117,6 +117,7 @@ def test_a_training_that_learned_nothing_fails_loudly(short: Training) -> None:
     assert shortfall(replace(short, about={**short.about, "score": 90.0})) is None
 
 
+@pytest.mark.slow
 def test_training_goes_on_where_it_stopped(tmp_path: Path) -> None:
     """All is finished but one training: it is trained in a process of its own, and nothing else is."""
     name = "calibration_resnet3d"
@@ -139,6 +140,7 @@ def test_bad_arguments_are_one_sentence(capsys: pytest.CaptureFixture[str]) -> N
     assert "at least 1; got 0" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_training_and_leaves_no_process(tmp_path: Path) -> None:
     code = (
         "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "

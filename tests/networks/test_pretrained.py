@@ -22,6 +22,7 @@ def deviation(ours: torch.Tensor, theirs: np.ndarray) -> float:
     return float(np.abs(ours.numpy() - theirs).max() / theirs.std())
 
 
+@pytest.mark.slow
 def test_i3d_inception_agrees_on_every_layer(store: AssetStore) -> None:
     published = np.load(CONFORMANCE / "i3d_inception.npz")
     generator = np.random.Generator(np.random.PCG64([0, zlib.crc32(b"input:video")]))

@@ -37,6 +37,7 @@ CASES += [
     for fusion in FUSIONS
 ]
 CASES += [("rtnet", {"width": 16, "mixed_batch": True}), ("c2d", {"width_per_group": 4, "temporal_pool": 1})]
+SLOW = ("rtnet", "timesformer_8x32")
 
 
 @pytest.fixture(autouse=True)
@@ -82,7 +83,11 @@ class Uses(TorchDispatchMode):
         return answer
 
 
-@pytest.mark.parametrize(("name", "options"), CASES, ids=lambda value: str(value) if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [pytest.param(*case, marks=pytest.mark.slow) if case[0] in SLOW else case for case in CASES],
+    ids=lambda value: str(value) if isinstance(value, str) else "",
+)
 def test_what_is_yielded_is_what_the_network_continues_from(name: str, options: dict[str, Any]) -> None:
     torch.manual_seed(0)
     module = build(name, **options)

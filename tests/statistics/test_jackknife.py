@@ -64,6 +64,7 @@ def test_shares_without_a_group_are_those_of_the_others() -> None:
         np.testing.assert_allclose(without[number], [shares[name] for name in SHARE_NAMES], rtol=0, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_paired_intervals_cover_the_true_difference() -> None:
     """95 % intervals of 300 studies; over many more of them it is 95.0, 95.4 and 94.4 %."""
     true, hits = truth("one") - truth("other"), np.zeros(3)

@@ -217,6 +217,7 @@ def test_frames_too_small_for_flow_are_named_with_their_clip() -> None:
 
 
 @pytest.mark.assets
+@pytest.mark.slow
 def test_the_command_measures_clips_that_cross_no_cut(
     tmp_path: Path, store: AssetStore, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -143,6 +143,7 @@ def test_a_missing_gpu_is_said(own_store: AssetStore) -> None:
         measure(shown(), toy(own_store, 9), store=own_store, device="cuda")
 
 
+@pytest.mark.slow
 def test_a_network_of_the_zoo_is_measured_by_name_with_any_number_of_threads(store: AssetStore) -> None:
     clips = studies.clips({f"clip{i}": moving_squares(16, 112, 112, seed=i) for i in range(3)}, store=store)
     threads = torch.get_num_threads()
@@ -156,6 +157,7 @@ def test_a_network_of_the_zoo_is_measured_by_name_with_any_number_of_threads(sto
     np.testing.assert_allclose(found[0], found[1], atol=0.01)
 
 
+@pytest.mark.slow
 def test_a_folder_of_videos_is_measured_and_a_replaced_video_is_not_mixed_with_the_old(
     own_store: AssetStore, video_file: Callable[..., Path]
 ) -> None:

@@ -72,6 +72,7 @@ def numbers(found: Measurement) -> np.ndarray:
     return np.array([list(found.layer(layer).estimate.shares.values()) for layer in found.layers])
 
 
+@pytest.mark.slow
 def test_threads_draw_what_one_draws_and_the_shots_are_found_once(
     own_store: AssetStore,
     video_file: Callable[..., Path],

@@ -122,6 +122,7 @@ def resized(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.asarray(Image.fromarray(picture).resize((size[1], size[0]), Image.Resampling.BILINEAR))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["remembered", pytest.param("packaged", marks=pytest.mark.assets), "own"])
 def test_a_network_of_the_paper_agrees_with_plain_code(
     source: str, own_store: AssetStore, request: pytest.FixtureRequest
@@ -165,6 +166,7 @@ def normalised(picture: np.ndarray) -> Tensor:
 
 
 @pytest.mark.parametrize("protocol", ["published", "corrected"])
+@pytest.mark.slow
 def test_rtnet_sees_two_frames_with_both_flows_and_mixes_only_as_published(
     protocol: str, own_store: AssetStore
 ) -> None:

@@ -51,7 +51,7 @@ def test_a_network_that_sees_flow_both_ways_is_told(tmp_path: Path, store: Asset
         davis_dots("davis", tmp_path)
 
 
-@pytest.mark.parametrize("layout", [CINEMATOGRAMS, STEREOGRAMS])
+@pytest.mark.parametrize("layout", [pytest.param(CINEMATOGRAMS, marks=pytest.mark.slow), STEREOGRAMS])
 def test_the_command_measures_them(layout: str, tmp_path: Path, monkeypatch, capsys) -> None:
     make_small(monkeypatch.setattr)
     monkeypatch.setenv("SDBENCH_CACHE", str(tmp_path / "cache"))

@@ -56,6 +56,7 @@ def tracked(task: str) -> Tracker:
     return tracker
 
 
+@pytest.mark.slow
 def test_the_share_follows_what_the_task_forces() -> None:
     motion, texture = tracked("motion"), tracked("texture")
     assert [record["step"] for record in motion.history] == [0, 45, 90]

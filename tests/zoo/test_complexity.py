@@ -19,6 +19,7 @@ SIZE = {"height": 240, "width": 427, "batch": 2}
 @pytest.mark.parametrize(
     ("network", "case"), [("fusionseg", "fusionseg"), ("matnet", "matnet_gated"), ("rtnet", "rtnet"), ("rtnet34",) * 2]
 )
+@pytest.mark.slow
 def test_parameters_are_those_of_the_published_networks(network: str, case: str) -> None:
     published = json.loads((CONFORMANCE / f"{case}.json").read_text(encoding="utf-8"))["parameters"]
     counted = complexity_of(network, SIZE)

@@ -38,7 +38,7 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _narrow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """`sdbench.load` builds every network narrow, and its store lies in a folder of the test."""
+    """`sdbench.load` builds every network narrow and shallow, and its store lies in a folder of the test."""
     monkeypatch.setattr("sdbench.zoo.model", narrow)
     monkeypatch.setenv("SDBENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("SDBENCH_OFFLINE", "1")
@@ -46,7 +46,8 @@ def _narrow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def narrow(name: str, trained_on: str | None = None) -> Model:
     known = model(name, trained_on)
-    return replace(known, options={**known.options, "width": WIDTH[known.architecture]})
+    small: dict[str, Any] = {"width": WIDTH[known.architecture], "depths": (1, 1, 1, 1)}
+    return replace(known, options={**known.options, **small})
 
 
 @functools.cache
@@ -57,7 +58,7 @@ def _filled(name: str) -> State:
 
 
 def filled(name: str) -> State:
-    """Made-up weights of a narrow network."""
+    """Random weights of a narrow and shallow network."""
     return dict(_filled(name))
 
 
@@ -108,6 +109,7 @@ def published(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("top", ["", TOP])
+@pytest.mark.slow
 def test_the_published_zip_is_read_and_kept(tmp_path: Path, published: Path, top: str) -> None:
     store = AssetStore()
     store.add("vos_checkpoints", zipped(published, tmp_path / "own.zip", top))
@@ -133,6 +135,7 @@ def test_the_copy_is_read_without_the_zip_being_unpacked(tmp_path: Path, publish
     assert is_loaded(sdbench.load("matnet"), first)
 
 
+@pytest.mark.slow
 def test_files_zips_and_folders_of_the_users_own(tmp_path: Path, published: Path) -> None:
     archive = zipped(published, tmp_path / "own.zip", TOP)
     fseg = published / str(model("fusionseg").member)
@@ -162,7 +165,8 @@ def test_matnet_of_reciprocal_gates_takes_the_whole_zip(tmp_path: Path, prefix: 
 def test_the_shapes_of_a_checkpoint_are_those_of_the_options(tmp_path: Path) -> None:
     state = filled("matnet_recip_gated")
     torch.save({f"model.{name}": value for name, value in state.items()}, tmp_path / "a.pt")
-    options: dict[str, int | str] = {"cross_connection": "coatt_gated_recip", "width": 4}
+    options = narrow("matnet_recip_gated").options
+    assert options["cross_connection"] == "coatt_gated_recip"
     assert read_checkpoint(tmp_path / "a.pt", "matnet", options).keys() == state.keys()
     with pytest.raises(InputError, match="cross connection 'coat'"):
         read_checkpoint(tmp_path / "a.pt", "matnet", {"cross_connection": "coat"})

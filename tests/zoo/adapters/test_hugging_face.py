@@ -453,6 +453,7 @@ def test_every_family_is_measured(of: Small, tmp_path: Path) -> None:
 # The hub, of which nothing is here
 
 
+@pytest.mark.slow
 def test_offline_a_name_of_the_hub_is_one_sentence(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "sdbench", "measure", "hf:MCG-NJU/videomae-base", "--scenes", "8"],

@@ -195,6 +195,7 @@ def test_a_module_that_cannot_be_imported() -> None:
         network_named("no_such_package.nets:build")
 
 
+@pytest.mark.slow
 def test_code_travels_to_another_process(model: Path) -> None:
     cloudpickle = pytest.importorskip("ray.cloudpickle")
     from sdbench.engine.ray_cluster import _with_code
