@@ -19,11 +19,10 @@ nox.options.sessions = ["lint", "tests"]
 nox.options.reuse_existing_virtualenvs = True
 nox.needs_version = ">=2024.4.15"
 
+os.environ["PYTHONDONTWRITEBYTECODE"] = ""  # else each process compiles the tests anew: ten seconds of a core
 
 DEVELOPMENT = Path(".nox") / "development"
 """The environment that sessions share."""
-
-os.environ["PYTHONDONTWRITEBYTECODE"] = ""  # else each process compiles the tests anew: ten seconds of a core
 
 _FOR_TESTS = {"OMP_NUM_THREADS": "1"}
 """There are several processes: a thread each."""
@@ -32,8 +31,12 @@ _MOST_PROCESSES = "8"
 """Of the tests: each takes up to 2 GB of memory."""
 
 
-def _install(session: nox.Session, extra: str) -> None:
-    session.install("--editable", f".[{extra}]", "--constraint", "constraints.txt")
+_AS_IMPORTED = "--no-compile"
+"""For pip: Python compiles the modules that it imports, a small part of those that are installed."""
+
+
+def _install(session: nox.Session, extra: str, *options: str) -> None:
+    session.install("--editable", f".[{extra}]", "--constraint", "constraints.txt", *options)
 
 
 def _development(session: nox.Session) -> str:
@@ -45,7 +48,7 @@ def _development(session: nox.Session) -> str:
     if not stamp.is_file() or stamp.read_text() != wanted:
         session.run_install(sys.executable, "-m", "venv", "--clear", str(DEVELOPMENT), external=True)
         packages = ("--editable", ".[test,lint,docs]", "--constraint", "constraints.txt")
-        session.run_install(python, "-m", "pip", "install", "--quiet", *packages, external=True)
+        session.run_install(python, "-m", "pip", "install", "--quiet", _AS_IMPORTED, *packages, external=True)
         stamp.write_text(wanted)
     return str(programs)
 
@@ -66,6 +69,9 @@ WHERE = ("auto", "container", "host")
 _INSIDE_ONLY = ("av", "onnx", "onnxruntime", "torch")
 """What only the benchmarks themselves need: a machine that runs them in a container can do without these."""
 
+_SOCKET = Path("/var/run/docker.sock")
+"""Where a container engine answers, unless DOCKER_HOST says otherwise."""
+
 _PATIENCE = 40.0
 """Seconds after Ctrl-C in which the container's run writes its report and the container is removed."""
 
@@ -78,14 +84,21 @@ def reproduce(session: nox.Session) -> None:
     interpreter, and says which and why; --where container or --where host insists.
     """
     where, arguments = _where(session)
+    on_cluster = any(argument.partition("=")[0] == "--ray" for argument in arguments)
+    extra = "benchmark,ray" if on_cluster else "benchmark"
+    likely_here = where == "host" or (where == "auto" and "DOCKER_HOST" not in os.environ and not _SOCKET.exists())
+    if likely_here:  # all that this takes in one go: the container's command then finds what it needs
+        _install(session, extra if where == "host" else f"{extra},container", _AS_IMPORTED)
     if where != "host":
+        if not likely_here:
+            _install_for_container(session)
         told = _in_container(session, arguments, may_fall_back=where == "auto")
         if told is None:
             return
         session.log(f"running on this machine, not in a container: {told['why']}")
         arguments = told["arguments"]
-    on_cluster = any(argument.partition("=")[0] == "--ray" for argument in arguments)
-    _install(session, "benchmark,ray" if on_cluster else "benchmark")
+    if not likely_here:
+        _install(session, extra, _AS_IMPORTED)
     session.run("pytest", "benchmarks", "--benchmark-quiet", "-rfE", *arguments)
 
 
@@ -105,11 +118,16 @@ def _where(session: nox.Session) -> tuple[str, list[str]]:
     return where, arguments
 
 
-def _in_container(session: nox.Session, arguments: list[str], may_fall_back: bool) -> dict[str, list[str]] | None:
-    """Run in a container; where there is none to be had and another place will do, why, and the arguments for there."""
+def _install_for_container(session: nox.Session) -> None:
+    """Install what starts a container: the benchmarks' own dependencies are in its image."""
     project = nox.project.load_toml("pyproject.toml")["project"]
     needed = [name for name in project["dependencies"] if not name.startswith(_INSIDE_ONLY)]
-    session.install(*needed, *project["optional-dependencies"]["container"], "--constraint", "constraints.txt")
+    container = project["optional-dependencies"]["container"]
+    session.install(*needed, *container, "--constraint", "constraints.txt", _AS_IMPORTED)
+
+
+def _in_container(session: nox.Session, arguments: list[str], may_fall_back: bool) -> dict[str, list[str]] | None:
+    """Run in a container; where there is none to be had and another place will do, why, and the arguments for there."""
     with tempfile.TemporaryDirectory() as folder:
         fallback = Path(folder) / "fallback.json"
         own = ["--fallback", str(fallback)] if may_fall_back else []

@@ -108,6 +108,22 @@ def test_by_itself_on_this_machine_where_not_and_says_why(noxfile: ModuleType) -
     assert session.logged == ["running on this machine, not in a container: no engine"]
 
 
+@pytest.mark.parametrize("engine", [True, False])
+def test_this_machine_is_set_up_in_one_go_where_no_engine_is_in_sight(
+    noxfile: ModuleType, engine: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.setattr(noxfile, "_SOCKET", tmp_path if engine else tmp_path / "nothing")
+    session = FakeSession(why="no engine")
+    noxfile.reproduce.func(session)
+    assert len(session.runs) == 2
+    assert all("--no-compile" in names for names in session.installed)
+    if engine:
+        assert [".[benchmark]" in names for names in session.installed] == [False, True]
+    else:
+        assert [names[1] for names in session.installed] == [".[benchmark,container]"]
+
+
 @pytest.mark.parametrize("given", [("--where", "moon"), ("--where",), ("--where=",)])
 def test_another_place_is_refused(noxfile: ModuleType, given: tuple[str, ...]) -> None:
     with pytest.raises(RefusedError, match="--where takes one of auto, container, host"):

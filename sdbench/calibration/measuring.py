@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +15,14 @@ from sdbench.assets.store import AssetStore
 from sdbench.base.draws import generator_for
 from sdbench.base.errors import InputError, unknown_name
 from sdbench.base.kept import key_of
+from sdbench.base.machine import available_cores
 from sdbench.calibration.drawing import HEADINGS, KINDS, draw_appearances, draw_motions
 from sdbench.calibration.scenes import draw_looks, draw_moves
 from sdbench.calibration.tasks import feed_of, scene_inputs, unseen_textures, video_inputs
 from sdbench.calibration.trained import FOLDER, SEEDS, Kind, kind_named, load_trained
 from sdbench.calibration.training import one_thread
 from sdbench.engine import About, Finished, Measurement, Plan, Planned, join, measure
+from sdbench.engine.running import OneProcess, Runner, SeveralProcesses
 from sdbench.networks.network import Network
 from sdbench.studies.views import DYNAMIC, STATIC
 from sdbench.video.feed import Feed
@@ -82,6 +85,7 @@ def measure_trained(
         raise unknown_name(f"task of {name}", task, kind.tasks)
     study = SceneStudy(kind, BLOCKS if pairs is None else -(-pairs // 2))
     feed = feed_of(kind)
+    unseen_textures()  # made once here, and not in every process that is forked
     trainings = []
     for training in range(SEEDS):
         module = load_trained(name, task, training, folder)
@@ -89,9 +93,17 @@ def measure_trained(
         network = Network(module, feed, name, layers)
         # More threads than one wait for each other longer than networks as small as these take.
         with one_thread():
-            found = measure(network, study, seed=seed, device=device, store=store, workers=0, finished=finished)
+            found = measure(
+                network, study, seed=seed, device=device, store=store, runner=_runner_for(device), finished=finished
+            )
         trainings.append(found)
     return join(trainings, [f"values are means over {SEEDS} networks that were trained alike from other seeds"])
+
+
+def _runner_for(device: str) -> Runner:
+    """A process a core, where processes can be forked and share no device."""
+    forks = device == "cpu" and sys.platform.startswith("linux")
+    return SeveralProcesses(available_cores()) if forks else OneProcess(0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -58,7 +58,7 @@ class Drawn:
 
 def drawn(
     draw: Callable[[Any], Any],
-    samples: Sequence[Planned],
+    samples: Sequence[Any],
     workers: int | None,
     kind: Kind = "processes",
     pinned: bool = False,
@@ -67,7 +67,7 @@ def drawn(
 
     Args:
         draw: makes a sample of what was planned.
-        samples: what was planned.
+        samples: what was planned: samples, or anything else that says how many `inputs` it has.
         workers: how many processes or threads draw ahead; 0 draws here. By default one a core, or none for a few
             samples and where processes cannot be forked.
         kind: what the workers are.

@@ -205,7 +205,7 @@ def prepare(
         study = study.on(placement.device)
     kept = Kept(store.folder / PARTS / _key(network, plan, seed, placement))
     parts = cut(plan.samples)
-    inputs = [sum(sample.inputs for sample in part.samples) for part in parts]
+    inputs = [part.inputs for part in parts]
     job = Job(network, study, placement, sum(inputs), max(inputs, default=0), kept.folder)
     return Prepared(job, plan, parts, kept, seed, threshold, store)
 

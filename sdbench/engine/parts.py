@@ -35,6 +35,11 @@ class Part:
     number: int
     samples: tuple[Planned, ...]
 
+    @property
+    def inputs(self) -> int:
+        """How many inputs its samples have together."""
+        return sum(sample.inputs for sample in self.samples)
+
     @cached_property
     def name(self) -> str:
         """Its number and the hash of all that its samples are."""

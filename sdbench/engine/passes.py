@@ -254,22 +254,36 @@ class UnitSums:
             self._take(self._open.popleft())
 
     def _take(self, opened: _Open) -> None:
+        """Add the sums of a sample: one computation for all layers, whose units lie side by side."""
         planned = opened.sample.planned
         first, second, factor = (np.array(column) for column in zip(*planned.pairs, strict=True))
+        alike: dict[int, list[str]] = {}  # a layer may have several rows for an input where another has one
         for layer in opened.answers[0]:
-            values = _numbers([answer[layer] for answer in opened.answers])
-            if not np.isfinite(values).all():
-                raise InputError(f"layer {layer} answers NaN or infinity for {planned.name}; {self._cure()}")
+            alike.setdefault(sum(len(answer[layer]) for answer in opened.answers), []).append(layer)
+        for layers in alike.values():
+            units = [opened.answers[0][layer].shape[1] for layer in layers]
+            values = _numbers(layers, opened.answers)
+            ends = np.cumsum(units).tolist()
+            columns = {layer: slice(end - many, end) for layer, many, end in zip(layers, units, ends, strict=True)}
+            self._check(values, columns, planned.name)
+            by_view = values.reshape(planned.views, -1, values.shape[1])
+            one, other = (by_view[chosen].reshape(-1, values.shape[1]) for chosen in (first, second))
+            part = moments(one, other, factor.repeat(by_view.shape[1]))
+            for layer, own in columns.items():
+                add(self._sums, layer, (planned.seed, planned.block), part.of_units(own))
+
+    def _check(self, values: npt.NDArray[Any], columns: Mapping[str, slice], name: str) -> None:
+        """Refuse unit values that cannot be summed: `values` (rows, units) of the layers in their `columns`."""
+        finite = np.isfinite(values).all(axis=0)
+        for layer, own in columns.items():
+            if not finite[own].all():
+                raise InputError(f"layer {layer} answers NaN or infinity for {name}; {self._cure()}")
             # Of a network that lists its layers, one unit is no mistake: TransNet V2 answers so.
-            if values.shape[1] == 1 and not isinstance(self.passes.network.module, VideoNetwork):
+            if own.stop - own.start == 1 and not isinstance(self.passes.network.module, VideoNetwork):
                 raise InputError(
                     f"layer {layer} has one unit, and shares say how many of a layer's units encode what: read another "
                     "layer, or, where its channels are on another axis, say which with sdbench.Layer"
                 )
-            by_view = values.reshape(planned.views, -1, values.shape[1])
-            one, other = (by_view[chosen].reshape(-1, values.shape[1]) for chosen in (first, second))
-            part = moments(one, other, factor.repeat(by_view.shape[1]))
-            add(self._sums, layer, (planned.seed, planned.block), part)
 
     def _cure(self) -> str:
         """What to do about NaN."""
@@ -287,8 +301,10 @@ def _rows(values: Tensor, number: int, inputs: int) -> Tensor:
     return values[number * each : (number + 1) * each]
 
 
-def _numbers(answers: Sequence[Tensor]) -> npt.NDArray[Any]:
-    return torch.cat(list(answers)).cpu().numpy()
+def _numbers(layers: Sequence[str], answers: Sequence[Mapping[str, Tensor]]) -> npt.NDArray[Any]:
+    """Unit values of some layers side by side, (rows, units of all of them)."""
+    beside = [torch.cat([answer[layer] for layer in layers], dim=1) for answer in answers]
+    return torch.cat(beside).cpu().numpy()
 
 
 def _batch_of(sample: Drawn) -> int:

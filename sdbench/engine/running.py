@@ -1,4 +1,4 @@
-"""Who does the parts of a measurement: a runner. This one does them here, in one process."""
+"""Who does the parts of a measurement: a runner. These do them on this machine, in one process or in several."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from sdbench.base.kept import Arrays
-from sdbench.engine.loader import Kind
+from sdbench.engine.loader import Kind, drawn
 from sdbench.engine.parts import Kept, Part, Task, run
 from sdbench.engine.passes import UnitSums, passes_of
 from sdbench.engine.placing import Placement
@@ -103,3 +103,40 @@ class OneProcess:
             task = Task(kept.folder, begin)
             for (arrays,) in run(parts, [task], job.draw, self.workers, advance, job.kind, job.pinned):
                 yield arrays
+
+
+@dataclass(frozen=True)
+class SeveralProcesses:
+    """The network runs in several processes of this machine, each with one thread and parts of its own.
+
+    For networks so small that threads wait for each other longer than they compute, on a system that forks processes
+    and on the CPU.
+
+    Attributes:
+        processes: how many.
+    """
+
+    processes: int
+
+    def sums(
+        self, job: Job, parts: Sequence[Part], kept: Kept, advance: Callable[[int], None]
+    ) -> Generator[Arrays, None, None]:
+        """See `Runner`."""
+        to_do = [part for part in parts if not kept.is_done(part)]
+        numbers = {part.number for part in to_do}
+        processes = self.processes if len(to_do) > 1 else 0
+        with contextlib.ExitStack() as placed:  # in each process at its first part, and there until it ends
+            tasks: list[Task] = []
+
+            def do(part: Part) -> Arrays:
+                if not tasks:
+                    tasks.append(Task(kept.folder, placed.enter_context(job.begun())))
+                ((arrays,),) = run([part], tasks, job.draw, 0, lambda _done: None)
+                return arrays
+
+            coming = placed.enter_context(contextlib.closing(drawn(do, to_do, processes)))
+            count = 0
+            for part in parts:
+                yield next(coming).value if part.number in numbers else do(part)
+                count += len(part.samples)
+                advance(count)

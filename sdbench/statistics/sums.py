@@ -48,6 +48,12 @@ class Moments:
         """Number of units C."""
         return int(self.origin.shape[1])
 
+    def of_units(self, which: slice) -> Moments:
+        """The sums of some of the units: the opposite of `beside`."""
+        return Moments(
+            self.pairs, *(values[:, which] for values in (self.origin, self.total, self.square, self.product))
+        )
+
 
 def moments(first: npt.ArrayLike, second: npt.ArrayLike, factor: npt.ArrayLike | Sequence[str]) -> Moments:
     """Sum over N pairs of unit vectors.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -15,7 +17,7 @@ from sdbench.assets import AssetStore
 from sdbench.engine import Study, measure
 from sdbench.engine.loader import Drawn, Kind, drawn
 from sdbench.engine.placing import Placement
-from sdbench.engine.running import Job
+from sdbench.engine.running import Job, SeveralProcesses
 from tests.made.studies import FEED, Counting, NoiseStudy, PlannedNoise
 
 KINDS: tuple[Kind, ...] = ("processes", "threads")
@@ -82,6 +84,31 @@ def test_threads_change_no_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(Job, "kind", "threads")
     by_threads = measure(Network(Counting(), FEED), NoiseStudy(70), store=store, workers=2)
     assert sums(by_threads) == sums(plain)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are forked")
+def test_several_processes_change_no_bit_and_do_no_part_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = AssetStore(tmp_path / "cache", offline=True, quiet=True)
+    plain = measure(Network(Counting(), FEED), NoiseStudy(70), store=store, workers=0)
+    here = os.getpid()
+
+    class Elsewhere(Counting):
+        def forward(self, video: Tensor) -> Tensor:
+            assert os.getpid() != here, "the network ran in this process"
+            return super().forward(video)
+
+    by_processes = measure(
+        Network(Elsewhere(), FEED, "counting"), NoiseStudy(70), store=store, runner=SeveralProcesses(2)
+    )
+    assert sums(by_processes) == sums(plain)
+    assert by_processes.seconds["network"] > 0
+
+    broken = NoiseStudy(70, broken=(50,))  # in the third part of four
+    with pytest.raises(InputError, match="noise 50 is damaged"):
+        measure(Network(Elsewhere(), FEED, "counting"), broken, store=store, runner=SeveralProcesses(2))
+    mended = measure(Network(Elsewhere(), FEED, "counting"), NoiseStudy(70), store=store, runner=SeveralProcesses(2))
+    assert mended.resumed >= 44, "two parts of 22 samples were done"
+    assert sums(mended) == sums(plain)
 
 
 def sums(found: Measurement) -> list[bytes]:
