@@ -31,6 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--shard", metavar="K/N", default="1/1", help="run the K-th of N shares of the tests")
 
 
+@pytest.hookimpl(tryfirst=True)  # the groups must be known when xdist looks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep the tests of a file in one process, begin with the files that have most slow tests, and keep a shard.
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from collections import Counter
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ from sdbench.cases.records import read_all
 from sdbench.engine.measuring import PARTS
 from sdbench.history.__main__ import main as history
 from sdbench.report.terminal import SCREEN
-from tests.made.forked import Forked
+from tests.made.fork_server import run_python
 
 pytestmark = pytest.mark.slow
 
@@ -62,22 +62,17 @@ COUNTED, NAME = "action and complexity and x3d_xs", "action/complexity/x3d_xs"
 
 WORDS = ("benchmarks", "-p", "no:cacheprovider", "--report")
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
 
-
-@pytest.fixture(scope="module")
-def run() -> Iterator[Run]:
-    """run(folder, *arguments, **environment): a run whose report lies in `folder`."""
-    forked = Forked()
-    yield lambda folder, *arguments, **environment: forked.run(*WORDS, str(folder), *arguments, **environment)
-    forked.close()
+def run(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A run whose report lies in `folder`."""
+    return run_python("-m", "pytest", *WORDS, str(folder), *arguments, environment={**os.environ, **environment})
 
 
 def cases_of(folder: Path) -> dict[str, dict]:
     return {case["id"]: case for case in json.loads((folder / "report.json").read_text())["cases"]}
 
 
-def test_what_cannot_run_is_skipped_counted_and_explained(run: Run, tmp_path: Path) -> None:
+def test_what_cannot_run_is_skipped_counted_and_explained(tmp_path: Path) -> None:
     done = run(tmp_path, "-k", "(vos or action) and not pipeline and not calibration")
     assert done.returncode == 0, done.stdout
     assert "4 of 44 published results and 0 of 7 published claims were measured." in done.stdout
@@ -108,7 +103,7 @@ def test_what_cannot_run_is_skipped_counted_and_explained(run: Run, tmp_path: Pa
     assert {"packages", "processor", "revision", "command"} <= properties
 
 
-def test_a_run_with_v_prints_every_case(run: Run, tmp_path: Path) -> None:
+def test_a_run_with_v_prints_every_case(tmp_path: Path) -> None:
     done = run(tmp_path, "-v", "-k", "complexity and x3d")
     assert done.returncode == 0, done.stdout
     ending = done.stdout.partition(" sdbench ")[2]
@@ -117,7 +112,7 @@ def test_a_run_with_v_prints_every_case(run: Run, tmp_path: Path) -> None:
     assert "action/complexity" not in run(tmp_path, "-k", "complexity and x3d").stdout.partition(" sdbench ")[2]
 
 
-def test_strict_turns_what_is_open_into_failures(run: Run, tmp_path: Path) -> None:
+def test_strict_turns_what_is_open_into_failures(tmp_path: Path) -> None:
     done = run(tmp_path, "-k", "moca and rtnet", "--strict")
     assert done.returncode == 1
     assert "1 failed" in done.stdout
@@ -131,7 +126,7 @@ def test_selection_by_kind(tmp_path: Path) -> None:
     assert len(cases_of(tmp_path)) == 7
 
 
-def test_without_assets_and_network_recorded_cases_are_not_run(run: Run, tmp_path: Path) -> None:
+def test_without_assets_and_network_recorded_cases_are_not_run(tmp_path: Path) -> None:
     done = run(tmp_path / "r", "-k", "fc1", SDBENCH_CACHE=str(tmp_path / "empty"), SDBENCH_OFFLINE="1")
     assert done.returncode == 0, done.stdout
     for case in cases_of(tmp_path / "r").values():
@@ -141,7 +136,7 @@ def test_without_assets_and_network_recorded_cases_are_not_run(run: Run, tmp_pat
 
 
 @pytest.mark.assets
-def test_a_recorded_value_that_moved_ends_the_run_with_an_error(run: Run, tmp_path: Path, store: AssetStore) -> None:
+def test_a_recorded_value_that_moved_ends_the_run_with_an_error(tmp_path: Path, store: AssetStore) -> None:
     """Few pairs give other numbers: the run must notice, name the case, and say by how much."""
     done = run(
         tmp_path,
@@ -168,17 +163,17 @@ def test_a_recorded_value_that_moved_ends_the_run_with_an_error(run: Run, tmp_pa
     assert extra["measured"].keys() == extra["expected"].keys()
 
 
-def with_plugin(run: Run, folder: Path, content: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def with_plugin(folder: Path, content: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """A run with a plugin of this content; its report is below `folder`."""
     (folder / "added_plugin.py").write_text(content)
     return run(folder / "report", "-p", "added_plugin", *arguments, PYTHONPATH=str(folder))
 
 
 def test_a_case_that_crashes_fails_the_run_and_is_in_its_report(
-    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(tmp_path / "good", "-k", COUNTED).returncode == 0
-    done = with_plugin(run, tmp_path, BREAKS, "-k", COUNTED)
+    done = with_plugin(tmp_path, BREAKS, "-k", COUNTED)
     assert done.returncode == 1, done.stdout
     assert "1 failed" in done.stdout
     ending = done.stdout.partition(" sdbench ")[2]
@@ -193,21 +188,21 @@ def test_a_case_that_crashes_fails_the_run_and_is_in_its_report(
     assert NAME in capsys.readouterr().out
 
 
-def test_a_case_is_run_once(run: Run, tmp_path: Path) -> None:
-    done = with_plugin(run, tmp_path, COUNTS.replace("FILE", str(tmp_path / "done.txt")), "-k", COUNTED)
+def test_a_case_is_run_once(tmp_path: Path) -> None:
+    done = with_plugin(tmp_path, COUNTS.replace("FILE", str(tmp_path / "done.txt")), "-k", COUNTED)
     assert done.returncode == 0, done.stdout
     assert sorted((tmp_path / "done.txt").read_text().split()) == ["complexity_of", "judged", "measure"]
 
 
-def test_cases_of_one_network_share_its_measurement(run: Run, tmp_path: Path) -> None:
+def test_cases_of_one_network_share_its_measurement(tmp_path: Path) -> None:
     claims = ("-k", "training-decides and resnet3d", "--pairs", "40")
-    done = with_plugin(run, tmp_path, COUNTS.replace("FILE", str(tmp_path / "done.txt")), *claims)
+    done = with_plugin(tmp_path, COUNTS.replace("FILE", str(tmp_path / "done.txt")), *claims)
     assert done.returncode == 0, done.stdout
     noted = Counter((tmp_path / "done.txt").read_text().split())
     assert noted == {"measure": 2, "judge": 2, "measure_trained": 2}, "two claims about the same two networks"
 
 
-def test_an_interrupted_run_reports_what_it_finished_and_keeps_its_parts(run: Run, tmp_path: Path) -> None:
+def test_an_interrupted_run_reports_what_it_finished_and_keeps_its_parts(tmp_path: Path) -> None:
     """Ctrl-C in the second case, when its measurement is over."""
     (tmp_path / "added_plugin.py").write_text(
         "import sdbench.suite.claims\n\ndef judge(*given):\n    raise KeyboardInterrupt\n\n"
