@@ -58,7 +58,7 @@ def _run_tests(session: nox.Session, *chosen: str) -> None:
     programs = _development(session)
     session.run(
         *(f"{programs}/python", "-m", "pytest", "--numprocesses", "auto", "--maxprocesses", _MOST_PROCESSES),
-        *("--dist", "loadgroup", "--no-loadscope-reorder", *chosen, *session.posargs),
+        *("--dist", "loadfile", "--no-loadscope-reorder", *chosen, *session.posargs),
         env=_FOR_TESTS,
         external=True,
     )

@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -31,25 +31,33 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--shard", metavar="K/N", default="1/1", help="run the K-th of N shares of the tests")
 
 
-@pytest.hookimpl(tryfirst=True)  # the groups must be known when xdist looks
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the tests of a file in one process, begin with the files that have most slow tests, and keep a shard.
+SPLIT = ("tests/test_documents.py", "tests/networks/test_action_networks.py", "tests/networks/test_vos_networks.py")
+"""Long files whose tests may run in any process; those of all others stay together and share their fixtures."""
 
-    A file whose tests may run in two processes names groups of its own: `pytest.mark.xdist_group("name")`.
-    """
-    groups: dict[str, list[pytest.Item]] = {}
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Share out files, and of `SPLIT` single tests, to several processes."""
+    from xdist.scheduler.loadfile import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            scope = super()._split_scope(nodeid)
+            return nodeid if scope in SPLIT else scope
+
+    return Scheduling(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with the files that have most slow tests, and keep a shard."""
+    files: dict[Path, list[pytest.Item]] = {}
     for item in items:
-        marker = item.get_closest_marker("xdist_group")
-        if marker is None:
-            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(config.rootpath))))
-        group = marker.args[0] if marker else str(item.path)
-        groups.setdefault(group, []).append(item)
-    slow = {group: sum("slow" in item.keywords for item in members) for group, members in groups.items()}
+        files.setdefault(item.path, []).append(item)
+    slow = {path: sum("slow" in item.keywords for item in members) for path, members in files.items()}
     number, _, shards = config.getoption("--shard").partition("/")
     if not (number.isdigit() and shards.isdigit() and 1 <= int(number) <= int(shards)):
         raise pytest.UsageError(f"--shard takes K/N with K from 1 to N; got {config.getoption('--shard')!r}")
-    ordered = sorted(groups, key=lambda group: -slow[group])
-    kept = [item for group in ordered[int(number) - 1 :: int(shards)] for item in groups[group]]
+    ordered = sorted(files, key=lambda path: -slow[path])
+    kept = [item for path in ordered[int(number) - 1 :: int(shards)] for item in files[path]]
     if len(kept) < len(items):
         config.hook.pytest_deselected(items=list(set(items) - set(kept)))
     items[:] = kept

@@ -224,31 +224,13 @@ def run(folder: Path, *arguments: str, given: str = "", fresh: bool = False) -> 
     return done.stdout
 
 
-SESSIONS = pytest.mark.xdist_group("documents-sessions")
-"""Of the blocks whose commands start sessions: what pytest collects for one is not collected again."""
-
-
 def alone(language: str) -> list[Any]:
-    """The blocks that belong to no story; of those that are word for word the same the first, named like all.
-
-    Blocks whose commands start sessions share what was collected for them, and so a process.
-    """
+    """The blocks that belong to no story; of those that are word for word the same the first, named like all."""
     same: dict[tuple[str, ...], list[Block]] = {}
     for block in BLOCKS:
         if block.language == language and block.document not in STORIES:
             same.setdefault(tuple(block.commands) if language == "sh" else (block.text,), []).append(block)
-    return [
-        pytest.param(
-            blocks[0],
-            id=" ".join(map(str, blocks)),
-            marks=SESSIONS if starts_sessions(blocks[0]) else (),
-        )
-        for blocks in same.values()
-    ]
-
-
-def starts_sessions(block: Block) -> bool:
-    return any(shlex.split(command)[0].rpartition("/")[2] in ("nox", "pytest") for command in commands_of(block))
+    return [pytest.param(blocks[0], id=" ".join(map(str, blocks))) for blocks in same.values()]
 
 
 @pytest.mark.slow
@@ -260,15 +242,7 @@ def test_commands(block: Block, here: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.assets
-@pytest.mark.parametrize(
-    "document",
-    [
-        pytest.param(
-            document, marks=[pytest.mark.xdist_group("documents-sessions")] * any(map(starts_sessions, PAGES[document]))
-        )
-        for document in STORIES
-    ],
-)
+@pytest.mark.parametrize("document", STORIES)
 def test_stories(document: str, here: Path) -> None:
     printed = ""
     for block in PAGES[document]:

@@ -20,7 +20,7 @@ from sdbench.engine.loader import Drawn, Kind, drawn
 from sdbench.engine.study import Planned
 
 INPUTS = 64
-"""A part is full when its samples have at least so many inputs."""
+"""A part is full when its samples have at least so many inputs that differ."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ class Part:
     number: int
     samples: tuple[Planned, ...]
 
-    @property
+    @cached_property
     def inputs(self) -> int:
-        """How many inputs its samples have together."""
-        return sum(sample.inputs for sample in self.samples)
+        """How many inputs go through the network: what its samples show, each once."""
+        return _distinct(self.samples)
 
     @cached_property
     def name(self) -> str:
@@ -52,12 +52,18 @@ def cut(samples: Sequence[Planned]) -> tuple[Part, ...]:
     gathered: list[Planned] = []
     for sample in samples:
         gathered.append(sample)
-        if sum(other.inputs for other in gathered) >= INPUTS:
+        if _distinct(gathered) >= INPUTS:
             parts.append(Part(len(parts), tuple(gathered)))
             gathered = []
     if gathered:
         parts.append(Part(len(parts), tuple(gathered)))
     return tuple(parts)
+
+
+def _distinct(samples: Sequence[Planned]) -> int:
+    """How many inputs the samples have together, of those that show the same one."""
+    shown = {what for sample in samples for what in sample.shows}
+    return len(shown) + sum(sample.inputs for sample in samples if not sample.shows)
 
 
 class Work(Protocol):

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -172,11 +172,32 @@ def _filled(values: Tensor, rows: int) -> Tensor:
 
 @dataclass
 class _Open:
-    """A sample whose sums are still to be taken."""
+    """A sample whose sums are still to be taken.
+
+    Attributes:
+        sample: what was drawn.
+        answers: unit values of its inputs, in their order: layer -> (rows, units) of one input or of several.
+        unread: how many of its own inputs have not gone through the network.
+    """
 
     sample: Drawn
     answers: list[dict[str, Tensor]] = field(default_factory=list)
     unread: int = 0
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """An input that waits for its pass.
+
+    Attributes:
+        opened: its sample.
+        rows: name -> its rows.
+        answer: what its unit values are put into, where others wait for them too.
+    """
+
+    opened: _Open
+    rows: Mapping[str, Tensor]
+    answer: dict[str, Tensor] | None = None
 
 
 class UnitSums:
@@ -190,8 +211,9 @@ class UnitSums:
         self.passes = passes
         self._sums: Sums = {}
         self._seconds = {"drawing": 0.0, "network": 0.0}
-        self._waiting: deque[tuple[_Open, dict[str, Tensor]]] = deque()
+        self._waiting: deque[_Waiting] = deque()
         self._open: deque[_Open] = deque()
+        self._shown: dict[Hashable, dict[str, Tensor]] = {}  # what was shown before; empty until its pass is made
         self._whole = 1
 
     def see(self, sample: Drawn) -> None:
@@ -215,7 +237,16 @@ class UnitSums:
         else:
             inputs = sample.planned.inputs
             for number in range(inputs):
-                self._waiting.append((opened, {name: _rows(v, number, inputs) for name, v in sample.value.items()}))
+                answer: dict[str, Tensor] | None = None
+                if sample.planned.shows:
+                    what = sample.planned.shows[number]
+                    known, answer = what in self._shown, self._shown.setdefault(what, {})
+                    opened.answers.append(answer)
+                    if known:
+                        opened.unread -= 1
+                        continue
+                rows = {name: _rows(values, number, inputs) for name, values in sample.value.items()}
+                self._waiting.append(_Waiting(opened, rows, answer))
             self._whole = _batch_of(sample)
             while len(self._waiting) >= self._whole:
                 self._pass(self._whole)
@@ -237,16 +268,22 @@ class UnitSums:
     def _pass(self, inputs: int) -> None:
         """Pass the first of the inputs that wait."""
         taken = [self._waiting.popleft() for _ in range(inputs)]
-        batch = {name: torch.cat([rows[name] for _, rows in taken]) for name in taken[0][1]}
+        batch = {name: torch.cat([each.rows[name] for each in taken]) for name in taken[0].rows}
         read = self.passes.read(batch, inputs, self._whole)
-        each = {layer: len(values) // inputs for layer, values in read.items()}  # a network may answer several rows
+        rows = {layer: len(values) // inputs for layer, values in read.items()}  # a network may answer several rows
         start = 0
-        for _, group in itertools.groupby(taken, key=lambda pair: id(pair[0])):
-            of_sample = [opened for opened, _ in group]
-            end = start + len(of_sample)
-            of_sample[0].answers.append({name: v[start * each[name] : end * each[name]] for name, v in read.items()})
-            of_sample[0].unread -= len(of_sample)
-            start = end
+        for _, group in itertools.groupby(taken, key=lambda each: id(each.opened)):
+            of_sample = list(group)
+            opened = of_sample[0].opened
+            if of_sample[0].answer is None:
+                end = start + len(of_sample)
+                opened.answers.append({name: v[start * rows[name] : end * rows[name]] for name, v in read.items()})
+            else:
+                for number, each in enumerate(of_sample, start):
+                    assert each.answer is not None
+                    each.answer.update({name: _rows(v, number, inputs) for name, v in read.items()})
+            opened.unread -= len(of_sample)
+            start += len(of_sample)
 
     def _take_finished(self, behind: int = 1) -> None:
         """Take the sums of samples that are read, but of the last `behind`: their passes may still be under way."""

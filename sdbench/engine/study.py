@@ -32,6 +32,8 @@ class Planned:
         rows: how many inputs a view consists of; each gives a pair with the same input of the other view.
         together: whether the inputs of a view go through the network in a batch of their own, because they meet there.
         content: hash of the files that it is drawn from; "" where the other values say all.
+        shows: what each input shows, in the order in which they are drawn, where other samples may show the same: of
+            equal ones in a part one goes through the network. Empty where none is shown twice.
     """
 
     name: str
@@ -42,10 +44,11 @@ class Planned:
     rows: int = 1
     together: bool = False
     content: str = ""
+    shows: tuple[Hashable, ...] = ()
 
     @property
     def inputs(self) -> int:
-        """How many inputs go through the network."""
+        """How many inputs its views consist of."""
         return self.views * self.rows
 
 

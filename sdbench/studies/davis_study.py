@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -93,8 +94,9 @@ class DavisStudy:
         block = blocks_of(sources)
         contents = Contents(self.store.folder / "contents")
         samples: list[PlannedFrames] = []
-        for run in range(seed, seed + self.seeds):
-            drawn = draw_sequences(
+        runs = range(seed, seed + self.seeds)
+        drawn = [
+            draw_sequences(
                 self.protocol,
                 dataset.sequences,
                 dataset.styles,
@@ -102,8 +104,15 @@ class DavisStudy:
                 generator_for(run, "pairs"),
                 frames=self.frames,
             )
-            for plan in drawn:
-                samples += self._samples(dataset, plan, run, block[dataset.source_of(plan.sequence)], paired, contents)
+            for run in runs
+        ]
+        for plans in zip(*drawn, strict=True):
+            of_runs = [
+                self._samples(dataset, plan, run, block[dataset.source_of(plan.sequence)], paired, contents)
+                for run, plan in zip(runs, plans, strict=True)
+            ]
+            # All seeds of a frame follow each other: undisturbed, they show the same in part.
+            samples += itertools.chain.from_iterable(zip(*of_runs, strict=True))
         about = About(
             dataset=dataset.name,
             protocol=self.protocol,
@@ -164,6 +173,7 @@ class DavisStudy:
                 content=contents.of(
                     dataset.files(plan.sequence, seen, styles=styles, flow=(False, True) if paired else (False,))
                 ),
+                shows=() if paired else tuple((plan.sequence.name, what) for view in shown for what in view),
                 sequence=plan.sequence,
                 shown=shown,
             )

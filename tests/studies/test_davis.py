@@ -19,6 +19,7 @@ from sdbench.base.draws import generator_for
 from sdbench.data.davis_here import davis_at_hand
 from sdbench.data.davis_packaged import packaged_davis
 from sdbench.data.segmentation import SegmentationDataset, VideoSequence
+from sdbench.engine.parts import cut
 from sdbench.networks import VideoNetwork, build, units
 from sdbench.networks.filled import fill_state_dict
 from sdbench.networks.vos.rtnet import RTNet
@@ -75,17 +76,25 @@ def numbers(found: Measurement) -> np.ndarray:
     return np.array([list(found.layer(layer).read("shares").values.values()) for layer in found.layers])
 
 
-def test_every_distinct_frame_goes_through_the_network_once_for_each_seed(own_store: AssetStore) -> None:
+def test_what_is_shown_goes_through_the_network_once_in_a_part(own_store: AssetStore) -> None:
     network, videos = Means(), Remembered(count=4, length=7)
     found = measured(network, videos, own_store, seeds=2)
     assert len(network.seen) == found.passes
-    counts = []
-    for seed in range(2):
-        plans = draw_sequences("published", videos.sequences, videos.styles, False, generator_for(seed, "pairs"))
-        counts.append(sum(len(set(plan.views)) * 6 for plan in plans))
-    assert found.passes == sum(counts)
-    assert len(set(network.seen[: counts[0]])) == counts[0]
-    assert len(set(network.seen[counts[0] :])) == counts[1]
+    plan = DavisStudy(lambda _backward: videos, own_store, seeds=2).plan(SMALL, 0)
+    parts = cut(plan.samples)
+    assert len(parts) > 1
+    for part in parts:
+        shown = [what for sample in part.samples for what in sample.shows]
+        assert len(set(shown)) == part.inputs < len(shown), "seeds show the same in part"
+        seen, network.seen = network.seen[: part.inputs], network.seen[part.inputs :]
+        assert len(set(seen)) == part.inputs
+    assert network.seen == []
+    # All views of every seed are in the sums, whether or not they were shown before.
+    assert sum(sample.inputs for sample in plan.samples) == sum(
+        len(set(each.views)) * 6
+        for seed in range(2)
+        for each in draw_sequences("published", videos.sequences, videos.styles, False, generator_for(seed, "pairs"))
+    )
     assert found.samples == 2 * 4 * 6
     assert found.seeds == 2
     assert found.pairs == 2 * 10 * 6
