@@ -394,8 +394,9 @@ SESSION = """
 import json, runpy, sys
 from tests.test_noxfile import FakeSession
 name, *given = sys.argv[1:]
-session = FakeSession(*given)
-runpy.run_path("noxfile.py")[name].func(session)
+session, function = FakeSession(*given), runpy.run_path("noxfile.py")[name].func
+function.__globals__["_development"] = lambda session: ".nox/development/bin"
+function(session)
 print(json.dumps(session.runs))
 """
 
@@ -404,9 +405,12 @@ def nox(here: Path, words: list[str]) -> str:
     """The session decides what it would run; of that, pytest collects."""
     assert words[0] == "-s"
     given = words[words.index("--") + 1 :] if "--" in words else []
-    *_, last = json.loads(session_of(words[1].replace("-", "_"), *given))
+    *_, (program, *last) = json.loads(session_of(words[1].replace("-", "_"), *given))
+    last = [Path(program).name, *last]
     if last[0] == "pytest":
         return pytest_(here, last[1:])
+    if last[:3] == ["python", "-m", "pytest"]:  # collected in one process
+        return pytest_(here, ["tests", *last[3:], "--numprocesses", "0"])
     if last[:3] == ["python", "-m", "sdbench.container"]:
         from sdbench.container.command import _parser
 
@@ -414,7 +418,7 @@ def nox(here: Path, words: list[str]) -> str:
         return pytest_(here, [*rest, "--expected", str(known.expected)] if known.expected else rest)
     if last[:2] == ["python", "-m"]:
         return run(here, *last[1:], "--help")
-    assert words[1] in ("docs", "lint")
+    assert last[0] in ("sphinx-build", "check-jsonschema")
     return ""
 
 
