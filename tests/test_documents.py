@@ -206,6 +206,7 @@ def here(tmp_path: Path, cache: Path, make_once: Once, monkeypatch: pytest.Monke
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("PYTHONIOENCODING", "utf-8")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    monkeypatch.setenv("TORCH_COMPILE_DISABLE", "1")  # a minute of C++; tests/engine/test_compiling.py compiles
     monkeypatch.delenv("SDBENCH_DATA", raising=False)
     shutil.copytree(make_once("documents-data", fill_data), tmp_path, dirs_exist_ok=True)
     return tmp_path

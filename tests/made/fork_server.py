@@ -145,10 +145,8 @@ def _become(arguments: list[str], cwd: str, environment: dict[str, str], folder:
             print(ended.code, file=sys.stderr)
     except BaseException:
         traceback.print_exc()
-    # Not as an interpreter goes on to end: C++ libraries would wait for threads that a fork does not copy.
-    for thread in threading.enumerate():
-        if thread is not threading.current_thread() and not thread.daemon:
-            thread.join()
+    # As an interpreter begins to end, but no further: C++ libraries would wait for threads that a fork does not copy.
+    threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
