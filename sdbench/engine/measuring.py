@@ -146,7 +146,7 @@ class Prepared:
         ]
         choice = known_choice(self.kept.folder)
         warning = placement.warning(network.module)
-        return Measurement(
+        found = Measurement(
             network=network.name,
             dataset=about.dataset,
             protocol=about.protocol,
@@ -173,6 +173,10 @@ class Prepared:
             feed=asdict(network.feed),
             study=about.identity,
         )
+        if not (uneven := found.unevenness):
+            return found
+        warn_caller(uneven)
+        return replace(found, notes=(*found.notes, uneven))
 
 
 def prepare(
