@@ -197,7 +197,9 @@ def _title(pair: Pair) -> str:
 
 
 def in_percent(found: Ordering) -> str:
-    """Right, with the interval; without one where it is a point."""
+    """Right, with the interval; where all are right, with the least rate that this fits."""
+    if found.least is not None:
+        return f"{found.right:.0f} (at least {found.least:.0f})"
     if found.interval.low == found.interval.high:
         return f"{found.right:.0f}"
     return f"{found.right:.0f} ({found.interval.low:.0f} to {found.interval.high:.0f})"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.ordering_bounds import disjoint, least_rate, least_rate_of_disjoint
 from sdbench.base.errors import InputError
 from sdbench.statistics import Interval
 
@@ -40,6 +41,8 @@ class Ordering:
         told: percent of the pairs that it orders right with the intervals of the two networks apart.
         mistaken: percent of the pairs that it orders wrong with these intervals apart.
         pairs: how many there are.
+        least: where all pairs are ordered right, the least true rate in percent that this fits (see
+            `benchmarks.ordering_bounds`); None where they are not.
     """
 
     right: float
@@ -47,14 +50,14 @@ class Ordering:
     told: float
     mistaken: float
     pairs: int
+    least: float | None = None
 
 
 def ordering(pairings: Sequence[Pairing], generator: np.random.Generator, replicates: int = _REPLICATES) -> Ordering:
     """How a test orders the pairs of one or several pairings, which count alike.
 
     Trainings are what is resampled, those of each side of each pairing for themselves. Where all pairs are ordered
-    right, all bootstrap samples are, and the interval is a point: that 5 trainings lie above 5 others happens by chance
-    once in 252 times, and this is all that can be said.
+    right, all bootstrap samples are, and the interval is a point: `least` says what can be said then.
 
     Args:
         pairings: of networks of one kind each.
@@ -75,12 +78,14 @@ def ordering(pairings: Sequence[Pairing], generator: np.random.Generator, replic
         100 * float(np.mean([_apart(*sides).mean() for sides in which]))
         for which in (pairings, [(less, more) for more, less in pairings])
     )
+    all_right = all((right == 1).all() for right in rights)
     return Ordering(
         100 * float(np.mean([right.mean() for right in rights])),
         Interval(float(low), float(high)),
         told,
         mistaken,
         sum(right.size for right in rights),
+        least_rate(tuple((len(more), len(less)) for more, less in pairings)) if all_right else None,
     )
 
 
@@ -117,7 +122,7 @@ def agreement(
     Raises:
         InputError: the other number tells no two networks of a group apart.
     """
-    right, sampled, weighed = np.zeros(2), np.zeros((2, replicates)), 0
+    right, sampled, weighed, apart = np.zeros(2), np.zeros((2, replicates)), 0, 0
     told = mistaken = 0
     for group in groups:
         tests, truths = ([each[side] for each in group] for side in (0, 1))
@@ -129,6 +134,7 @@ def agreement(
         counts = generator.multinomial(len(group), np.full(len(group), 1 / len(group)), replicates)
         sampled += [((counts @ of) * counts).sum(axis=1) for of in (agreed * above, above.astype(np.float64))]
         weighed += int(above.sum())
+        apart += disjoint([(int(one), int(other)) for one, other in np.argwhere(above)])
     if not weighed:
         raise InputError("no two networks of a group are told apart; there is nothing that a test could order")
     some = sampled[1] > 0  # a sample may have nothing to compare
@@ -139,4 +145,5 @@ def agreement(
         100 * told / weighed,
         100 * mistaken / weighed,
         weighed,
+        least_rate_of_disjoint(apart) if right[0] == right[1] else None,
     )

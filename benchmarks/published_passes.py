@@ -353,7 +353,7 @@ def painted_frames(dataset: str) -> int:
     if dataset == PAINTED:
         return len(PUBLISHED_STYLES) * sum(DAVIS_LENGTHS.values())
     size = SIZES[dataset]
-    return len(STYLE_FOLDERS) * min(size.videos, MOST_VIDEOS) * size.frames
+    return len(STYLE_FOLDERS) * min(size.videos, MOST_VIDEOS["published"]) * size.frames
 
 
 def painting_gmacs(height: int, width: int) -> float:

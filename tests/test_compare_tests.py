@@ -155,7 +155,7 @@ def test_rows_say_which_tests_order_right() -> None:
     controls = {row.test for row in every if row.pair[1] == UNTRAINED}
     assert controls == set(LAYERED), "no answer is asked of what is untrained"
     text = re.sub(" +", " ", tables(found, every))
-    assert "| shares: dynamic | 0 | 0 | 0 | 0 | 100 |" in text
+    assert "| shares: dynamic | 0 | 0 | 0 | 0 | 100 (at least 16) |" in text
     assert "calibration_fusionseg, camouflaged over still, by layer" in text
     assert "| probe: motion less appearance | 5 of 5 | stage1 | 100" in text
     assert "| units: dynamic | 0 | 5 of 5 | 5 of 5 | 5 of 5 | 4 of 5 |" in text

@@ -33,10 +33,15 @@ def _painted(folder: Path, videos: list[str], name: Callable[[int], str], frames
 
 
 def activitynet(folder: Path) -> None:
-    """Stylised ActivityNet at 5 frames a second, numbered from 1, with the annotations of all subsets beside."""
+    """Stylised ActivityNet at 5 frames a second, numbered from 1, with the annotations of all subsets beside.
+
+    The videos that are used have an annotation of 32 frames and one of 17. One whose second has 7 is left out, as
+    published.
+    """
     names = [f"{number:011x}" for number in range(VIDEOS)]
     _painted(folder, [f"v_{name}" for name in names], lambda position: f"{position + 1:06d}.jpg")
     _painted(folder, ["v_too_short"], lambda position: f"{position + 1:06d}.jpg", frames=20)
+    _painted(folder, ["v_with_a_short_one"], lambda position: f"{position + 1:06d}.jpg")
     seconds = _FRAMES / 5
     database = {
         name: {
@@ -44,9 +49,14 @@ def activitynet(folder: Path) -> None:
             "subset": "validation",
             "resolution": "320x240",
             "url": f"https://www.youtube.com/watch?v={name}",
-            "annotations": [{"segment": [0.0, 1.5], "label": "Shot put"}, {"segment": [0.4, 6.8], "label": "Diving"}],
+            "annotations": [{"segment": [0.4, 6.8], "label": "Diving"}, {"segment": [0.0, last], "label": "Shot put"}],
         }
-        for name in (*names, "too_short", "gone_from_the_web")
+        for name, last in (
+            *((name, 3.4) for name in names),
+            ("too_short", 3.4),
+            ("gone_from_the_web", 3.4),
+            ("with_a_short_one", 1.5),
+        )
     }
     database["of_training"] = {**database[names[0]], "subset": "training"}
     database["of_testing"] = {**database[names[0]], "subset": "testing", "annotations": []}

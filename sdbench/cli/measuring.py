@@ -81,6 +81,7 @@ def add_commands(commands: Any) -> None:
         "then --frames is at most so many frames of each sequence (default: all). "
         "Of its cinematograms and stereograms: where their styles lie, if not beside them",
     )
+    measuring.add_argument("--draws", type=positive, help="of davis: pairs of each sequence and seed (default: 5)")
     add_running(measuring)
     add_naming(measuring)
     add_engine(measuring)
@@ -286,7 +287,7 @@ def _check_words(options: argparse.Namespace) -> None:
         raise InputError("rendered scenes need no folder: leave it out, or choose --study clips or appearance-free")
     if options.scenes is not None and not rendered:
         raise InputError("--scenes goes with rendered scenes: leave out the folder")
-    of_folders = ("pairs", "styles", "stylised", "protocol", "painted")
+    of_folders = ("pairs", "styles", "stylised", "protocol", "painted", "draws")
     if rendered and (given := [name for name in of_folders if getattr(options, name)]):
         raise InputError(f"--{given[0]} goes with a folder of videos: sdbench measure {options.network} FOLDER")
     if options.study is not None and options.stylised:
@@ -296,8 +297,9 @@ def _check_words(options: argparse.Namespace) -> None:
     of_davis = options.stylised in ("davis", *_DOTS)
     if of_davis and options.pairs is not None:
         raise InputError("of davis every frame gives pairs: say with --frames how many of each sequence are used")
-    if not of_davis and options.painted is not None:
-        raise InputError("--painted goes with --stylised davis")
+    for name in ("painted", "draws"):
+        if not of_davis and getattr(options, name) is not None:
+            raise InputError(f"--{name} goes with --stylised davis")
     if options.stylised and options.styles:
         raise InputError("a stylised data set has its own styles: leave out --styles")
     if options.protocol and not options.stylised:
@@ -319,10 +321,11 @@ def _study(options: argparse.Namespace, store: AssetStore) -> Study:
     if not options.stylised:
         return studies.clips(options.folder, styles=options.styles or DEFAULT_STYLES, pairs=options.pairs, **common)
     common["protocol"] = options.protocol or _PROTOCOLS[0]
+    of_davis = common | {"frames": options.frames} | ({} if options.draws is None else {"draws": options.draws})
     if options.stylised == "davis":
-        return studies.davis(options.folder, options.painted, frames=options.frames, **common)
+        return studies.davis(options.folder, options.painted, **of_davis)
     if options.stylised in _DOTS:
-        return studies.davis_dots(options.stylised, options.folder, options.painted, frames=options.frames, **common)
+        return studies.davis_dots(options.stylised, options.folder, options.painted, **of_davis)
     return studies.stylised(options.stylised, options.folder, pairs=options.pairs, **common)
 
 

@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from sdbench.base.errors import InputError
 from sdbench.data.annotations import Entry, checked, read_json
 from sdbench.data.layouts import layout_named
-from sdbench.data.stylised import AnnotatedVideo, LeftOut, Rule, StylisedDataset
+from sdbench.data.stylised import PROTOCOLS, AnnotatedVideo, LeftOut, Rule, StylisedDataset
 
 FEWEST_FRAMES = 32
 FEWEST_ANNOTATED = 16
@@ -48,10 +48,12 @@ _ANNOTATIONS = TypeAdapter(dict[str, list[_Annotation]])
 
 
 def stylised_activitynet(folder: Path, skip_unusable: bool = False) -> StylisedDataset:
-    """The validation videos; a clip starts where the first annotation does.
+    """The validation videos; a clip is taken from the frames of one annotation, and repeats them where they are few.
 
-    The published rules leave out videos of fewer than 32 frames and pass over annotations of fewer than 16; a video
-    without a longer one is left out.
+    An annotation from s to e seconds holds the frames floor(5 s) + 1 to floor(5 e), counted from 1, so far as the video
+    goes. The published rules leave out a video of fewer than 32 frames or with any annotation of fewer than 16, and
+    take the first annotation; the corrected ones take the first of 16 frames or more, and leave out a video without
+    one.
 
     Raises:
         InputError: the annotation file or the folders cannot be used: see `StylisedDataset`.
@@ -72,21 +74,19 @@ def stylised_activitynet(folder: Path, skip_unusable: bool = False) -> StylisedD
         )
         for video, listed in checked(path, chosen, _ANNOTATIONS).items()
     ]
-    return StylisedDataset(folder, layout, annotated, digest, _clip_start(layout.frames_per_second), skip_unusable)
+    return StylisedDataset(folder, layout, annotated, digest, _rule(layout.frames_per_second), skip_unusable)
 
 
-def _clip_start(rate: int) -> Rule:
-    def rule(video: AnnotatedVideo, frames: int) -> int:
+def _rule(rate: int) -> Rule:
+    def rule(video: AnnotatedVideo, frames: int, protocol: str) -> range:
         if frames < FEWEST_FRAMES:
             raise LeftOut(f"fewer than {FEWEST_FRAMES} frames")
-        for start, end in video.segments:
-            if (end - start) * rate < FEWEST_ANNOTATED:
-                continue
-            # Frame 1 is what is seen from second 0 on; numbering from 1 makes a start of 0 the frame 1.
-            position = max(1, math.ceil(start * rate)) - 1
-            if position >= frames:
-                raise LeftOut("its first annotation starts after its last frame")
-            return position
-        raise LeftOut(f"no annotation of {FEWEST_ANNOTATED} frames or more")
+        annotated = [range(math.floor(s * rate), min(math.floor(e * rate), frames)) for s, e in video.segments]
+        long = [clip for clip in annotated if clip.stop - clip.start >= FEWEST_ANNOTATED]
+        if not long:
+            raise LeftOut(f"no annotation of {FEWEST_ANNOTATED} frames or more")
+        if protocol == PROTOCOLS[0] and len(long) < len(annotated):
+            raise LeftOut(f"an annotation of fewer than {FEWEST_ANNOTATED} frames beside a longer one, as published")
+        return long[0]
 
     return rule

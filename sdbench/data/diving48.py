@@ -37,7 +37,7 @@ def stylised_diving48(folder: Path, skip_unusable: bool = False) -> StylisedData
     return StylisedDataset(folder, layout, annotated, digest, random_start, skip_unusable)
 
 
-def random_start(_video: AnnotatedVideo, frames: int) -> None:
-    """The rule of data sets whose clips start anywhere."""
+def random_start(_video: AnnotatedVideo, frames: int, _protocol: str) -> None:
+    """The rule of data sets whose clips start anywhere, under both protocols."""
     if frames < FEWEST_FRAMES:
         raise LeftOut(f"fewer than {FEWEST_FRAMES} frames")

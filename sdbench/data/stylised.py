@@ -6,6 +6,7 @@ decides that; the pictures themselves are opened when they are needed.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,11 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
-from sdbench.base.errors import InputError, some
+from sdbench.base.errors import InputError, some, unknown_name
 from sdbench.base.machine import available_cores
 from sdbench.data.layouts import FINISHED_MARKS, STYLE_FOLDERS, Layout
 from sdbench.video.decode import read_picture
 from sdbench.video.frames import Frames
+
+PROTOCOLS = ("published", "corrected")
+"""Whose rules say which videos are left out, and which of their frames are used; the first is the default."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +35,16 @@ class StylisedVideo:
         frames: how many frames it has.
         start: position of the frame where its clip starts, from 0; None where the start is drawn at random.
         label: what it shows, as the annotation file says it.
+        end: position after the last frame that its clip may show; None where that is the end of the video.
+        place: its number in the order of the annotation file.
     """
 
     name: str
     frames: int
     start: int | None
     label: str
+    end: int | None = None
+    place: int = 0
 
 
 @dataclass(frozen=True)
@@ -52,12 +60,13 @@ class AnnotatedVideo:
     segments: tuple[tuple[float, float], ...] = ()
 
 
-class LeftOut(Exception):  # noqa: N818 - not an error: the published rules leave the video out
-    """A video that the published rules leave out; the message is the reason."""
+class LeftOut(Exception):  # noqa: N818 - not an error: the rules of a protocol leave the video out
+    """A video that the rules of a protocol leave out; the message is the reason."""
 
 
-Rule = Callable[[AnnotatedVideo, int], "int | None"]
-"""Of a video and its number of frames: where its clip starts (None: at random), or `LeftOut`."""
+Rule = Callable[[AnnotatedVideo, int, str], "range | None"]
+"""Of a video, its number of frames and a protocol: the positions that its clip is taken from (None: it starts at
+random), or `LeftOut`."""
 
 
 class StylisedDataset:
@@ -68,12 +77,13 @@ class StylisedDataset:
         layout: how they are laid out.
         annotated: the videos of the annotation file.
         identity: SHA-256 object that holds the annotation files.
-        rule: where a clip starts, and which videos are left out.
+        rule: which frames a clip is taken from, and which videos are left out.
         skip_unusable: leave out damaged videos (gaps, frames missing in a style) and list them in `skipped`, instead
-            of stopping. Videos that the published rules leave out are always listed there.
+            of stopping. Videos that the rules of the protocol leave out are always listed there.
 
     Attributes:
         name: name of the layout.
+        protocol: whose rules `videos`, `skipped` and `identity` follow: "published", unless `under` says otherwise.
         videos: those that can be used, by name.
         styles: names of the style folders that are there.
         skipped: what was left out, and why; one sentence a reason.
@@ -84,8 +94,8 @@ class StylisedDataset:
             and are resampled together.
 
     Raises:
-        InputError: half of the styles or more are missing, no video can be used, or (without `skip_unusable`) one is
-        damaged.
+        InputError: half of the styles or more are missing, no video can be used under any protocol, or (without
+        `skip_unusable`) one is damaged.
     """
 
     def __init__(
@@ -102,39 +112,70 @@ class StylisedDataset:
         self.name = layout.name
         self.assets: tuple[str, ...] = ()
         self.sources: dict[str, str] = {}
-        reasons: dict[str, list[str]] = {}
         damaged: dict[str, list[str]] = {}
         present = {style: _folders(folder / style) for style in STYLE_FOLDERS}
         self.styles = _check_styles(folder, present)
         anywhere = set().union(*present.values())
-        videos: list[StylisedVideo] = []
-        for entry in sorted(annotated, key=lambda entry: entry.folder):
+        self._rule, self._whole = rule, list[tuple[int, AnnotatedVideo, int]]()
+        for place, entry in sorted(enumerate(annotated), key=lambda placed: placed[1].folder):
             if entry.folder not in anywhere:
                 continue
             fault, frames = self._listed(entry.folder, present)
             if fault:
                 damaged.setdefault(fault, []).append(entry.folder)
                 continue
-            try:
-                videos.append(StylisedVideo(entry.folder, frames, rule(entry, frames), entry.label))
-            except LeftOut as reason:
-                reasons.setdefault(str(reason), []).append(entry.folder)
+            self._whole.append((place, entry, frames))
             identity.update(f"{entry.folder} {frames}\n".encode())
         if damaged and not skip_unusable:
             raise InputError(
                 f"{folder} is damaged: {'; '.join(_sentences(damaged))}; put the frames there, or leave these videos "
                 "out by asking to skip what cannot be used"
             )
-        self.skipped = (
+        self._missing = (
             *(f"style {style} is missing" for style in STYLE_FOLDERS if style not in self.styles),
             *_unannotated(anywhere, annotated),
-            *_sentences({**reasons, **damaged}),
         )
-        if not videos:
-            raise InputError(f"no video of {folder} can be used: {'; '.join(self.skipped)}")
-        identity.update(repr((layout, self.styles, [(v.name, v.start) for v in videos])).encode())
-        self.identity = identity.hexdigest()
-        self.videos = tuple(videos)
+        self._damaged, self._listed_identity = damaged, identity
+        self.protocol, self.videos, self.skipped, self.identity = self._chosen(PROTOCOLS[0])
+        if not any(self._chosen(protocol)[1] for protocol in PROTOCOLS):
+            raise self._nothing()
+
+    def under(self, protocol: str) -> StylisedDataset:
+        """The same data set by the rules of a protocol.
+
+        Args:
+            protocol: "published" or "corrected"; they differ in what they take of Stylised ActivityNet.
+
+        Raises:
+            InputError: the protocol is unknown, or its rules leave no video.
+        """
+        if protocol not in PROTOCOLS:
+            raise unknown_name("protocol", protocol, PROTOCOLS)
+        found = copy.copy(self)
+        found.protocol, found.videos, found.skipped, found.identity = self._chosen(protocol)
+        if not found.videos:
+            raise found._nothing()
+        return found
+
+    def _chosen(self, protocol: str) -> tuple[str, tuple[StylisedVideo, ...], tuple[str, ...], str]:
+        """The protocol, the videos that its rules leave, what is left out, and the hash of both."""
+        videos: list[StylisedVideo] = []
+        reasons: dict[str, list[str]] = {}
+        for place, entry, frames in self._whole:
+            try:
+                clip = self._rule(entry, frames, protocol)
+            except LeftOut as reason:
+                reasons.setdefault(str(reason), []).append(entry.folder)
+                continue
+            start, end = (None, None) if clip is None else (clip.start, clip.stop)
+            videos.append(StylisedVideo(entry.folder, frames, start, entry.label, end, place))
+        identity = self._listed_identity.copy()
+        identity.update(repr((self.layout, self.styles, [(v.name, v.start, v.end) for v in videos])).encode())
+        skipped = (*self._missing, *_sentences({**reasons, **self._damaged}))
+        return protocol, tuple(videos), skipped, identity.hexdigest()
+
+    def _nothing(self) -> InputError:
+        return InputError(f"no video of {self.folder} can be used: {'; '.join(self.skipped)}")
 
     def source_of(self, video: StylisedVideo) -> str:
         """What is resampled when intervals are made: the video, or the longer one that it was cut from."""

@@ -27,6 +27,7 @@ from sdbench.statistics import (
     stack,
 )
 from sdbench.statistics.quantities import Reading, read_quantity
+from sdbench.statistics.variance_parts import TOO_LARGE, parts_of_variance
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,15 @@ class LayerMeasurement:
         estimate: from all pairs, those of all seeds together.
         intervals: of that estimate, where the data give them.
         runs: one estimate for each seed, where there were several.
+        largest_part: the largest part, from 0 to 1, of the layer's variance that comes from one thing that is
+            resampled; NaN where nothing is known of it.
     """
 
     layer: str
     estimate: Estimate
     intervals: Intervals | None
     runs: tuple[Estimate, ...] = ()
+    largest_part: float = math.nan
 
     def read(self, quantity: str) -> Reading:
         """The values of a quantity, see `sdbench.statistics.quantities`: those of the estimate, or means over seeds."""
@@ -137,7 +141,8 @@ class Measurement:
                 )
             except InputError as error:
                 raise InputError(f"layer {name} of {self.network}: {error}") from None
-            self._known[name] = LayerMeasurement(name, found, self._intervals(blocks, stacked), of_runs)
+            largest = float(parts_of_variance(stacked).max())
+            self._known[name] = LayerMeasurement(name, found, self._intervals(blocks, stacked), of_runs, largest)
         return self._known[name]
 
     def run(self, name: str, number: int) -> LayerMeasurement:
@@ -152,7 +157,8 @@ class Measurement:
         blocks = list(runs[number].values())
         stacked = stack(blocks)
         found = estimate_from_moments(stacked.merged(), self.threshold)
-        return LayerMeasurement(name, found, self._intervals(blocks, stacked))
+        largest = float(parts_of_variance(stacked).max())
+        return LayerMeasurement(name, found, self._intervals(blocks, stacked), largest_part=largest)
 
     def _intervals(self, blocks: Sequence[Moments], stacked: Stack) -> Intervals | None:
         """Of the same draws for every layer, so that layers compare."""
@@ -193,6 +199,27 @@ class Measurement:
         if self.resampling_units < FEWEST_GROUPS:
             return f"no intervals: {counted}, at least {FEWEST_GROUPS} needed"
         return f"95 % intervals by resampling {counted}"
+
+    @property
+    def unevenness(self) -> str:
+        """In a sentence: where one video (or what else is resampled) carries too much of a layer; "" where none does.
+
+        Nothing is said where there are no intervals, which it is about.
+        """
+        if len(self.blocks) < FEWEST_GROUPS:
+            return ""
+        largest = {
+            name: float(parts_of_variance(stack(self._blocks(self._by_seed(name)))).max()) for name in self.layers
+        }
+        uneven = {name: part for name, part in largest.items() if part > TOO_LARGE}
+        if not uneven:
+            return ""
+        worst = max(uneven, key=uneven.__getitem__)
+        what = f"{self.resampling_unit}" if len(self.blocks) == self.resampling_units else "resampled block"
+        return (
+            f"one {what} carries more than a quarter of the variance in {len(uneven)} of {len(largest)} layers (most "
+            f"in {worst}, {100 * uneven[worst]:.0f} %): their intervals may be too short; see the page on calibration"
+        )
 
     def as_record(self) -> dict[str, Any]:
         """Plain values for a report; sums and statistics are left out."""

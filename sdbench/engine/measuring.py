@@ -146,7 +146,7 @@ class Prepared:
         ]
         choice = known_choice(self.kept.folder)
         warning = placement.warning(network.module)
-        return Measurement(
+        found = Measurement(
             network=network.name,
             dataset=about.dataset,
             protocol=about.protocol,
@@ -166,13 +166,17 @@ class Prepared:
             weights=network.weights,
             seconds={"drawing": collected.drawing, "network": collected.network, "total": seconds},
             resumed=resumed,
-            notes=(*network.notes, *about.notes, *([warning] if warning else [])),
+            notes=(*network.notes, *about.notes, *_mixing(network, self.plan), *([warning] if warning else [])),
             seeds=len({sample.seed for sample in self.plan.samples}),
             precision=placement.precision,
             compiled=choice.why if choice else "",
             feed=asdict(network.feed),
             study=about.identity,
         )
+        if not (uneven := found.unevenness):
+            return found
+        warn_caller(uneven)
+        return replace(found, notes=(*found.notes, uneven))
 
 
 def prepare(
@@ -201,6 +205,9 @@ def prepare(
     if warning := placement.warning(network.module):
         warn_caller(warning)
     plan = study.plan(network.feed, seed)
+    if network.mixes_batch is False:
+        for sentence in _mixing(network, plan):
+            warn_caller(sentence)
     if placement.device != "cpu" and isinstance(study, DrawsOnDevice):
         study = study.on(placement.device)
     kept = Kept(store.folder / PARTS / _key(network, plan, seed, placement))
@@ -210,11 +217,28 @@ def prepare(
     return Prepared(job, plan, parts, kept, seed, threshold, store)
 
 
+def _mixing(network: Network, plan: Plan[Any]) -> tuple[str, ...]:
+    """What a reader must know where the study shows several samples in one batch: whether they meet in the network."""
+    if not any(sample.together and sample.rows > 1 for sample in plan.samples):
+        return ()
+    mixes, name = network.mixes_batch, network.name
+    if mixes is None:
+        return (f"whether {name} mixes frames of the samples of a batch, as RTNet's published code does, is not known",)
+    if mixes:
+        return (f"{name} mixes frames of the samples of a batch, as RTNet's published code does",)
+    return (
+        f"{name} keeps the samples of a batch apart, where RTNet's published code mixes their frames: its numbers are "
+        "points off the published ones (5 to 6 at fusion.layer5 where both were tried); for those build it with "
+        "mixed_batch=True",
+    )
+
+
 def _key(network: Network, plan: Plan[Any], seed: int, placement: Placement) -> str:
     """What decides the sums beside the samples themselves, whose hashes name the parts."""
     about = plan.about
     return key_of(
         *("measurement", network.name, network.weights, sorted(network.assets.items()), network.read, network.feed),
+        network.mixes_batch,
         *(about.dataset, about.protocol, about.styles, seed, placement, versions()),
     )
 

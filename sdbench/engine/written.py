@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,7 +25,8 @@ def content_of(found: Measurement, controls: Sequence[Measurement] = ()) -> dict
     Returns:
         "measurement": what was done; "blocks": the names of what is resampled; "layers": layer -> its "shares" and
         "units" in percent, the "intervals" of the shares, and the "dynamic" and "static" shares "without" each block,
-        in the order of the blocks (both None where there are no intervals); "controls": the same of each.
+        in the order of the blocks (both None where there are no intervals), and the "largest_part" of its variance, in
+        percent, that comes from one block; "controls": the same of each.
     """
     content = {
         "measurement": found.as_record(),
@@ -43,4 +45,6 @@ def _layer(layer: LayerMeasurement) -> dict[str, Any]:
         columns = dict(zip(SHARE_NAMES, np.round(moved, _DIGITS).T.tolist(), strict=True))
         written["intervals"] = {name: [limit.low, limit.high] for name, limit in shares.intervals.items()}
         written["without"] = {name: columns[name] for name in SHARE_NAMES if name != "residual"}
+    if math.isfinite(layer.largest_part):
+        written["largest_part"] = round(100 * layer.largest_part, 2)
     return written

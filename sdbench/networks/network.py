@@ -83,6 +83,12 @@ class Network:
         assert self.layers is not None
         return tuple(map(as_layer, self.layers))
 
+    @property
+    def mixes_batch(self) -> bool | None:
+        """Whether the samples of a batch meet in the module, as in RTNet's published code; None where nobody knows."""
+        known = {m.mixed_batch for m in self.module.modules() if isinstance(m, VideoNetwork)} - {None}
+        return any(known) if known else None
+
     @cached_property
     def weights(self) -> str:
         """SHA-256 over the names and bytes of the module's parameters and buffers."""

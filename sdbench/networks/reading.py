@@ -102,12 +102,14 @@ class VideoNetwork(nn.Module):
 
     Subclasses set `layers`, the names in the order in which `trace` yields them, and define `trace`. The last layer is
     the network's answer. `dead_ends` are those layers, if any, that nothing else is computed from; `unread` are those
-    that are read only when they are asked for by name: the units of a mask are no channels.
+    that are read only when they are asked for by name: the units of a mask are no channels. `mixed_batch` says whether
+    the samples of a batch meet, of a network that was published so; None of all others.
     """
 
     layers: tuple[str, ...] = ()
     dead_ends: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
+    mixed_batch: bool | None = None
 
     def trace(self, *args: Any, **inputs: Any) -> Iterator[tuple[str, Tensor]]:
         """Yield (layer name, activation) for every layer, in order, while the network runs.

@@ -31,7 +31,7 @@ from sdbench.studies.clip_study import ClipStudy
 from sdbench.studies.davis_study import DavisStudy
 from sdbench.studies.dots_study import davis_dots
 from sdbench.studies.rendered_study import RENDERED, RenderedStudy
-from sdbench.studies.sequences import SEEDS
+from sdbench.studies.sequences import DRAWS, SEEDS
 from sdbench.studies.stylised_study import StylisedStudy
 from sdbench.video.paint import DEFAULT_STYLES, check_styles
 from sdbench.zoo import network_named
@@ -103,7 +103,7 @@ def stylised(
         layout: "activitynet", "diving48" or "ssv2".
         folder: holds the folder of each style, and the annotation files.
         protocol: "published", with the quirks of the published code, or "corrected": see `StylisedStudy`.
-        pairs: pairs of each factor; by default every video gives one, up to 3,000 of them.
+        pairs: pairs of each factor; by default every video gives one, up to 3,000 of them (3,002 as published).
         skip_unusable: leave out damaged videos and list them, instead of stopping.
         store: where hashes of pictures are kept.
 
@@ -121,6 +121,7 @@ def davis(
     *,
     protocol: str = "published",
     seeds: int = SEEDS,
+    draws: int = DRAWS,
     frames: int | None = None,
     skip_unusable: bool = False,
     store: AssetStore | None = None,
@@ -133,15 +134,19 @@ def davis(
         protocol: "published", with the quirks of the published code, or "corrected": see
             `sdbench.studies.sequences.draw_sequences`.
         seeds: how many: values are means over them.
+        draws: pairs of each sequence and seed; as published, 5.
         frames: at most so many frames of each sequence, evenly spaced; all by default.
         skip_unusable: leave out sequences that lack something and list them, instead of stopping.
         store: where hashes of pictures are kept.
 
     Raises:
-        InputError: the protocol is unknown, or there is no seed; the folders are looked at when they are measured.
+        InputError: the protocol is unknown, or there is no seed or draw; the folders are looked at when they are
+            measured.
     """
     opened = partial(davis2016, Path(folder), Path(painted), skip_unusable=skip_unusable)
-    return DavisStudy(lambda backward: opened(backward_flow=backward), store or AssetStore(), protocol, seeds, frames)
+    return DavisStudy(
+        lambda backward: opened(backward_flow=backward), store or AssetStore(), protocol, seeds, frames, draws
+    )
 
 
 def rendered(scenes: int | None = None) -> RenderedStudy:

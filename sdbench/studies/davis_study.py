@@ -19,6 +19,7 @@ from sdbench.base.kept import key_of
 from sdbench.data.segmentation import SegmentationDataset, VideoSequence
 from sdbench.engine.study import About, Plan, Planned, blocks_of
 from sdbench.studies.sequences import (
+    DRAWS,
     PAIRED_QUIRKS,
     PUBLISHED_BATCH,
     QUIRKS,
@@ -59,9 +60,10 @@ class DavisStudy:
         protocol: "published" or "corrected": see `draw_sequences`.
         seeds: how many: values are means over them.
         frames: use at most so many frames of each sequence, evenly spaced; all by default.
+        draws: pairs of each sequence and seed.
 
     Raises:
-        InputError: the protocol is unknown, or there is no seed.
+        InputError: the protocol is unknown, or there is no seed or draw.
     """
 
     def __init__(
@@ -71,13 +73,14 @@ class DavisStudy:
         protocol: str = "published",
         seeds: int = SEEDS,
         frames: int | None = None,
+        draws: int = DRAWS,
     ) -> None:
         if protocol not in VOS_PROTOCOLS:
             raise unknown_name("protocol", protocol, VOS_PROTOCOLS)
-        if seeds < 1:
-            raise InputError(f"at least 1 seed is needed; got {seeds}")
+        if seeds < 1 or draws < 1:
+            raise InputError(f"at least 1 seed and 1 draw of each sequence are needed; got {seeds} and {draws}")
         self.videos, self.store = videos, store
-        self.protocol, self.seeds, self.frames = protocol, seeds, frames
+        self.protocol, self.seeds, self.frames, self.draws = protocol, seeds, frames, draws
         self._opened: dict[bool, SegmentationDataset] = {}
 
     def plan(self, feed: Feed, seed: int) -> Plan[PlannedFrames]:
@@ -102,6 +105,7 @@ class DavisStudy:
                 dataset.styles,
                 paired,
                 generator_for(run, "pairs"),
+                draws=self.draws,
                 frames=self.frames,
             )
             for run in runs
@@ -120,12 +124,18 @@ class DavisStudy:
             units=len(set(sources)),
             clips=len(dataset.sequences),
             styles=dataset.styles,
-            notes=(*dataset.notes, *_notes(self.protocol, paired)),
+            notes=(*dataset.notes, *self._notes(paired)),
             skipped=dataset.skipped,
             assets=dataset.assets,
             identity=self._identity(dataset, block, seed, contents),
         )
         return Plan(about, tuple(samples))
+
+    def _notes(self, paired: bool) -> tuple[str, ...]:
+        notes = [*QUIRKS, *(PAIRED_QUIRKS if paired else ())] if self.protocol == "published" else []
+        if self.draws != DRAWS:
+            notes.append(f"{self.draws} draws of each sequence and seed; the study made {DRAWS}")
+        return tuple(notes)
 
     def _identity(self, dataset: SegmentationDataset, block: Mapping[str, str], seed: int, contents: Contents) -> str:
         """Hash of what is shown, to networks of one frame as of two: see `About`.
@@ -141,7 +151,7 @@ class DavisStudy:
             )
             for sequence in dataset.sequences
         ]
-        how = (self.protocol, dataset.styles, dataset.notes, seed, self.seeds, self.frames)
+        how = (self.protocol, dataset.styles, dataset.notes, seed, self.seeds, self.frames, self.draws)
         return key_of(dataset.name, how, shown)
 
     def _samples(
@@ -197,12 +207,6 @@ class DavisStudy:
         if backward not in self._opened:
             self._opened[backward] = self.videos(backward)
         return self._opened[backward]
-
-
-def _notes(protocol: str, paired: bool) -> tuple[str, ...]:
-    if protocol != "published":
-        return ()
-    return (*QUIRKS, *(PAIRED_QUIRKS if paired else ()))
 
 
 def _shown(plan: SequencePlan, view: SequenceView, position: int, run: int, paired: bool) -> Shown:

@@ -10,7 +10,7 @@ from sdbench.base.errors import unknown_name
 from sdbench.data.davis_dots import DOTS
 from sdbench.data.davis_dots import davis_dots as dots_of_davis
 from sdbench.studies.davis_study import DavisStudy
-from sdbench.studies.sequences import SEEDS
+from sdbench.studies.sequences import DRAWS, SEEDS
 
 
 def davis_dots(
@@ -20,6 +20,7 @@ def davis_dots(
     *,
     protocol: str = "published",
     seeds: int = SEEDS,
+    draws: int = DRAWS,
     frames: int | None = None,
     skip_unusable: bool = False,
     store: AssetStore | None = None,
@@ -33,16 +34,19 @@ def davis_dots(
         protocol: "published", with the quirks of the published code, or "corrected": see
             `sdbench.studies.sequences.draw_sequences`.
         seeds: how many: values are means over them.
+        draws: pairs of each sequence and seed; as published, 5.
         frames: at most so many pictures of each source frame, evenly spaced; all by default.
         skip_unusable: leave out source frames that lack something and list them, instead of stopping.
         store: where hashes of pictures are kept.
 
     Raises:
-        InputError: the layout or the protocol is unknown, or there is no seed; the folders are looked at when they are
-            measured.
+        InputError: the layout or the protocol is unknown, or there is no seed or draw; the folders are looked at when
+            they are measured.
     """
     if layout not in DOTS:
         raise unknown_name("layout", layout, DOTS)
     styles = None if painted is None else Path(painted)
     opened = partial(dots_of_davis, layout, Path(folder), styles, skip_unusable=skip_unusable)
-    return DavisStudy(lambda backward: opened(backward_flow=backward), store or AssetStore(), protocol, seeds, frames)
+    return DavisStudy(
+        lambda backward: opened(backward_flow=backward), store or AssetStore(), protocol, seeds, frames, draws
+    )

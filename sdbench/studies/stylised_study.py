@@ -18,22 +18,23 @@ from sdbench.base.draws import generator_for
 from sdbench.base.errors import InputError, unknown_name
 from sdbench.base.kept import key_of
 from sdbench.base.warned import warn_caller
-from sdbench.data.stylised import StylisedDataset, StylisedVideo
+from sdbench.data.stylised import PROTOCOLS, StylisedDataset, StylisedVideo
 from sdbench.engine.study import About, Pair, Plan, Planned, blocks_of
 from sdbench.statistics import FACTORS
 from sdbench.studies.views import DYNAMIC, STATIC, View, drawn_views
 from sdbench.video.feed import Feed, window
 
-ACTION_PROTOCOLS = ("published", "corrected")
+ACTION_PROTOCOLS = PROTOCOLS
 
-MOST_VIDEOS = 3000
-"""As many pairs, of both factors together, as the published code draws; one of each video."""
+MOST_VIDEOS = {"published": 3002, "corrected": 3000}
+"""So many pairs of both factors together, one of each video: the paper's 3,000, for which its program stops after 1,501
+batches of two."""
 
 FEWEST_VIDEOS = 32
 """Below this many the interval is so wide that a warning is due."""
 
 SHORT_VIDEO_LEAVES = 8
-"""The random start of a video shorter than the window leaves at least so many frames."""
+"""The random start of a video shorter than a clip leaves at least so many frames."""
 
 QUIRKS = (
     "quirk 1 reproduced: where the first member of a dynamic pair happens to start at frame 0, the second draws another"
@@ -44,6 +45,12 @@ QUIRKS = (
     "quirk 4 reproduced by the quantity published_units: units that never change are neither counted nor in the total",
     "quirk 5 reproduced by the quantity published_percent: the cut to integers gives the residual up to two dimensions",
     "quirk 6 reproduced: styles and factors are drawn anew for each pair and are not balanced",
+    "quirk 11 reproduced: a clip of a Diving48 or SSv2 video of exactly as many frames as it takes starts anywhere "
+    "that leaves 8 of them, and repeats these",
+    "quirk 12 reproduced: of more than 3,000 videos the first 3,002 in the order of the annotation file are used, not "
+    "a random part",
+    "quirk 13 reproduced: an ActivityNet video is left out where any of its annotations has fewer than 16 frames, "
+    "whichever is used",
 )
 """What the published protocol does that a reader of the paper would not expect; one sentence each, for the report."""
 
@@ -70,12 +77,13 @@ class StylisedStudy:
         protocol: "published" draws style and factor of each pair at random; "corrected" has as many dynamic as static
             pairs, in each of the two every style first and second as often as any other (all within one), the same
             frames in both members of every dynamic pair, and no static pair whose frames come in the order they were
-            filmed.
-        pairs: how many of each factor: the videos that are drawn are twice as many. By default every video gives one,
-            up to 3,000. Where there are more videos, a random part of them is used.
+            filmed. They also differ in which videos and frames are used: see `draw_pairs` and
+            `sdbench.data.stylised.StylisedDataset.under`.
+        pairs: how many of each factor: the videos that are used are twice as many. By default every video gives one
+            pair, up to 3,002 of them under "published" and 3,000 under "corrected".
 
     Raises:
-        InputError: the protocol is unknown.
+        InputError: the protocol is unknown, or its rules leave no video.
     """
 
     def __init__(
@@ -83,7 +91,7 @@ class StylisedStudy:
     ) -> None:
         if protocol not in ACTION_PROTOCOLS:
             raise unknown_name("protocol", protocol, ACTION_PROTOCOLS)
-        self.dataset, self.store, self.protocol, self.pairs = dataset, store, protocol, pairs
+        self.dataset, self.store, self.protocol, self.pairs = dataset.under(protocol), store, protocol, pairs
 
     def plan(self, feed: Feed, seed: int) -> Plan[PlannedVideo]:
         """Which videos are used and how they are paired.
@@ -178,16 +186,16 @@ def draw_pairs(
     """One pair of each video that is used.
 
     Args:
-        protocol: "published" draws style and factor of each pair at random; "corrected" has as many dynamic as static
+        protocol: "published" draws style and factor of each pair at random, and of more videos than it uses takes
+            the first of the annotation file; "corrected" takes a random part of them, and has as many dynamic as static
             pairs, in each of the two every style first and second as often as any other (all within one), the same
             frames in both members of every dynamic pair, and no static pair whose frames come in the order they were
-            filmed.
+            filmed. For random starts see `draw_start`.
         videos: in the order in which they are to be read.
         styles: at least two.
         feed: what the network is fed.
         generator: source of every draw.
-        pairs: how many of each factor; by default every video gives one pair, at most 3,000 of them. Where there are
-            more videos, a random part of them is used.
+        pairs: how many of each factor; by default every video gives one pair, at most `MOST_VIDEOS` of them.
 
     Raises:
         InputError: the protocol is unknown, there are fewer than two styles, more pairs are asked for than there are
@@ -197,7 +205,7 @@ def draw_pairs(
         raise unknown_name("protocol", protocol, ACTION_PROTOCOLS)
     if len(styles) < 2:
         raise InputError(f"a dynamic pair needs two styles; got {len(styles)}")
-    wanted = min(len(videos), MOST_VIDEOS) if pairs is None else len(FACTORS) * pairs
+    wanted = min(len(videos), MOST_VIDEOS[protocol]) if pairs is None else len(FACTORS) * pairs
     if wanted > len(videos):
         raise InputError(
             f"one video gives one pair: {pairs} pairs of each factor take {wanted} videos, and there are "
@@ -208,7 +216,9 @@ def draw_pairs(
             f"at least 2 pairs of each factor are needed, one of each video; got {max(wanted, 0)} videos: use more"
         )
     chosen = np.arange(len(videos))
-    if wanted < len(videos):
+    if wanted < len(videos) and protocol == "published":
+        chosen = np.sort(np.argsort([video.place for video in videos], kind="stable")[:wanted])
+    elif wanted < len(videos):
         chosen = np.sort(generator.choice(len(videos), size=wanted, replace=False))
     used = [videos[int(i)] for i in chosen]
     draw = _published if protocol == "published" else _corrected
@@ -236,7 +246,7 @@ def _published(
         # Quirk 6: drawn anew for each pair, so neither styles nor factors are balanced.
         first = styles[int(generator.integers(len(styles)))]
         factor = int(generator.integers(len(FACTORS)))
-        start = draw_start(video, feed.span, generator)
+        start = draw_start(video, feed.span, generator, "published")
         shown = as_filmed(video, start, feed)
         if factor == STATIC:
             # A random order may be the filmed one; the published code does not look.
@@ -246,7 +256,7 @@ def _published(
             style = others[int(generator.integers(len(others)))]
             # Quirk 1: a start of 0 that was drawn is taken for "not given", so the second member draws its own.
             if video.start is None and start == 0:
-                start = draw_start(video, feed.span, generator)
+                start = draw_start(video, feed.span, generator, "published")
             second = View(style, tuple(as_filmed(video, start, feed).items()))
         plans.append(_plan(video, View(first, tuple(shown.items())), second, factor))
     return tuple(plans)
@@ -258,7 +268,7 @@ def _corrected(
     feed: Feed,
     generator: np.random.Generator,
 ) -> tuple[DrawnPair, ...]:
-    starts = [draw_start(video, feed.span, generator) for video in videos]
+    starts = [draw_start(video, feed.span, generator, "corrected") for video in videos]
     filmed = [as_filmed(video, start, feed) for video, start in zip(videos, starts, strict=True)]
     factors = _balanced_factors(filmed, generator)
     decks: dict[int, list[tuple[str, str]]] = {DYNAMIC: [], STATIC: []}
@@ -302,18 +312,19 @@ def balanced_deck(styles: Sequence[str], generator: np.random.Generator) -> list
     return deck
 
 
-def draw_start(video: StylisedVideo, length: int, generator: np.random.Generator) -> int:
+def draw_start(video: StylisedVideo, length: int, generator: np.random.Generator, protocol: str) -> int:
     """Where a clip of `length` frames starts in a video, from 0.
 
     The annotated start where there is one; else uniform over the starts that leave `length` frames, or, in a shorter
-    video, 8.
+    video, 8. A video of exactly `length` frames starts at 0; under "published" it is taken for a shorter one.
 
     Raises:
         InputError: the video has fewer than 8 frames.
     """
     if video.start is not None:
         return video.start
-    leaves = length if video.frames >= length else SHORT_VIDEO_LEAVES
+    fits = video.frames > length or (video.frames == length and protocol != "published")
+    leaves = length if fits else SHORT_VIDEO_LEAVES
     if video.frames < leaves:
         raise InputError(
             f"{video.name} has {video.frames} frames; a random start needs {SHORT_VIDEO_LEAVES}: leave it out"
@@ -323,7 +334,7 @@ def draw_start(video: StylisedVideo, length: int, generator: np.random.Generator
 
 def as_filmed(video: StylisedVideo, start: int, feed: Feed) -> Mapping[str, tuple[int, ...]]:
     """Name of each input -> positions in the video of its frames, in the order they were filmed."""
-    positions = window(start, feed.span, video.frames)
+    positions = window(start, feed.span, video.frames if video.end is None else video.end)
     return {name: tuple(positions[i] for i in chosen) for name, chosen in feed.choose().items()}
 
 

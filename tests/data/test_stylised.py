@@ -138,23 +138,11 @@ def test_short_videos_are_left_out_as_published(tmp_path: Path) -> None:
         assert found.skipped == (f"fewer than 8 frames: {NAMES[layout][1]}",)
 
 
-def test_activitynet_clips_start_at_the_first_annotation_that_is_long_enough(tmp_path: Path) -> None:
-    folder = built(tmp_path, "activitynet", (60, 60, 60))
-    content = annotation_files("activitynet", {"a": 60, "b": 60, "c": 60})
-    database = content["activitynet_v13.json"]["database"]
-    database["a"]["annotations"] = [
-        {"segment": [0.5, 3.6], "label": "too short"},
-        {"segment": [4.1, 7.3], "label": "x"},
-    ]
-    database["b"]["annotations"] = [{"segment": [0, 3], "label": "too short"}]
-    database["c"]["annotations"] = [{"segment": [12.5, 20], "label": "beyond the end"}]
-    write(folder, content)
-    found = read(folder, "activitynet")
-    assert [(v.name, v.start) for v in found.videos] == [("v_a", 20)], "frame 21 is seen from 4.0 to 4.2 s"
-    assert found.skipped == (
-        "no annotation of 16 frames or more: v_b",
-        "its first annotation starts after its last frame: v_c",
-    )
+def test_places_are_those_of_the_annotation_file(tmp_path: Path) -> None:
+    folder = built(tmp_path, "diving48")
+    write(folder, annotation_files("diving48", {"c": 70, "elsewhere": 20, "a": 40, "b": 33}))
+    found = read(folder, "diving48")
+    assert [(video.name, video.place) for video in found.videos] == [("a", 2), ("b", 3), ("c", 0)]
 
 
 def test_only_the_validation_subset_and_what_is_there_counts(tmp_path: Path) -> None:

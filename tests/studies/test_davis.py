@@ -223,7 +223,7 @@ def test_rtnet_sees_two_frames_with_both_flows_and_mixes_only_as_published(
         plain = estimate(np.stack(one), np.stack(other), factors)
         for name, share in plain.shares.items():
             assert found.layer(layer).estimate.shares[name] == pytest.approx(share, abs=1e-9)
-    assert any("mixes frames" in note for note in found.notes) == (protocol == "published")
+    assert any("means mixes frames of the samples" in note for note in found.notes) == (protocol == "published")
 
 
 def test_an_interrupted_measurement_goes_on_and_gives_the_same(own_store: AssetStore) -> None:
