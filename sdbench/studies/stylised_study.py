@@ -73,17 +73,25 @@ class StylisedStudy:
             filmed.
         pairs: how many of each factor: the videos that are drawn are twice as many. By default every video gives one,
             up to 3,000. Where there are more videos, a random part of them is used.
+        seeds: how many: each draws its pairs anew, and values are means over them. Several show what the draws do.
 
     Raises:
-        InputError: the protocol is unknown.
+        InputError: the protocol is unknown, or there is no seed.
     """
 
     def __init__(
-        self, dataset: StylisedDataset, store: AssetStore, protocol: str = "published", pairs: int | None = None
+        self,
+        dataset: StylisedDataset,
+        store: AssetStore,
+        protocol: str = "published",
+        pairs: int | None = None,
+        seeds: int = 1,
     ) -> None:
         if protocol not in ACTION_PROTOCOLS:
             raise unknown_name("protocol", protocol, ACTION_PROTOCOLS)
-        self.dataset, self.store, self.protocol, self.pairs = dataset, store, protocol, pairs
+        if seeds < 1:
+            raise InputError(f"at least 1 seed is needed; got {seeds}")
+        self.dataset, self.store, self.protocol, self.pairs, self.seeds = dataset, store, protocol, pairs, seeds
 
     def plan(self, feed: Feed, seed: int) -> Plan[PlannedVideo]:
         """Which videos are used and how they are paired.
@@ -95,9 +103,13 @@ class StylisedStudy:
         if feed.flow is not None:
             raise InputError("this network sees frames with their optical flow; it is measured on Stylized DAVIS")
         dataset = self.dataset
-        drawn = draw_pairs(
-            self.protocol, dataset.videos, dataset.styles, feed, generator_for(seed, "pairs"), self.pairs
-        )
+        runs = {
+            run: draw_pairs(
+                self.protocol, dataset.videos, dataset.styles, feed, generator_for(run, "pairs"), self.pairs
+            )
+            for run in range(seed, seed + self.seeds)
+        }
+        drawn = [pair for pairs in runs.values() for pair in pairs]
         block = blocks_of(dataset.source_of(pair.video) for pair in drawn)
         contents = Contents(self.store.folder / "contents")
         samples = [
@@ -106,22 +118,24 @@ class StylisedStudy:
                 block=block[dataset.source_of(pair.video)],
                 views=len(pair.shown),
                 pairs=(pair.pair,),
+                seed=run if self.seeds > 1 else 0,
                 content=contents.of(
                     path for view in pair.shown for path in dataset.files(pair.video, view.style, view.positions)
                 ),
                 video=pair.video,
                 shown=pair.shown,
             )
-            for pair in drawn
+            for run, pairs in runs.items()
+            for pair in pairs
         ]
         about = About(
             dataset=dataset.name,
             protocol=self.protocol,
             unit="video",
             units=len({dataset.source_of(pair.video) for pair in drawn}),
-            clips=len(drawn),
+            clips=len({pair.video.name for pair in drawn}),
             styles=dataset.styles,
-            notes=_notes(self.protocol, len(drawn)),
+            notes=_notes(self.protocol, len(runs[seed])),
             skipped=dataset.skipped,
             assets=dataset.assets,
             identity=self._identity(drawn, block, seed, contents),
