@@ -22,7 +22,7 @@ _CLASS_IN_WORDS = {
     "static": "are static",
     "joint": "are both static and dynamic",
     "residual": "are neither static nor dynamic",
-    "dead": "never change",
+    "dead": "do not change in the pairs of a factor",
 }
 
 

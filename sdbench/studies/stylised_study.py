@@ -41,7 +41,8 @@ QUIRKS = (
     "quirk 2 is part of the layouts: Diving48 frame numbers start at 0, ActivityNet's at 1",
     "quirk 3 cannot run as published: the ActivityNet loader passes a tuple where a clip is expected; the clip in that "
     "tuple is used",
-    "quirk 4 reproduced by the quantity published_units: units that never change are neither counted nor in the total",
+    "quirk 4 reproduced by the quantity published_units: units that do not change in the pairs of a factor are neither "
+    "counted nor in the total",
     "quirk 5 reproduced by the quantity published_percent: the cut to integers gives the residual up to two dimensions",
     "quirk 6 reproduced: styles and factors are drawn anew for each pair and are not balanced",
 )
