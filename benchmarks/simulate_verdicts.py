@@ -41,8 +41,8 @@ from sdbench.suite.datasets import ACTION_SEEDS
 EXPECTED = Path(__file__).parents[1] / "expected"
 
 UNITS, SOURCES, STYLES = 128, 48, 4
-"""With 48 sources of each part unit classes of a seed spread about as they were measured to (docs/calibration.md);
-with 16, units move more together, and classes spread more than that."""
+"""Fewer units than the paper's layers have (256 to 2,048), so that classes spread more: one unit is 0.8 points. With
+fewer sources units move more together, and classes spread more again."""
 
 SEQUENCES, FRAMES, DRAWS, SEEDS = 20, 40, 5, 4
 """Of Stylized DAVIS: its sequences have 68 frames on average, which fewer stand for, and four seeds of five draws."""
@@ -98,12 +98,14 @@ Run = Callable[[np.random.Generator], Reading]
 """What one laboratory finds."""
 
 
-def weights_of(classes: Mapping[str, float], generator: np.random.Generator, sources: int) -> list[FloatArray]:
-    """(sources, UNITS) for each of `PARTS`: units whose true classes are as published."""
+def weights_of(
+    classes: Mapping[str, float], generator: np.random.Generator, sources: int, units: int
+) -> list[FloatArray]:
+    """(sources, units) for each of `PARTS`: units whose true classes are as published."""
     names = ("dynamic", "static", "joint", "residual")
     part = np.array([classes[name] for name in names])
-    counts = np.floor(part / part.sum() * UNITS).astype(int)
-    counts[np.argmax(part)] += UNITS - counts.sum()
+    counts = np.floor(part / part.sum() * units).astype(int)
+    counts[np.argmax(part)] += units - counts.sum()
     of = np.repeat(names, counts)
 
     def scores(encoding: tuple[str, str]) -> FloatArray:
@@ -114,7 +116,7 @@ def weights_of(classes: Mapping[str, float], generator: np.random.Generator, sou
     least, most = np.maximum(dynamic + static - 1, 0), np.minimum(dynamic, static)
     both = least + 0.3 * (most - least)
     variances = [dynamic - both, static - both, both, 1 - dynamic - static + both]
-    mixing = generator.standard_normal((len(PARTS), sources, UNITS))
+    mixing = generator.standard_normal((len(PARTS), sources, units))
     mixing /= np.linalg.norm(mixing, axis=1, keepdims=True)
     return [mixing[number] * np.sqrt(variance) for number, variance in enumerate(variances)]
 
@@ -122,7 +124,7 @@ def weights_of(classes: Mapping[str, float], generator: np.random.Generator, sou
 def sequences(weights: list[FloatArray], generator: np.random.Generator) -> Callable[..., list[Moments]]:
     """Twenty painted sequences; what is returned draws one seed's pairs of them and gives the sums of each."""
     dynamic, static, joint, residual = weights
-    sources = len(dynamic)
+    sources, units = dynamic.shape
 
     def latent(*styles: int) -> FloatArray:
         common = generator.standard_normal((SEQUENCES, 1, *styles, sources))
@@ -142,7 +144,7 @@ def sequences(weights: list[FloatArray], generator: np.random.Generator) -> Call
         factors[run.permutation(len(factors))] = np.arange(len(factors)) % 2
         found = []
         for number in range(SEQUENCES):
-            first, second = np.empty((2, DRAWS, FRAMES, UNITS))
+            first, second = np.empty((2, DRAWS, FRAMES, units))
             chosen = factors[number * DRAWS : (number + 1) * DRAWS]
             for place, factor in enumerate(chosen):
                 one, two = run.permutation(STYLES)[:2]
@@ -154,7 +156,7 @@ def sequences(weights: list[FloatArray], generator: np.random.Generator) -> Call
                     second[place] = (
                         both[number] + looks[number, :, one] + jittered[0] @ dynamic + jittered[1] @ residual
                     )
-            rows = (DRAWS * FRAMES, UNITS)
+            rows = (DRAWS * FRAMES, units)
             found.append(moments(first.reshape(rows), second.reshape(rows), np.repeat(chosen, FRAMES)))
         return found
 
@@ -222,13 +224,13 @@ def accuracy(trained_on: str, change: float, generator: np.random.Generator) -> 
     return of
 
 
-def laboratories(case: ExpectedValue, generator: np.random.Generator, sources: int) -> tuple[Run, Run, int]:
+def laboratories(case: ExpectedValue, generator: np.random.Generator, sources: int, units: int) -> tuple[Run, Run, int]:
     """What publishes and what judges, on the same videos, and how many seeds the second takes."""
     if case.quantity in ("published_units", "published_percent"):
         known = {record.id: record for record in published()}
         # No classes were published of a layer of which shares were, where the two share a network: the same layer's.
         of = known[case.id.replace("layerwise", "unitwise")] if case.quantity == "published_percent" else case
-        weights = weights_of(of.values, generator, sources)
+        weights = weights_of(of.values, generator, sources, units)
         if case.dataset == "stylized_davis":
             seed, count = sequences(weights, generator), SEEDS
         else:
@@ -275,13 +277,13 @@ def shifted(found: Reading, case: ExpectedValue) -> Reading:
     )
 
 
-def rates_of(case: ExpectedValue, pairs: int, sources: int = SOURCES) -> Rates:
+def rates_of(case: ExpectedValue, pairs: int, sources: int = SOURCES, units: int = UNITS) -> Rates:
     """Judge `pairs` pairs of laboratories; each ten have videos and a layer of their own."""
     verdicts: dict[str, Counter[Verdict]] = {"exact": Counter(), "shifted": Counter()}
     spreads = []
     for number in range(pairs):
         if number % 10 == 0:
-            first, second, seeds = laboratories(case, generator_for(number, f"videos {case.id}"), sources)
+            first, second, seeds = laboratories(case, generator_for(number, f"videos {case.id}"), sources, units)
         draws = generator_for(number, f"draws {case.id}")
         given, found = as_published(case, first(draws), draws), second(draws)
         evidence = Evidence(seeds, "seeds")
@@ -322,12 +324,15 @@ def main() -> None:
     parser.add_argument(
         "--sources", type=int, default=SOURCES, help="of each part: with fewer, units move more together"
     )
+    parser.add_argument("--units", type=int, default=UNITS, help="of a layer")
     parser.add_argument("--only", default="", help="values whose id begins so")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rates there too")
     options = parser.parse_args()
     cases = [case for case in published() if case.id.startswith(options.only)]
     with ProcessPoolExecutor(options.processes) as pool:
-        found = list(pool.map(partial(rates_of, pairs=options.pairs, sources=options.sources), cases))
+        found = list(
+            pool.map(partial(rates_of, pairs=options.pairs, sources=options.sources, units=options.units), cases)
+        )
     print(table(found))
     total = sum(each.pairs for each in found)
     wrong = sum(each.deviates * each.pairs / 100 for each in found)

@@ -37,8 +37,8 @@ Place = Literal["own", "packaged", "drawn", "nowhere"]
 
 
 ACTION_SEEDS = 2
-"""The fewest that show what the random pairs of one video each do. The paper drew one, whose error another run shares:
-of simulated exact reproductions with one seed, an eighth stays undecided (docs/calibration.md)."""
+"""The fewest that show what the random pairs of one video each do. The paper drew one, and one alone leaves more of
+its exact reproductions undecided (docs/calibration.md)."""
 
 
 class DataSet(Protocol):
