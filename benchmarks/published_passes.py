@@ -32,7 +32,8 @@ from sdbench.engine.parts import cut
 from sdbench.engine.study import Planned, blocks_of
 from sdbench.studies.sequences import PUBLISHED_BATCH, SEEDS, draw_sequences
 from sdbench.studies.stylised_study import MOST_VIDEOS, draw_pairs
-from sdbench.suite.quantities import quantity_named
+from sdbench.suite.datasets import ACTION_SEEDS
+from sdbench.suite.quantities import quantity_named, shuffled_orders
 from sdbench.suite.weights import assets_of_weights, lacking_weights
 from sdbench.video.style_network import StyleNetwork
 from sdbench.zoo import model
@@ -197,7 +198,8 @@ def _counted(each: Asked, records: Sequence[Record], never: bool) -> Counted:
         passes = SIZES[MOCA].frames * passes_a_frame(records)
     elif each.dataset.endswith("_validation"):
         what, feed = "accuracy", known.feed
-        passes = 2 * SIZES[each.dataset].videos
+        videos = SIZES[each.dataset].videos
+        passes = (1 + shuffled_orders(videos)) * videos
     else:
         what, feed = "units", known.feed
         samples = tuple(planned_sequences(feed) if each.dataset == PAINTED else planned_videos(each.dataset, feed))
@@ -217,19 +219,23 @@ def _counted(each: Asked, records: Sequence[Record], never: bool) -> Counted:
 
 
 def planned_videos(dataset: str, feed: Feed, videos: int | None = None) -> Iterator[Planned]:
-    """The samples of a stylised data set, as the published protocol draws them for seed 0."""
+    """The samples of a stylised data set, as the published protocol draws them for the seeds from 0 on."""
     size = SIZES[dataset]
     start = 0 if dataset == "stylized_activitynet" else None
     stand_in = [
         StylisedVideo(f"{number:06}", max(size.frames, 2 * feed.span), start, "")
         for number in range(size.videos if videos is None else videos)
     ]
-    drawn = draw_pairs("published", stand_in, STYLE_FOLDERS, feed, generator_for(0, "pairs"))
-    block = blocks_of(pair.video.name for pair in drawn)
-    for pair in drawn:
-        yield Planned(
-            name=pair.video.name, block=block[pair.video.name], views=len(pair.shown), pairs=(pair.pair,), seed=0
-        )
+    runs = [
+        draw_pairs("published", stand_in, STYLE_FOLDERS, feed, generator_for(seed, "pairs"))
+        for seed in range(ACTION_SEEDS)
+    ]
+    block = blocks_of(pair.video.name for pairs in runs for pair in pairs)
+    for seed, pairs in enumerate(runs):
+        for pair in pairs:
+            yield Planned(
+                name=pair.video.name, block=block[pair.video.name], views=len(pair.shown), pairs=(pair.pair,), seed=seed
+            )
 
 
 def planned_sequences(feed: Feed, lengths: Mapping[str, int] = DAVIS_LENGTHS) -> Iterator[Planned]:

@@ -213,7 +213,7 @@ def tables(suite: Suite, failed: list[tuple[str, str]]) -> str:
             for layer in dict.fromkeys((*CLAIMED[name], *LAYERS[name])):
                 reading = found.layer(layer).read("shares")
                 runs = [found.run(layer, number).read("shares") for number in range(SEEDS)]
-                of_runs = [(r.values["dynamic"], r.intervals["dynamic"]) for r in runs if r.intervals]
+                of_runs = [(r.values["dynamic"], r.generalisation["dynamic"]) for r in runs if r.generalisation]
                 lowest, highest = min(i.low for _, i in of_runs), max(i.high for _, i in of_runs)
                 units = found.layer(layer).read("units").values
                 parts = [f"{reading.values[factor]:.1f}" for factor in SHARE_NAMES]
@@ -270,8 +270,8 @@ def picture(suite: Suite, path: Path) -> None:
             found = suite.measurement(Asked(name, task, DATASETS[kind.segments]))
             for number in range(SEEDS):
                 reading = found.run(kind.layer, number).read("shares")
-                assert reading.intervals is not None
-                middle, around = reading.values["dynamic"], reading.intervals["dynamic"]
+                assert reading.generalisation is not None
+                middle, around = reading.values["dynamic"], reading.generalisation["dynamic"]
                 where = place + 0.12 * (number - (SEEDS - 1) / 2)
                 panel.plot([where, where], [around.low, around.high], color=f"C{place}", linewidth=2)
                 panel.plot(where, middle, "o", color=f"C{place}", markersize=4)

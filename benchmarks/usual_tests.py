@@ -258,7 +258,7 @@ def _above(found: Measurement, threshold: float) -> Measurement:
 
 def _of(said: LayerMeasurement, quantity: str, which: str) -> Scored:
     reading = said.read(quantity)
-    return _with(reading.values[which], reading.intervals[which] if reading.intervals else None)
+    return _with(reading.values[which], reading.generalisation[which] if reading.generalisation else None)
 
 
 def _less(said: LayerMeasurement, quantity: str, drawn: str) -> Scored:

@@ -37,6 +37,9 @@ PUBLISHED_THRESHOLDS = (0.1, 0.2)
 
 MEASURES = ("miou", *(f"sr_{level}" for level in SUCCESS), "msr")
 
+_QUANTILE = 1.96
+"""Of a normal: 95 % lie within so many standard deviations."""
+
 _NEIGHBOURS = np.ones((3, 3), dtype=np.bool_)  # a corner is enough to connect two pixels
 
 
@@ -129,7 +132,9 @@ class MocaQuality:
     Attributes:
         values: in percent: "miou", the mean over videos of the mean IoU of their frames; "sr_0.5" to "sr_0.9", the
             frames of all videos whose IoU is above; "msr", the mean of these five.
-        intervals: 95 % interval of each by resampling videos; None below 8 videos.
+        intervals: 95 % interval of each by resampling videos, as if there could be others; None below 8 videos.
+        reproduction: 95 % interval of each on the same videos: points where nothing is drawn at random; of RTNet, whose
+            second frames are, an upper bound.
         videos: name -> mean IoU of its frames, in percent.
         frames: number of frames that count.
         seconds: how long it took.
@@ -137,6 +142,7 @@ class MocaQuality:
 
     values: dict[str, float]
     intervals: dict[str, Interval] | None
+    reproduction: dict[str, Interval]
     videos: dict[str, float]
     frames: int
     seconds: float
@@ -185,17 +191,21 @@ def measure_moca(
         finished=finished,
     )
     ious = {video: part[:, 0] for video, part in scores.items()}
-    return moca_quality(ious, generator_for(seed, "resampling"), started)
+    return moca_quality(ious, generator_for(seed, "resampling"), network.feed.flow == "both", started)
 
 
 def moca_quality(
-    ious: dict[str, FloatArray], generator: np.random.Generator, started: float | None = None
+    ious: dict[str, FloatArray],
+    generator: np.random.Generator,
+    drawn: bool = False,
+    started: float | None = None,
 ) -> MocaQuality:
     """What follows from the IoU of every frame.
 
     Args:
         ious: video -> (frames,) IoU, from 0 to 1.
         generator: draws the resampled videos.
+        drawn: whether what a network sees of a frame was drawn at random.
         started: when the measurement began, by `time.perf_counter`.
     """
     means = np.array([float(part.mean()) for part in ious.values()])
@@ -211,13 +221,38 @@ def moca_quality(
             limits = percentiles(column)
             assert limits is not None
             intervals[measure] = limits
+    reach = _reach(list(ious.values())) if drawn else np.zeros(len(MEASURES))
     return MocaQuality(
         values=dict(zip(MEASURES, values.tolist(), strict=True)),
         intervals=intervals,
+        reproduction={
+            measure: Interval(value - half, value + half)
+            for measure, value, half in zip(MEASURES, values.tolist(), reach.tolist(), strict=True)
+        },
         videos={video: 100 * float(mean) for video, mean in zip(ious, means, strict=True)},
         frames=int(frames.sum()),
         seconds=0.0 if started is None else time.perf_counter() - started,
     )
+
+
+def _reach(ious: Sequence[FloatArray]) -> FloatArray:
+    """How far `MEASURES` would lie with other random draws for each frame: half of 95 % intervals, in percent.
+
+    Neighbouring frames of a video differ by their draws, and a little by what they show: half of the mean square of
+    their differences is a frame's variance by its draws, or more. A video of one frame takes that of the others.
+    """
+    count, frames = len(ious), sum(len(part) for part in ious)
+    total, alone, known = np.zeros(len(MEASURES)), np.zeros(len(MEASURES)), 0
+    for part in ious:
+        success = np.stack([part > level for level in SUCCESS], axis=1).astype(np.float64)
+        columns = np.column_stack([part * frames / (count * len(part)), success, success.mean(axis=1)])
+        if len(part) > 1:
+            variance = (np.diff(columns, axis=0) ** 2).mean(axis=0) / 2
+            total += len(part) * variance
+            known += len(part)
+    if known:
+        alone = total / known
+    return np.asarray(_QUANTILE * 100 * np.sqrt(total + (frames - known) * alone) / frames)
 
 
 def _measured(

@@ -67,6 +67,8 @@ class ExpectedValue(_Record):
         uncertainty: how well they could be read, in percentage points.
         tolerance: name -> how far a measurement may lie from the value, in percentage points, beside `uncertainty`.
         tolerance_reason: why that far and no farther.
+        withdrawn: name of a value that is held against nothing -> why: it was published, but no measurement can tell
+            whether it is right. It is measured and shown all the same.
         needs: what it takes to measure this beside sdbench itself, and how to get it; one sentence each.
     """
 
@@ -83,6 +85,7 @@ class ExpectedValue(_Record):
     uncertainty: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     tolerance: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]]
     tolerance_reason: Annotated[str, Field(min_length=20)]
+    withdrawn: dict[str, Annotated[str, Field(min_length=20)]] = {}
     needs: tuple[str, ...] = ()
 
     _subject: Subject | None = PrivateAttr(None)
@@ -104,7 +107,14 @@ class ExpectedValue(_Record):
             raise ValueError("values must hold at least one number")
         if self.values.keys() != self.tolerance.keys():
             raise ValueError(f"tolerance must name {', '.join(self.values)}; it names {', '.join(self.tolerance)}")
+        if not self.withdrawn.keys() < self.values.keys():
+            raise ValueError(f"withdrawn must name some of {', '.join(self.values)}, and not all of them")
         return self
+
+    @property
+    def judged(self) -> dict[str, float]:
+        """The values that a measurement is held against: all that are not withdrawn."""
+        return {name: value for name, value in self.values.items() if name not in self.withdrawn}
 
     @property
     def kind(self) -> Kind:
@@ -162,8 +172,8 @@ class Comparison(_Record):
 class Claim(_Record):
     """A statement in words and the inequalities that it comes down to; it holds if all of them do.
 
-    With `each_seed` they must hold for every one of several networks that were trained alike, each with its 95 %
-    interval apart from the other's; else for the means.
+    An inequality holds where the 95 % interval of its margin lies above 0. With `each_seed` it must hold for every one
+    of several networks that were trained alike, each with its 95 % interval apart from the other's.
     """
 
     id: Identifier

@@ -2,7 +2,14 @@
 
 A published value is met by an equivalence test: being close is something to be shown, not assumed. Only an interval
 that lies inside the tolerance band says *reproduced*; one outside it says *deviates*; one across its edge, or no
-interval at all, decides nothing.
+interval at all, decides nothing. The interval is that of *reproduction*: where other runs on the same videos would lie.
+A published number is of the same videos, so what these do is common to both; where the value of other videos would lie,
+*generalisation*, is another question: it is reported and decides nothing. With 95 % intervals each number is tested at
+2.5 %; a value of three or four numbers is reproduced only where all of them are (an intersection of tests, which does
+not raise the level).
+
+A claim is an inequality, and is judged by the interval of its margin: above 0 it *holds*, below it *fails*, across it
+is *inconclusive*.
 
 Where no number was published there is nothing to decide, and a measurement is *measured*. A case that could not be
 measured is *not run* where something it needs is not here, and an *error* where all is here and it broke: the first is
@@ -12,7 +19,7 @@ somebody's choice, the second is a fault, and no case is left out for either.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -25,14 +32,18 @@ NEEDS = ". It takes "
 """Stands in a reason between why a case did not run and what would change that."""
 
 PAIRS = "pairs of each factor"
-"""What is counted behind shares and unit classes."""
+"""What is counted behind shares and unit classes of one seed."""
+
+_ROUNDING = 1e-9
+"""Points: a deterministic value that lies on the band's edge to the last bit is inside."""
 
 
 class Verdict(str, Enum):
     """What became of a case.
 
     A published value is *reproduced*, *deviates*, or stays *inconclusive*; one that was never published is *measured*;
-    a claim *holds* or *fails*; a recorded value is *unchanged* or *changed*. Any may be *not run*, or an *error*.
+    a claim *holds*, *fails*, or stays *inconclusive*; a recorded value is *unchanged* or *changed*. Any may be *not
+    run*, or an *error*.
     """
 
     REPRODUCED = "reproduced"
@@ -68,9 +79,12 @@ class Case:
         measured: name -> measured number; None where nothing was measured.
         expected: name -> expected number; for a claim the inequality in words; empty where no number was published.
         tolerance: name -> half-width of the band around the expected number, reading uncertainty included.
-        interval: name -> (low, high); None where there is none.
+        interval: name -> (low, high): of a value that of its reproduction, of a claim that of its margin; None where
+            there is none.
         reason: one sentence: what decided, why it did not run and what would change that, or what broke.
         seconds: how long the case took.
+        generalisation: name -> (low, high): where the value would lie for other videos; None where that is not known.
+            It decides nothing.
     """
 
     id: str
@@ -82,16 +96,33 @@ class Case:
     interval: dict[str, tuple[float, float]] | None
     reason: str
     seconds: float = 0.0
+    generalisation: dict[str, tuple[float, float]] | None = None
 
 
-def judge_value(expected: ExpectedValue, reading: Reading, count: int, counted: str = PAIRS) -> Case:
+@dataclass(frozen=True)
+class Evidence:
+    """What stands behind a measured value, and what more of it would narrow its interval.
+
+    Attributes:
+        count: how many there are of what is `counted`.
+        counted: in words.
+        most: how many there can be; None where there is no end to them.
+        beyond: what to say where more are needed than there can be, or where it is not known how many there are.
+    """
+
+    count: int
+    counted: str = PAIRS
+    most: int | None = None
+    beyond: str = ""
+
+
+def judge_value(expected: ExpectedValue, reading: Reading, evidence: Evidence) -> Case:
     """Hold measured values against expected ones.
 
     Args:
         expected: what was published or recorded.
         reading: what was measured, with intervals where there are any.
-        count: how many of what is `counted` stand behind it.
-        counted: what more of would narrow the intervals, in words.
+        evidence: what stands behind it.
 
     Raises:
         InputError: the measurement lacks one of the expected names, or is not a number.
@@ -102,10 +133,12 @@ def judge_value(expected: ExpectedValue, reading: Reading, count: int, counted: 
                 f"{expected.id} expects {name}; measured: {', '.join(f'{k} {v}' for k, v in reading.values.items())}"
             )
     if expected.is_published:
-        verdict, reason = _judge_published(expected, reading, count, counted)
+        verdict, reason = _judge_published(expected, reading, evidence)
     else:
         verdict, reason = _judge_recorded(expected, reading)
-    chosen = reading.intervals
+    if expected.withdrawn:
+        told = "; ".join(f"{name}: {why}" for name, why in expected.withdrawn.items())
+        reason = f"{reason}; withdrawn and not judged: {told}"
     return Case(
         id=expected.id,
         kind=_kind(expected),
@@ -113,9 +146,14 @@ def judge_value(expected: ExpectedValue, reading: Reading, count: int, counted: 
         measured={name: reading.values[name] for name in expected.values},
         expected=dict(expected.values),
         tolerance=_band(expected),
-        interval={name: (chosen[name].low, chosen[name].high) for name in expected.values} if chosen else None,
+        interval=_limits(reading.reproduction, expected.values),
         reason=reason,
+        generalisation=_limits(reading.generalisation, expected.values),
     )
+
+
+def _limits(intervals: Mapping[str, Interval] | None, names: Iterable[str]) -> dict[str, tuple[float, float]] | None:
+    return {name: (intervals[name].low, intervals[name].high) for name in names} if intervals else None
 
 
 def _kind(record: Record) -> str:
@@ -130,24 +168,25 @@ def _judge_recorded(expected: ExpectedValue, reading: Reading) -> tuple[Verdict,
     band = _band(expected)
     moved = [
         f"{name} moved by {reading.values[name] - value:+.2f} (at most {band[name]:.2f})"
-        for name, value in expected.values.items()
+        for name, value in expected.judged.items()
         if abs(reading.values[name] - value) > band[name]
     ]
     if moved:
         return Verdict.CHANGED, f"{'; '.join(moved)}: {expected.tolerance_reason}"
-    furthest = max(expected.values, key=lambda name: abs(reading.values[name] - expected.values[name]) / band[name])
+    furthest = max(expected.judged, key=lambda name: abs(reading.values[name] - expected.values[name]) / band[name])
     moved_by = reading.values[furthest] - expected.values[furthest]
     return Verdict.UNCHANGED, f"furthest: {furthest} by {moved_by:+.2f} of {band[furthest]:.2f} points"
 
 
-def _judge_published(expected: ExpectedValue, reading: Reading, count: int, counted: str) -> tuple[Verdict, str]:
-    if reading.intervals is None:
+def _judge_published(expected: ExpectedValue, reading: Reading, evidence: Evidence) -> tuple[Verdict, str]:
+    intervals = reading.reproduction
+    if intervals is None:
         return Verdict.INCONCLUSIVE, "measured without an interval (too few videos or shots), so nothing can be decided"
     band = _band(expected)
     outside, across = [], []
-    for name, value in expected.values.items():
-        low, high = value - band[name], value + band[name]
-        interval = reading.intervals[name]
+    for name, value in expected.judged.items():
+        low, high = value - band[name] - _ROUNDING, value + band[name] + _ROUNDING
+        interval = intervals[name]
         if interval.high < low or interval.low > high:
             outside.append(f"{name} {reading.values[name]:.1f} in [{interval.low:.1f}, {interval.high:.1f}]")
         elif interval.low < low or interval.high > high:
@@ -156,21 +195,21 @@ def _judge_published(expected: ExpectedValue, reading: Reading, count: int, coun
         return Verdict.DEVIATES, f"outside the band: {'; '.join(outside)}"
     if across:
         needed = [
-            enough_to_decide(reading.values[name], reading.intervals[name], expected.values[name], band[name], count)
+            enough_to_decide(reading.values[name], intervals[name], expected.values[name], band[name], evidence.count)
             for name in across
         ]
         return (
             Verdict.INCONCLUSIVE,
-            f"the interval of {', '.join(across)} crosses the band's edge: {_enough(needed, counted)}",
+            f"the interval of {', '.join(across)} crosses the band's edge: {_enough(needed, evidence)}",
         )
     return Verdict.REPRODUCED, "every interval lies inside its band"
 
 
 def enough_to_decide(measured: float, interval: Interval, expected: float, band: float, count: int) -> int | None:
-    """How many pairs of each factor (or videos, ...) would narrow the interval until it no longer crosses the edge.
+    """How many pairs of each factor (or seeds, ...) would narrow the interval until it no longer crosses the edge.
 
     A half-width falls with the square root of their number, which is `count` now. None where the measured value lies on
-    the edge itself.
+    the edge itself. It is not looked at whether there are so many: see `Evidence.most`.
     """
     distance = min(abs(measured - (expected - band)), abs(measured - (expected + band)))
     if distance < 1e-9:
@@ -178,12 +217,16 @@ def enough_to_decide(measured: float, interval: Interval, expected: float, band:
     return max(count + 1, math.ceil(count * (interval.half_width / distance) ** 2))
 
 
-def _enough(needed: Sequence[int | None], counted: str) -> str:
+def _enough(needed: Sequence[int | None], evidence: Evidence) -> str:
     known = [count for count in needed if count is not None]
     if len(known) < len(needed):
-        return f"the value lies on the edge, more {counted} may not decide it"
+        return f"the value lies on the edge, more {evidence.counted} may not decide it"
+    if evidence.most is not None and max(known) > evidence.most:
+        return f"there are no more than {evidence.most} {evidence.counted}; {evidence.beyond}"
     # More pairs of the same videos are no more evidence.
-    return f"about {max(known)} {counted}{', from as many more videos,' if counted == PAIRS else ''} would decide"
+    videos = ", from as many more videos," if evidence.counted == PAIRS else ""
+    condition = f"; {evidence.beyond}" if evidence.most is None and evidence.beyond else ""
+    return f"about {max(known)} {evidence.counted}{videos} would decide{condition}"
 
 
 @dataclass(frozen=True)
@@ -194,7 +237,7 @@ class Compared:
         words: what is compared.
         greater: should exceed `lesser`.
         lesser: should not reach `greater`.
-        margin: interval of their difference, where there is one.
+        margin: 95 % interval of their difference; None where there are too few videos for one.
         gap: how far the two intervals are apart, negative where they overlap; None where that is not asked.
     """
 
@@ -204,29 +247,56 @@ class Compared:
     margin: Interval | None = None
     gap: float | None = None
 
-    @property
-    def holds(self) -> bool:
-        """Whether it is as it should be."""
-        return self.greater > self.lesser and (self.gap is None or self.gap > 0)
+    def verdict(self, published: bool) -> Verdict:
+        """Whether it is as it should be.
+
+        Args:
+            published: whether others claim it. Without an interval nothing is then decided. What this suite recorded is
+                a check that the same draws give the same answer: without an interval its points are compared.
+        """
+        if self.gap is not None:
+            return Verdict.HOLDS if self.greater > self.lesser and self.gap > 0 else Verdict.FAILS
+        if self.margin is not None:
+            if self.margin.low > 0:
+                return Verdict.HOLDS
+            return Verdict.FAILS if self.margin.high < 0 else Verdict.INCONCLUSIVE
+        if published:
+            return Verdict.INCONCLUSIVE
+        return Verdict.HOLDS if self.greater > self.lesser else Verdict.FAILS
 
     def __str__(self) -> str:
         """What does not hold, in words."""
-        if self.greater > self.lesser:
+        if self.gap is not None and self.greater > self.lesser:
             return f"{self.words}: the intervals of {self.greater:.1f} and {self.lesser:.1f} overlap"
+        if self.gap is None and self.margin is not None:
+            where = "lies below 0" if self.margin.high < 0 else "does not lie above 0"
+            return f"{self.words}: the margin {self._points} [{self.margin.low:+.1f}, {self.margin.high:+.1f}] {where}"
+        if self.greater > self.lesser:
+            return f"{self.words}: the margin {self._points} has no interval (too few videos or shots)"
         return f"{self.words}: {self.greater:.1f} is not above {self.lesser:.1f}"
+
+    @property
+    def _points(self) -> str:
+        return f"{self.greater - self.lesser:+.1f}"
 
 
 def judge_claim(claim: Claim, compared: Sequence[Compared]) -> Case:
-    """Whether every inequality of a claim holds for the measured values."""
+    """Whether every inequality of a claim holds for what was measured.
+
+    It *holds* where all do, *fails* where one does, and is else *inconclusive*.
+    """
     if not compared or len(compared) % len(claim.comparisons):
         raise InputError(f"{claim.id} makes {len(claim.comparisons)} comparisons; {len(compared)} were measured")
-    broken = [c for c in compared if not c.holds]
-    narrowest = min(compared, key=lambda c: c.greater - c.lesser)
-    if broken:
-        verdict, reason = Verdict.FAILS, "; ".join(str(c) for c in broken)
-    else:
-        verdict = Verdict.HOLDS
+    found = [(each, each.verdict(claim.published)) for each in compared]
+    verdicts = {verdict for _, verdict in found}
+    verdict = next((v for v in (Verdict.FAILS, Verdict.INCONCLUSIVE) if v in verdicts), Verdict.HOLDS)
+    if verdict is Verdict.HOLDS:
+        narrowest = min(compared, key=lambda c: c.greater - c.lesser)
         reason = f"narrowest: {narrowest.words} by {narrowest.greater - narrowest.lesser:.1f} points"
+        if any(each.margin is None and each.gap is None for each in compared):
+            reason += "; too few videos or shots for an interval, so points were compared"
+    else:
+        reason = "; ".join(str(each) for each, of in found if of is verdict)
     margins = {c.words: (c.margin.low, c.margin.high) for c in compared if c.margin}
     return Case(
         id=claim.id,
@@ -249,7 +319,8 @@ def measured_only(record: Unpublished, reading: Reading) -> Case:
         measured=dict(reading.values),
         expected={},
         tolerance=None,
-        interval={name: (i.low, i.high) for name, i in reading.intervals.items()} if reading.intervals else None,
+        interval=_limits(reading.reproduction, reading.values),
+        generalisation=_limits(reading.generalisation, reading.values),
         reason="no value was published: what was measured is recorded in this report"
         + (f"; {record.note}" if record.note else ""),
     )

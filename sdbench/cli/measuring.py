@@ -342,7 +342,7 @@ def measurement_table(found: Measurement, units: bool = True) -> str:
         for quantity, parts in quantities:
             reading = layer.read(quantity)
             for key in parts:
-                interval = reading.intervals[key] if reading.intervals else None
+                interval = reading.generalisation[key] if reading.generalisation else None
                 row.append(f"{reading.values[key]:.1f}" + (f" ±{interval.half_width:.1f}" if interval else ""))
         rows.append(row)
     of = {"shares": "share %", "units": "units %"}

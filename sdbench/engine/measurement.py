@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from sdbench.base.draws import generator_for
 from sdbench.base.errors import InputError, unknown_name
 from sdbench.base.kept import key_of
@@ -26,7 +28,9 @@ from sdbench.statistics import (
     merge,
     stack,
 )
+from sdbench.statistics.counting import MOVES
 from sdbench.statistics.quantities import Reading, read_quantity
+from sdbench.statistics.reproduction import DrawError, draw_error
 from sdbench.statistics.variance_parts import TOO_LARGE, parts_of_variance
 
 
@@ -37,10 +41,12 @@ class LayerMeasurement:
     Attributes:
         layer: its name.
         estimate: from all pairs, those of all seeds together.
-        intervals: of that estimate, where the data give them.
+        intervals: of that estimate, where the data give them: where it would lie for other videos.
         runs: one estimate for each seed, where there were several.
         largest_part: the largest part, from 0 to 1, of the layer's variance that comes from one thing that is
             resampled; NaN where nothing is known of it.
+        draw_error: how far other runs on the same videos would lie; None where that is not known.
+        networks: whether each seed is a network of its own.
     """
 
     layer: str
@@ -48,10 +54,12 @@ class LayerMeasurement:
     intervals: Intervals | None
     runs: tuple[Estimate, ...] = ()
     largest_part: float = math.nan
+    draw_error: DrawError | None = None
+    networks: bool = False
 
     def read(self, quantity: str) -> Reading:
         """The values of a quantity, see `sdbench.statistics.quantities`: those of the estimate, or means over seeds."""
-        return read_quantity(quantity, self.estimate, self.intervals, self.runs)
+        return read_quantity(quantity, self.estimate, self.intervals, self.draw_error, self.runs, self.networks)
 
 
 @dataclass(frozen=True)
@@ -142,7 +150,15 @@ class Measurement:
             except InputError as error:
                 raise InputError(f"layer {name} of {self.network}: {error}") from None
             largest = float(parts_of_variance(stacked).max())
-            self._known[name] = LayerMeasurement(name, found, self._intervals(blocks, stacked), of_runs, largest)
+            self._known[name] = LayerMeasurement(
+                name,
+                found,
+                self._intervals(blocks, stacked),
+                of_runs,
+                largest,
+                self._draw_error(runs),
+                self.networks,
+            )
         return self._known[name]
 
     def run(self, name: str, number: int) -> LayerMeasurement:
@@ -157,8 +173,19 @@ class Measurement:
         blocks = list(runs[number].values())
         stacked = stack(blocks)
         found = estimate_from_moments(stacked.merged(), self.threshold)
+        error = self._draw_error({0: runs[number]})
         largest = float(parts_of_variance(stacked).max())
-        return LayerMeasurement(name, found, self._intervals(blocks, stacked), largest_part=largest)
+        return LayerMeasurement(name, found, self._intervals(blocks, stacked), largest_part=largest, draw_error=error)
+
+    def _draw_error(self, runs: Mapping[int, Mapping[str, Moments]]) -> DrawError | None:
+        """Of the sums of each seed and block; of a single seed as soon as there are blocks enough for an interval."""
+        number = {block: place for place, block in enumerate(_names(runs))}
+        cells = [(number[block], part) for run in runs.values() for block, part in run.items()]
+        if (self.networks and len(runs) > 1) or (len(runs) == 1 and len(cells) < FEWEST_GROUPS):
+            return None
+        moves = generator_for(self.seed, "draws").standard_normal((MOVES, len(cells)))
+        videos = np.array([video for video, _ in cells])
+        return draw_error(stack([part for _, part in cells]), videos, self.threshold, moves)
 
     def _intervals(self, blocks: Sequence[Moments], stacked: Stack) -> Intervals | None:
         """Of the same draws for every layer, so that layers compare."""

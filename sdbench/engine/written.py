@@ -39,11 +39,11 @@ def content_of(found: Measurement, controls: Sequence[Measurement] = ()) -> dict
 def _layer(layer: LayerMeasurement) -> dict[str, Any]:
     shares, units = layer.read("shares"), layer.read("units")
     written: dict[str, Any] = {"shares": shares.values, "units": units.values, "intervals": None, "without": None}
-    if layer.intervals is not None and shares.intervals is not None:
+    if layer.intervals is not None and shares.generalisation is not None:
         # Values are means over seeds, which the intervals of all seeds together move to; so do the shares without.
         moved = layer.intervals.without + [shares.values[name] - layer.estimate.shares[name] for name in SHARE_NAMES]
         columns = dict(zip(SHARE_NAMES, np.round(moved, _DIGITS).T.tolist(), strict=True))
-        written["intervals"] = {name: [limit.low, limit.high] for name, limit in shares.intervals.items()}
+        written["intervals"] = {name: [limit.low, limit.high] for name, limit in shares.generalisation.items()}
         written["without"] = {name: columns[name] for name in SHARE_NAMES if name != "residual"}
     if math.isfinite(layer.largest_part):
         written["largest_part"] = round(100 * layer.largest_part, 2)

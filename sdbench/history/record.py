@@ -45,10 +45,11 @@ class CaseRecord(_Record):
     seconds: float = 0.0
 
     def band(self, name: str) -> tuple[float, float] | None:
-        """Where the true value of `name` lies: its interval, else its tolerance about what was measured, else None."""
+        """Where another run's `name` would lie: its interval, else its tolerance about what was measured, else None."""
         if self.interval is not None and name in self.interval:
             low, high = self.interval[name]
-            if low is not None and high is not None:
+            # What no draw changes has a point, from which another machine's last bits differ: its tolerance counts.
+            if low is not None and high is not None and (high > low or not self.tolerance):
                 return low, high
         value = (self.measured or {}).get(name)
         if value is None or self.tolerance is None or name not in self.tolerance:

@@ -12,9 +12,10 @@ from matplotlib.lines import Line2D
 from tabulate import tabulate
 
 from sdbench.base.files import atomic_path
-from sdbench.report.comparing import FACTORS, compare, said
+from sdbench.report.comparing import compare, said
 from sdbench.report.outcome import LayerOutcome, Outcome
 from sdbench.report.pictures import COLOURS
+from sdbench.statistics import READING_ORDER
 
 _COLUMNS = 4
 """Networks in a row of the picture."""
@@ -91,17 +92,17 @@ def _title(outcomes: Sequence[Outcome]) -> str:
 
 def keys(any_control: bool = False) -> Iterable[Line2D]:
     """What the lines of a picture stand for."""
-    for name in FACTORS:
+    for name in READING_ORDER:
         line, mark = MARKS[name]
         yield Line2D([], [], color=COLOURS[name], linestyle=line, marker=mark, markersize=4, label=name)
     if any_control:
-        for name in FACTORS:
+        for name in READING_ORDER:
             yield Line2D([], [], color=_GREY, linestyle=MARKS[name][0], label=f"{name}, control")
 
 
 def _draw(axes: Any, of: Outcome, grey: bool = False) -> None:
     depths = list(of.depths.values())
-    for name in FACTORS:
+    for name in READING_ORDER:
         line, mark = MARKS[name]
         colour = _GREY if grey else COLOURS[name]
         values = [layer.shares[name] for layer in of.layers.values()]
@@ -146,7 +147,7 @@ def _row(of: Outcome, peers: Sequence[Outcome]) -> dict[str, Any]:
         "dataset": of.dataset,
         "last_layer": of.last,
     }
-    for name in FACTORS:
+    for name in READING_ORDER:
         peak = max(of.layers, key=lambda layer: of.layers[layer].shares[name])
         row[name] = _last(of).shares[name]
         row[f"most_{name}"] = {"layer": peak, "share": of.layers[peak].shares[name], "depth": of.depths[peak]}
@@ -163,13 +164,13 @@ def atlas_table(outcomes: Sequence[Outcome]) -> str:
         if several:
             cells.append(of.dataset)
         cells.append(of.last)
-        cells += [_with_half_width(_last(of), name) for name in FACTORS]
-        for name in FACTORS:
+        cells += [_with_half_width(_last(of), name) for name in READING_ORDER]
+        for name in READING_ORDER:
             peak = row[f"most_{name}"]
             cells.append(f"{peak['layer']} ({peak['share']:.1f} %)")
         table.append(cells)
     headers = ["rank", "network", *(["study"] if several else []), "last layer"]
-    headers += [f"{name}\nshare %" for name in FACTORS] + [f"most {name}" for name in FACTORS]
+    headers += [f"{name}\nshare %" for name in READING_ORDER] + [f"most {name}" for name in READING_ORDER]
     return tabulate(table, headers=headers, disable_numparse=True)
 
 

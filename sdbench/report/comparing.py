@@ -11,14 +11,11 @@ from tabulate import tabulate
 
 from sdbench.base.errors import InputError, unknown_name
 from sdbench.report.outcome import Outcome, outcome_of
-from sdbench.statistics import FEWEST_GROUPS, SHARE_NAMES, Interval
+from sdbench.statistics import FEWEST_GROUPS, READING_ORDER, SHARE_NAMES, Interval
 from sdbench.statistics.jackknife import paired_difference, unpaired_difference
 
 if TYPE_CHECKING:
     from sdbench.engine import Measurement
-
-FACTORS = ("static", "dynamic")
-"""In the order in which a reader is told of them."""
 
 
 @dataclass(frozen=True)
@@ -77,10 +74,13 @@ class Comparison:
         for each in self.differences:
             same = each.layer == each.other_layer
             row = [each.layer if same else f"{each.layer} - {each.other_layer}"]
-            for name in FACTORS:
+            for name in READING_ORDER:
                 row += [f"{each.shares[name]:.1f}", f"{each.other_shares[name]:.1f}", said(each, name)]
             rows.append(row)
-        headers = ["layer", *(f"{name}\n{column}" for name in FACTORS for column in ("one %", "other %", "difference"))]
+        headers = [
+            "layer",
+            *(f"{name}\n{column}" for name in READING_ORDER for column in ("one %", "other %", "difference")),
+        ]
         table = tabulate(rows, headers=headers, disable_numparse=True, stralign="right", colalign=("left",))
         return f"one: {self.one}; other: {self.other}\n\n{table}\n\n{self.why}"
 

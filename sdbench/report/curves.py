@@ -21,10 +21,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sdbench.report.panels import Panel, streams
+from sdbench.statistics import READING_ORDER
 
 mpl.use("agg")
 
-FACTORS = ("static", "dynamic")
 _STYLES = (("-", "o"), ("--", "s"), (":", "^"), ("-.", "D"))
 """Line and marker of each path of a network."""
 
@@ -77,7 +77,7 @@ def curves_of(panel: Panel) -> list[Curve]:
     """The curves of a panel: two for each path of the network."""
     found = []
     for number, names in enumerate(streams(list(panel.layers)).values()):
-        for factor in FACTORS:
+        for factor in READING_ORDER:
             limits = [panel.intervals.get(name, {}).get("shares", {}).get(factor) for name in names]
             known = [limit for limit in limits if limit is not None and None not in limit]
             found.append(

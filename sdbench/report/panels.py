@@ -22,7 +22,7 @@ _CLASS_IN_WORDS = {
     "static": "are static",
     "joint": "are both static and dynamic",
     "residual": "are neither static nor dynamic",
-    "dead": "never change",
+    "dead": "do not change in the pairs of a factor",
 }
 
 
@@ -148,7 +148,9 @@ def panel_of(found: Measurement) -> Panel:
         layers[name] = {quantity: dict(reading.values) for quantity, reading in readings.items()}
         if layer.intervals is not None:
             limits[name] = {
-                quantity: {key: (interval.low, interval.high) for key, interval in (reading.intervals or {}).items()}
+                quantity: {
+                    key: (interval.low, interval.high) for key, interval in (reading.generalisation or {}).items()
+                }
                 for quantity, reading in readings.items()
             }
     untrained = next((note for note in found.notes if note.startswith(_UNTRAINED)), "")

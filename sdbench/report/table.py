@@ -15,7 +15,9 @@ _FINE = 0.02
 """Below this tolerance one decimal would hide what is compared."""
 
 LEGEND = (
-    "D dynamic, S static, J joint, R residual, dead: units that never change; all in percent. "
+    "D dynamic, S static, J joint, R residual, dead: units that do not change in the pairs of a factor; in percent. "
+    "In [ ] where other runs on the same videos would lie, which decides; behind 'other videos' where the value of "
+    "other videos would, which decides nothing. "
     "Verdicts: measured, where no value was published to hold it against; "
     "error, where a case broke although what it needs is here"
 )
@@ -69,16 +71,17 @@ def case_table(cases: Sequence[Case], style: str = "simple") -> str:
 
 
 def measured_lines(case: Case) -> list[str]:
-    """The measured values of a case, and below them their intervals where there are any."""
+    """The measured values of a case, and below them their intervals: of reproduction, then of generalisation."""
     if case.measured is None:
         return ["-"]
     if case.kind.endswith("claim"):
         return [f"margin {min(case.measured.values()):+.1f}"]
     digits = _digits(case)
     lines = _numbers(case.measured, digits)
-    if case.interval and any(high > low for low, high in case.interval.values()):
-        limits = case.interval.items()
-        lines += _wrapped([f"{short(n)} [{low:.{digits}f}, {high:.{digits}f}]" for n, (low, high) in limits])
+    for named, intervals in (("", case.interval), ("other videos:", case.generalisation)):
+        if intervals and any(high > low for low, high in intervals.values()):
+            limits = [f"{short(n)} [{low:.{digits}f}, {high:.{digits}f}]" for n, (low, high) in intervals.items()]
+            lines += [*([named] if named else []), *_wrapped(limits)]
     return lines
 
 

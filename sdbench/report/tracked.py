@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 
 from sdbench.base.files import atomic_path
 from sdbench.report.atlas import MARKS, keys, rows_and_columns
-from sdbench.report.comparing import FACTORS
 from sdbench.report.outcome import Outcome
 from sdbench.report.pictures import COLOURS
+from sdbench.statistics import READING_ORDER
 
 
 def tracked_picture(history: Sequence[tuple[int, Outcome]], path: Path) -> None:
@@ -28,7 +28,7 @@ def tracked_picture(history: Sequence[tuple[int, Outcome]], path: Path) -> None:
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for number, (axes, name) in enumerate(zip(grid.flat, last.layers, strict=False)):
         of_layer = [outcome.layers[name] for _, outcome in history]
-        for factor in FACTORS:
+        for factor in READING_ORDER:
             line, mark = MARKS[factor]
             axes.plot(
                 steps,

@@ -47,7 +47,7 @@ _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(4)
 def count_classes(
     scores: FloatArray, without: FloatArray, threshold: float, moves: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """The percentage of units in each class with the noise's bias taken away, and its standard error.
+    """The percentage of units in each class with the noise's bias taken away, and how it would move.
 
     Args:
         scores: (2, C) unit scores of all groups; the units that are alive.
@@ -56,12 +56,13 @@ def count_classes(
         moves: (M, G) standard normal: how much each group moves the scores.
 
     Returns:
-        (4,) and (4,): percent of these C units that are dynamic, static, joint, residual. The percentages sum to 100;
-        where the parabola overshoots, one may lie below 0 or above 100.
+        (4,) percent of these C units that are dynamic, static, joint, residual, and (2 M, 4) by how much they move:
+        their standard deviation is the standard error. The percentages sum to 100; where the parabola overshoots, one
+        may lie below 0 or above 100.
     """
     groups = len(without)
-    z = _fisher(scores)
-    left = _fisher(without)
+    z = fisher(scores)
+    left = fisher(without)
     np.copyto(left, z, where=np.isnan(left))
     mean = left.mean(axis=0)
     corrected = z - (groups - 1) * (mean - z)
@@ -75,7 +76,7 @@ def count_classes(
     noise = np.sqrt(variance + 1e-24)
     correlation = np.clip(covariance / (noise[0] * noise[1]), -_LARGEST_CORRELATION, _LARGEST_CORRELATION)
 
-    edge = np.arctanh(np.clip(threshold, -_LARGEST, _LARGEST))
+    edge = fisher(np.array([threshold]))
     distance = np.zeros((*z.shape, 1 + 2 * len(moves)))  # where measured, moved, and mirrored
     moved, mirrored = distance[..., 1 : 1 + len(moves)], distance[..., 1 + len(moves) :]
     moved[:] = (deviations.reshape(groups, -1).T @ (np.sqrt(scale) * moves.T)).reshape(moved.shape)
@@ -83,12 +84,25 @@ def count_classes(
     distance += (corrected - edge)[..., None]
     distance /= (noise * _NOISE)[..., None]
     percent = 100 * _extrapolated(distance, correlation) / scores.shape[1]
-    return percent[:, 0], _WIDER * percent[:, 1:].std(axis=1, ddof=1)
+    moved_percent = percent[:, 1:].T
+    return percent[:, 0], _WIDER * (moved_percent - moved_percent.mean(axis=0))
 
 
-def _fisher(scores: FloatArray) -> FloatArray:
+def fisher(scores: FloatArray) -> FloatArray:
+    """Fisher's z of scores in [-1, 1], kept finite."""
     clipped = np.clip(scores, -_LARGEST, _LARGEST)
     return np.asarray(np.arctanh(clipped, out=clipped))
+
+
+def moved_scores(deviations: FloatArray, moves: FloatArray) -> FloatArray:
+    """(2 M, 2, C) by how much z moves where others were drawn, all units together; each move and its mirror image.
+
+    Args:
+        deviations: (N, 2, C) what each of N parts adds to the error of z.
+        moves: (M, N) standard normal.
+    """
+    moved = (moves @ deviations.reshape(len(deviations), -1)).reshape(len(moves), *deviations.shape[1:])
+    return np.concatenate([moved, -moved])
 
 
 def _extrapolation() -> list[float]:

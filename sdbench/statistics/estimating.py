@@ -30,8 +30,10 @@ class Estimate:
         shares: percent of the layer that is "dynamic", "static", "residual"; they sum to 100.
         dimensions: the same three as whole units, cut as the published code cuts them; they sum to C.
         published_percent: `dimensions` over C in percent, rounded to 0.1: what the paper's tables print.
-        unit_scores: for "dynamic" and "static" the (C,) correlation in [-1, 1] of each unit; NaN where a unit is dead.
-        unit_classes: number of units that are "dynamic", "static", "joint", "residual", "dead"; they sum to C.
+        unit_scores: for "dynamic" and "static" the (C,) correlation in [-1, 1] of each unit; NaN where it does not
+            change in the pairs of that factor.
+        unit_classes: number of units that are "dynamic", "static", "joint", "residual", "dead"; they sum to C. A unit
+            is dead where it does not change in the pairs of one factor, or of both.
         unit_labels: (C,) the class of each unit.
         layer_scores: the scores of "dynamic" and "static" that the softmax is taken of; the residual's is 1.
         pairs: number of pairs of "dynamic" and "static".
@@ -56,7 +58,7 @@ class Summary:
     Attributes:
         shares: (..., 3) percent, in the order of `SHARE_NAMES`.
         dimensions: (..., 3) whole units.
-        scores: (..., 2, C) unit scores; NaN where a unit is dead.
+        scores: (..., 2, C) unit scores; NaN where a unit does not change in the pairs of a factor.
         classes: (..., 5) percent of the C units in each of `CLASS_NAMES`.
         layer_scores: (..., 2)
     """
@@ -150,11 +152,11 @@ def summarise(
         spread *= share_of_rows
         pooled = spread.sum(axis=-2)
         layer_scores = covariance.sum(axis=-1) / pooled.sum(axis=-1)[..., None]
-        scores = np.divide(covariance, variance, out=covariance)  # 0 / 0 where a unit is dead: NaN
+        scores = np.divide(covariance, variance, out=covariance)  # 0 / 0 where a unit does not change: NaN
     shares = _softmax(np.concatenate([layer_scores, np.ones_like(layer_scores[..., :1])], axis=-1))
     cut = np.floor(np.nan_to_num(shares[..., :2]) * units).astype(np.int64)
     dimensions = np.concatenate([cut, units - cut.sum(axis=-1, keepdims=True)], axis=-1)
-    return Summary(100 * shares, dimensions, scores, 100 * _class_fractions(scores, threshold), layer_scores)
+    return Summary(100 * shares, dimensions, scores, 100 * class_fractions(scores, threshold), layer_scores)
 
 
 def _softmax(values: FloatArray) -> FloatArray:
@@ -162,26 +164,27 @@ def _softmax(values: FloatArray) -> FloatArray:
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
 
-def _class_fractions(scores: FloatArray, threshold: float) -> FloatArray:
-    """(..., 5) the fraction of the units that `_class_codes` puts in each of `CLASS_NAMES`, counted without codes."""
-    alive = np.asarray(~np.isnan(scores).any(axis=-2))
-    with np.errstate(invalid="ignore"):
-        above = scores > threshold
-    above &= alive[..., None, :]
-    joint = np.count_nonzero(above.all(axis=-2), axis=-1)
-    dynamic, static = (np.count_nonzero(above[..., factor, :], axis=-1) - joint for factor in range(2))
-    living = np.count_nonzero(alive, axis=-1)
-    units = scores.shape[-1]
-    counts = (dynamic, static, joint, living - dynamic - static - joint, units - living)
-    return np.asarray(np.stack(counts, axis=-1) / units)
-
-
-def _class_codes(scores: FloatArray, threshold: float) -> npt.NDArray[np.int64]:
-    with np.errstate(invalid="ignore"):
-        dynamic, static = scores[..., 0, :] > threshold, scores[..., 1, :] > threshold
-    dead = np.isnan(scores).any(axis=-2)
-    return np.select([dead, dynamic & static, dynamic, static], [4, 2, 0, 1], default=3)
+def class_fractions(scores: FloatArray, threshold: float) -> FloatArray:
+    """(..., 5) the fraction of the units that are in each of `CLASS_NAMES`, for scores (..., 2, C)."""
+    members = _class_members(scores, threshold)
+    return np.asarray(np.stack([np.count_nonzero(each, axis=-1) for each in members], axis=-1) / scores.shape[-1])
 
 
 def _labels(scores: FloatArray, threshold: float) -> npt.NDArray[np.str_]:
-    return np.array(CLASS_NAMES)[_class_codes(scores, threshold)]
+    """(C,) the class of each unit, for scores (2, C)."""
+    labels: npt.NDArray[np.str_] = np.array(CLASS_NAMES)[np.argmax(_class_members(scores, threshold), axis=0)]
+    return labels
+
+
+def _class_members(scores: FloatArray, threshold: float) -> tuple[npt.NDArray[np.bool_], ...]:
+    """For each of `CLASS_NAMES` (..., C) whether a unit is in it; the one place where the threshold is applied.
+
+    A unit without a score in one factor or in both is dead: the published code, too, counts it nowhere.
+    """
+    dead = np.asarray(np.isnan(scores).any(axis=-2))
+    with np.errstate(invalid="ignore"):
+        above = scores > threshold
+    above &= ~dead[..., None, :]
+    dynamic, static = above[..., 0, :], above[..., 1, :]
+    joint = dynamic & static
+    return dynamic & ~joint, static & ~joint, joint, ~(dynamic | static | dead), dead

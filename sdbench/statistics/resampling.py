@@ -31,8 +31,15 @@ class Interval:
 
     def moved(self, by: float) -> Interval:
         """The same interval elsewhere, kept within 0 to 100."""
-        low, high = (min(100.0, max(0.0, end + by)) for end in (self.low, self.high))
-        return Interval(low, high)
+        return Interval(_percent(self.low + by), _percent(self.high + by))
+
+    def scaled(self, by: float) -> Interval:
+        """The interval of so many times the quantity, kept within 0 to 100."""
+        return Interval(_percent(self.low * by), _percent(self.high * by))
+
+
+def _percent(value: float) -> float:
+    return min(100.0, max(0.0, value))
 
 
 def bootstrap_weights(count: int, generator: np.random.Generator, replicates: int = REPLICATES) -> FloatArray | None:

@@ -19,6 +19,9 @@ from sdbench.base.errors import InputError
 FACTORS = ("dynamic", "static")
 """The factor that the two members of a pair share; the position is the number used in arrays of factors."""
 
+READING_ORDER = FACTORS[::-1]
+"""The same in the order in which tables and pictures name them to a reader; a position in it numbers nothing."""
+
 FloatArray = npt.NDArray[np.float64]
 
 _ROWS_AT_ONCE = 128

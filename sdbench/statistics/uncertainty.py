@@ -51,6 +51,9 @@ class Intervals:
         groups: number of resampling units G.
         without: (G, 3) the shares in percent with each group left out, in the order of `SHARE_NAMES`: what differences
             of layers are made of, see `sdbench.statistics.jackknife`.
+        counted: (5,) percent of the units in each of `CLASS_NAMES` with the noise's bias taken away, not clipped.
+        moved: (2 M, 5) by how much these would move with other videos: what differences of unit classes are made of.
+            Layers that were given the same draws move together.
     """
 
     shares: dict[str, Interval]
@@ -58,6 +61,8 @@ class Intervals:
     classes: dict[str, Interval]
     groups: int
     without: FloatArray = field(repr=False, compare=False)
+    counted: FloatArray = field(repr=False, compare=False)
+    moved: FloatArray = field(repr=False, compare=False)
     _resample: Callable[[], dict[str, FloatArray]] = field(repr=False, compare=False)
 
     @cached_property
@@ -130,7 +135,7 @@ def intervals_by(
         return None
     whole = stacked.merged()
     everything = summarise(whole.pairs, whole.origin, whole.total, whole.square, whole.product, threshold)
-    without = _without_each(stacked, threshold)
+    without = without_each(stacked, threshold)
     weights = draws.weights[((draws.weights @ pairs) >= 2).all(axis=1)]
 
     t = widening(count, level)
@@ -143,21 +148,23 @@ def intervals_by(
     resample = partial(_replicates, groups, weights, threshold)
 
     counted, spread = everything.classes.copy(), np.zeros(len(CLASS_NAMES))
+    moved = np.zeros((2 * len(draws.moves), len(CLASS_NAMES)))
     alive = np.isfinite(everything.scores).all(axis=0)
     if alive.any():
         scores, left = everything.scores, without.scores
         if not alive.all():
             scores, left = scores[:, alive], left[:, :, alive]
         found = count_classes(scores, left, threshold, draws.moves)
-        counted[:-1], spread[:-1] = alive.mean() * found[0], alive.mean() * found[1]
+        counted[:-1], moved[:, :-1] = alive.mean() * found[0], alive.mean() * found[1]
+        spread = moved.std(axis=0, ddof=1)
         spread[-1] = _dead_units(stacked, weights).std(ddof=1) * 100 / whole.units
     else:
         spread = np.nanstd([values for name, values in resample().items() if name.startswith("units.")], axis=1, ddof=1)
     classes = _named(CLASS_NAMES, counted - t * spread, counted + t * spread)
-    return Intervals(shares, published, classes, count, without.shares, resample)
+    return Intervals(shares, published, classes, count, without.shares, counted, moved, resample)
 
 
-def _without_each(stacked: Stack, threshold: float) -> Summary:
+def without_each(stacked: Stack, threshold: float) -> Summary:
     """The estimator with each group left out: a stack of G."""
     pairs = stacked.pairs.sum(axis=0) - stacked.pairs
     sums = [_sums_without(values) for values in (stacked.total, stacked.square, stacked.product)]

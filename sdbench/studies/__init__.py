@@ -94,6 +94,7 @@ def stylised(
     *,
     protocol: str = "published",
     pairs: int | None = None,
+    seeds: int = 1,
     skip_unusable: bool = False,
     store: AssetStore | None = None,
 ) -> StylisedStudy:
@@ -104,15 +105,16 @@ def stylised(
         folder: holds the folder of each style, and the annotation files.
         protocol: "published", with the quirks of the published code, or "corrected": see `StylisedStudy`.
         pairs: pairs of each factor; by default every video gives one, up to 3,000 of them (3,002 as published).
+        seeds: how many, each of which draws its pairs of the same videos anew: values are means over them.
         skip_unusable: leave out damaged videos and list them, instead of stopping.
         store: where hashes of pictures are kept.
 
     Raises:
-        InputError: the layout or the protocol is unknown, or the data set cannot be used.
+        InputError: the layout or the protocol is unknown, there is no seed, or the data set cannot be used.
     """
     if layout not in READERS:
         raise unknown_name("layout", layout, READERS)
-    return StylisedStudy(READERS[layout](Path(folder), skip_unusable), store or AssetStore(), protocol, pairs)
+    return StylisedStudy(READERS[layout](Path(folder), skip_unusable), store or AssetStore(), protocol, pairs, seeds)
 
 
 def davis(

@@ -33,7 +33,8 @@ FARTHEST = 10
 """RTNet's second frame lies up to so many frames before the first, or up to one fewer after it."""
 
 QUIRKS = (
-    "quirk 4 reproduced by the quantity published_units: units that never change are neither counted nor in the total",
+    "quirk 4 reproduced by the quantity published_units: units that do not change in the pairs of a factor are neither "
+    "counted nor in the total",
     "quirk 5 reproduced by the quantity published_percent: the cut to integers gives the residual up to two dimensions",
     "quirk 6 reproduced: styles are drawn anew for each pair and are not balanced, and factors alternate over sequences"
     " in random order, so that a sequence may get more pairs of one factor",

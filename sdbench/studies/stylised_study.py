@@ -42,7 +42,8 @@ QUIRKS = (
     "quirk 2 is part of the layouts: Diving48 frame numbers start at 0, ActivityNet's at 1",
     "quirk 3 cannot run as published: the ActivityNet loader passes a tuple where a clip is expected; the clip in that "
     "tuple is used",
-    "quirk 4 reproduced by the quantity published_units: units that never change are neither counted nor in the total",
+    "quirk 4 reproduced by the quantity published_units: units that do not change in the pairs of a factor are neither "
+    "counted nor in the total",
     "quirk 5 reproduced by the quantity published_percent: the cut to integers gives the residual up to two dimensions",
     "quirk 6 reproduced: styles and factors are drawn anew for each pair and are not balanced",
     "quirk 11 reproduced: a clip of a Diving48 or SSv2 video of exactly as many frames as it takes starts anywhere "
@@ -81,17 +82,26 @@ class StylisedStudy:
             `sdbench.data.stylised.StylisedDataset.under`.
         pairs: how many of each factor: the videos that are used are twice as many. By default every video gives one
             pair, up to 3,002 of them under "published" and 3,000 under "corrected".
+        seeds: how many: each draws its pairs anew, and values are means over them. Several show what the draws do.
 
     Raises:
-        InputError: the protocol is unknown, or its rules leave no video.
+        InputError: the protocol is unknown, its rules leave no video, or there is no seed.
     """
 
     def __init__(
-        self, dataset: StylisedDataset, store: AssetStore, protocol: str = "published", pairs: int | None = None
+        self,
+        dataset: StylisedDataset,
+        store: AssetStore,
+        protocol: str = "published",
+        pairs: int | None = None,
+        seeds: int = 1,
     ) -> None:
         if protocol not in ACTION_PROTOCOLS:
             raise unknown_name("protocol", protocol, ACTION_PROTOCOLS)
+        if seeds < 1:
+            raise InputError(f"at least 1 seed is needed; got {seeds}")
         self.dataset, self.store, self.protocol, self.pairs = dataset.under(protocol), store, protocol, pairs
+        self.seeds = seeds
 
     def plan(self, feed: Feed, seed: int) -> Plan[PlannedVideo]:
         """Which videos are used and how they are paired.
@@ -103,9 +113,13 @@ class StylisedStudy:
         if feed.flow is not None:
             raise InputError("this network sees frames with their optical flow; it is measured on Stylized DAVIS")
         dataset = self.dataset
-        drawn = draw_pairs(
-            self.protocol, dataset.videos, dataset.styles, feed, generator_for(seed, "pairs"), self.pairs
-        )
+        runs = {
+            run: draw_pairs(
+                self.protocol, dataset.videos, dataset.styles, feed, generator_for(run, "pairs"), self.pairs
+            )
+            for run in range(seed, seed + self.seeds)
+        }
+        drawn = [pair for pairs in runs.values() for pair in pairs]
         block = blocks_of(dataset.source_of(pair.video) for pair in drawn)
         contents = Contents(self.store.folder / "contents")
         samples = [
@@ -114,22 +128,24 @@ class StylisedStudy:
                 block=block[dataset.source_of(pair.video)],
                 views=len(pair.shown),
                 pairs=(pair.pair,),
+                seed=run if self.seeds > 1 else 0,
                 content=contents.of(
                     path for view in pair.shown for path in dataset.files(pair.video, view.style, view.positions)
                 ),
                 video=pair.video,
                 shown=pair.shown,
             )
-            for pair in drawn
+            for run, pairs in runs.items()
+            for pair in pairs
         ]
         about = About(
             dataset=dataset.name,
             protocol=self.protocol,
             unit="video",
             units=len({dataset.source_of(pair.video) for pair in drawn}),
-            clips=len(drawn),
+            clips=len({pair.video.name for pair in drawn}),
             styles=dataset.styles,
-            notes=_notes(self.protocol, len(drawn)),
+            notes=_notes(self.protocol, len(runs[seed])),
             skipped=dataset.skipped,
             assets=dataset.assets,
             identity=self._identity(drawn, block, seed, contents),

@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
-
-import numpy as np
 
 from sdbench.cases.records import Asked, Claim, Comparison, Quantity, asked
 from sdbench.cases.verdicts import Case, Compared, judge_claim
-from sdbench.engine import LayerMeasurement, Measurement
-from sdbench.statistics import Interval
+from sdbench.engine import Measurement
+from sdbench.statistics.margins import Side, margin, side, value_of
+from sdbench.statistics.quantities import read_quantity
 
 _SINGULAR = {"shares": "share", "units": "units"}
 
@@ -30,13 +28,6 @@ def judge(claim: Claim, measurement: Callable[[Asked], Measurement]) -> Case:
     return replace(judge_claim(claim, compared), seconds=seconds)
 
 
-def imbalance(layer: LayerMeasurement) -> float:
-    """How unlike the numbers of static and dynamic units are: |static - dynamic| / (static + dynamic), in percent."""
-    classes = layer.read("units").values
-    static, dynamic = classes["static"], classes["dynamic"]
-    return 100 * abs(static - dynamic) / (static + dynamic) if static + dynamic else 0.0
-
-
 def _asked(quantity: Quantity) -> Asked:
     return Asked(quantity.network, quantity.trained_on, quantity.dataset)
 
@@ -52,7 +43,7 @@ def _compared_each(comparison: Comparison, measurement: Callable[[Asked], Measur
             kind, name = quantity.name.split(".")
             reading = each.run(quantity.layer, number).read(kind)
             values.append(reading.values[name])
-            limits.append(reading.intervals[name] if reading.intervals else None)
+            limits.append(reading.generalisation[name] if reading.generalisation else None)
         higher, lower = limits
         gap = higher.low - lower.high if higher and lower else -math.inf  # without intervals nothing is apart
         compared.append(Compared(f"{_in_words(*sides)} (training {number})", values[0], values[1], gap=gap))
@@ -61,22 +52,35 @@ def _compared_each(comparison: Comparison, measurement: Callable[[Asked], Measur
 
 def _compared(comparison: Comparison, measurement: Callable[[Asked], Measurement]) -> list[Compared]:
     greater, lesser = comparison.greater, comparison.lesser
-    values, replicates = zip(*(_value(side, measurement(_asked(side))) for side in (greater, lesser)), strict=True)
-    margin = None
-    if _asked(greater) == _asked(lesser) and replicates[0] is not None and replicates[1] is not None:
-        low, high = np.percentile(replicates[0] - replicates[1], (2.5, 97.5))
-        margin = Interval(float(low), float(high))
-    return [Compared(_in_words(greater, lesser), values[0], values[1], margin)]
+    one, other = (measurement(_asked(quantity)) for quantity in (greater, lesser))
+    values = [_value(quantity, found) for quantity, found in ((greater, one), (lesser, other))]
+    sides = [_side(quantity, found) for quantity, found in ((greater, one), (lesser, other))]
+    found = None
+    if sides[0] is not None and sides[1] is not None:
+        found = margin(sides[0], sides[1], paired=_same_videos(one, other))
+    return [Compared(_in_words(greater, lesser), values[0], values[1], found)]
 
 
-def _value(quantity: Quantity, found: Measurement) -> tuple[float, Any]:
-    """The number, and its bootstrap replicates where there are any."""
-    layer = found.layer(quantity.layer)
+def _value(quantity: Quantity, found: Measurement) -> float:
     kind, name = quantity.name.split(".")
-    if name == "imbalance":
-        return imbalance(layer), None
-    replicates = layer.intervals.replicates[f"{_SINGULAR[kind]}.{name}"] if layer.intervals else None
-    return layer.read(kind).values[name], replicates
+    return value_of(name, found.layer(quantity.layer).read(kind))
+
+
+def _side(quantity: Quantity, found: Measurement) -> Side | None:
+    """One side with what other videos would do to it; None where there are too few for an interval."""
+    layer = found.layer(quantity.layer)
+    if layer.intervals is None:
+        return None
+    kind, name = quantity.name.split(".")
+    together = read_quantity(kind, layer.estimate, None, None)
+    return side(kind, name, layer.intervals, _value(quantity, found), value_of(name, together))
+
+
+def _same_videos(one: Measurement, other: Measurement) -> bool:
+    """Whether two measurements are of the same videos and draws, block by block."""
+    return one is other or (
+        bool(one.study) and (one.study, one.seed, one.blocks) == (other.study, other.seed, other.blocks)
+    )
 
 
 def _in_words(greater: Quantity, lesser: Quantity) -> str:

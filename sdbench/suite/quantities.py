@@ -6,8 +6,9 @@ Whoever adds one writes a class and enters it into `QUANTITIES`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from math import ceil
 from statistics import fmean
 from typing import Any, Protocol
 
@@ -20,7 +21,7 @@ from sdbench.answers.zeroing import lost_without
 from sdbench.base.errors import InputError, unknown_name
 from sdbench.calibration.probing import mean_probed
 from sdbench.cases.records import Asked, ExpectedValue, Unpublished, asked
-from sdbench.cases.verdicts import Case, judge_value, measured_only
+from sdbench.cases.verdicts import Case, Evidence, judge_value, measured_only
 from sdbench.data.davis_here import PAINTED
 from sdbench.data.moca import MocaDataset
 from sdbench.engine import Measurement
@@ -35,6 +36,12 @@ from sdbench.zoo import network_named
 from sdbench.zoo.complexity import complexity_of
 
 Value = ExpectedValue | Unpublished
+
+_ANSWERS = 8000
+"""So many shuffled answers are wanted: 1,970 videos of one order each would leave a change open by 2 points."""
+
+_MOST_ORDERS = 4
+"""A video is shuffled so often at most: beyond, the published order alone decides how far two runs lie apart."""
 
 
 class Measured(Protocol):
@@ -53,15 +60,13 @@ class Outcome:
 
     Attributes:
         reading: values, with intervals where there are any.
-        count: how many of what is `counted` are behind them.
-        counted: in words.
+        evidence: what is behind them.
         seconds: how long it took.
         remark: what the case's reason says besides.
     """
 
     reading: Reading
-    count: int
-    counted: str
+    evidence: Evidence
     seconds: float
     remark: str = ""
 
@@ -70,9 +75,14 @@ class Outcome:
         if isinstance(record, Unpublished):
             case = measured_only(record, self.reading)
         else:
-            case = judge_value(record, self.reading, self.count, self.counted)
+            case = judge_value(record, self.reading, self.evidence)
         reason = f"{case.reason}; {self.remark}" if self.remark else case.reason
         return replace(case, reason=reason, seconds=self.seconds)
+
+
+def shuffled_orders(videos: int) -> int:
+    """In how many random orders each of so many videos is shown."""
+    return min(_MOST_ORDERS, ceil(_ANSWERS / videos))
 
 
 class Quantity(Protocol):
@@ -113,15 +123,27 @@ class OfUnits(_Plain):
 
     def measure(self, record: Value, run: Measured) -> Callable[[], Outcome]:
         found = run.measurement(*asked(record))
-        return lambda: self._read(found, _layer(record))
+        return lambda: self._read(found, _layer(record), run.here)
 
-    def _read(self, found: Measurement, layer: str) -> Outcome:
+    def _read(self, found: Measurement, layer: str, here: Here) -> Outcome:
         reading = found.layer(layer).read(self.name)
         remark = ""
         if reading.spread:
             told = ", ".join(f"{name} ±{spread:.1f}" for name, spread in reading.spread.items())
-            remark = f"means over {found.seeds} seeds, which spread by {told}"
-        return Outcome(reading, found.pairs, "pairs of each factor", found.seconds["total"], remark)
+            of = "networks" if found.networks else "seeds"
+            remark = f"means over {found.seeds} {of}, which spread by {told}"
+        if here.pairs is not None:
+            # Which videos a part holds is drawn too: what they do is not common with the published number.
+            reading = replace(reading, reproduction=reading.generalisation)
+            evidence = Evidence(found.pairs, beyond="a run without --pairs takes all that the data set has")
+        elif found.seeds > 1:
+            evidence = Evidence(found.seeds, "networks" if found.networks else "seeds")
+        else:
+            beyond = (
+                "that is all that the data set gives to one seed: means over several seeds would narrow the interval"
+            )
+            evidence = Evidence(found.pairs, most=found.pairs, beyond=beyond)
+        return Outcome(reading, evidence, found.seconds["total"], remark)
 
 
 class Lost(_Plain):
@@ -133,7 +155,7 @@ class Lost(_Plain):
         without = lost_without(found, record.trained_on, _layer(record))
         values = {factor: fmean(each.lost[factor] for each in without) for factor in FACTORS}
         seconds = time.perf_counter() - started
-        return lambda: Outcome(Reading(values, None), len(without), "trainings", seconds)
+        return lambda: Outcome(Reading(values), Evidence(len(without), "trainings"), seconds)
 
 
 class Shown(_Plain):
@@ -144,7 +166,7 @@ class Shown(_Plain):
         started = time.perf_counter()
         values = mean_scores(record.network, record.trained_on, count, run.here.seed)
         seconds = time.perf_counter() - started
-        return lambda: Outcome(Reading(values, None), count, "videos or scenes", seconds)
+        return lambda: Outcome(Reading(values), Evidence(count, "videos or scenes"), seconds)
 
 
 class Probed(_Plain):
@@ -155,11 +177,11 @@ class Probed(_Plain):
         started = time.perf_counter()
         values = mean_probed(record.network, record.trained_on, _layer(record), fitted, tested, run.here.seed)
         seconds = time.perf_counter() - started
-        return lambda: Outcome(Reading(values, None), tested, "videos or scenes", seconds)
+        return lambda: Outcome(Reading(values), Evidence(tested, "videos or scenes"), seconds)
 
 
 class Complexity:
-    """Size and work of an architecture; a count has no spread, so its interval is a point."""
+    """Size and work of an architecture: counts, which no draw changes."""
 
     def asks(self, record: Value) -> tuple[Asked, ...]:
         return ()
@@ -173,8 +195,7 @@ class Complexity:
         counted = complexity_of(record.network, record.options)
         seconds = time.perf_counter() - started
         values = {"parameters_m": counted.parameters_m, "gflops": counted.gflops}
-        reading = Reading(values, {name: Interval(value, value) for name, value in values.items()})
-        return lambda: Outcome(reading, 0, "counts", seconds)
+        return lambda: Outcome(Reading(values, _points(values)), Evidence(0, "counts"), seconds)
 
 
 class Shuffled(_Plain):
@@ -186,15 +207,23 @@ class Shuffled(_Plain):
         if not isinstance(videos, OwnLabelled):
             raise InputError(f"accuracy is measured on labelled videos; {wanted.dataset} has no labels")
         here = run.here
+        dataset = videos.open(wanted, here)
         answer = measure_accuracy(
             network_named(wanted.network, wanted.trained_on, store=here.store),
-            videos.open(wanted, here),
+            dataset,
             videos=here.pairs,
+            orders=shuffled_orders(len(dataset.videos)),
             **_options(here),
         )
-        limits = {"change": answer.intervals["change"]} if answer.intervals else None
-        reading = Reading({"change": answer.values["change"]}, limits)
-        return lambda: Outcome(reading, answer.videos, "videos", answer.seconds)
+        generalisation = _only("change", answer.intervals)
+        # Which videos a part holds is drawn too: what they do is not common with the published number.
+        reproduction = _only("change", answer.reproduction) if here.pairs is None else generalisation
+        reading = Reading({"change": answer.values["change"]}, reproduction, generalisation)
+        evidence = Evidence(answer.orders, "random orders of each video")
+        if here.pairs is not None:
+            beyond = "a run without --pairs takes them all"
+            evidence = Evidence(answer.videos, "videos", most=len(dataset.videos), beyond=beyond)
+        return lambda: Outcome(reading, evidence, answer.seconds)
 
 
 class Moca(_Plain):
@@ -209,8 +238,8 @@ class Moca(_Plain):
             flip=bool(record.options["flip"]),
             **_options(run.here),
         )
-        reading = Reading(answer.values, answer.intervals)
-        return lambda: Outcome(reading, len(answer.videos), "videos", answer.seconds)
+        reading = Reading(answer.values, answer.reproduction, answer.intervals)
+        return lambda: Outcome(reading, Evidence(len(answer.videos), "videos"), answer.seconds)
 
 
 class Ablation:
@@ -241,9 +270,9 @@ class Ablation:
         values = {"whole": answer.miou, **{point.selection: point.miou for point in answer.points}}
         limits = [answer.interval, *(point.interval for point in answer.points)]
         known = [limit for limit in limits if limit is not None]
-        reading = Reading(values, dict(zip(values, known, strict=True)) if len(known) == len(limits) else None)
+        generalisation = dict(zip(values, known, strict=True)) if len(known) == len(limits) else None
         seconds = answer.seconds + found.seconds["total"]
-        return lambda: Outcome(reading, answer.sequences, "videos", seconds)
+        return lambda: Outcome(Reading(values, None, generalisation), Evidence(answer.sequences, "videos"), seconds)
 
 
 QUANTITIES: dict[str, Quantity] = {
@@ -274,6 +303,15 @@ def _layer(record: Value) -> str:
     if record.layer is None:
         raise InputError(f"{record.id} names no layer, and {record.quantity} is measured of one")
     return record.layer
+
+
+def _points(values: Mapping[str, float]) -> dict[str, Interval]:
+    """The interval of what no draw changes."""
+    return {name: Interval(value, value) for name, value in values.items()}
+
+
+def _only(name: str, intervals: Mapping[str, Interval] | None) -> dict[str, Interval] | None:
+    return {name: intervals[name]} if intervals and name in intervals else None
 
 
 def _segmenting(wanted: Asked, here: Here) -> Network:

@@ -167,7 +167,7 @@ def layer_limits(found: Measurement) -> dict[str, dict[str, dict[str, tuple[floa
     for name in found.layers:
         layer = found.layer(name)
         for quantity in ("shares", "units"):
-            if known := layer.read(quantity).intervals:
+            if known := layer.read(quantity).generalisation:
                 limits.setdefault(name, {})[quantity] = {key: (of.low, of.high) for key, of in known.items()}
     return limits
 

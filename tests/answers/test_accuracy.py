@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sdbench.answers.accuracy import measure_accuracy
+from sdbench.answers.accuracy import measure_accuracy, reach_of_orders
 from sdbench.assets import AssetStore
 from sdbench.base.draws import generator_for
 from sdbench.base.errors import InputError
@@ -144,6 +144,47 @@ def test_the_middle_window_is_shown_as_filmed_and_in_the_drawn_order(
     assert (limits.low, limits.high) == pytest.approx(tuple(100 * np.percentile(resampled, (2.5, 97.5))))
 
 
+def test_several_orders_of_each_video_are_means_and_show_what_an_order_does(
+    videos: LabelledFolder, own_store: AssetStore
+) -> None:
+    module = Ends()
+    found = measure_accuracy(network(module), videos, seed=3, orders=5, store=own_store)
+    assert found.orders == 5
+    shown = [seen["video"] for seen in module.seen]
+    assert {len(clips) for clips in shown} == {6}, "as filmed, and five orders"
+    assert len({clip.tobytes() for clips in shown for clip in clips[1:]}) > 25
+    right = np.array(
+        [[(clip[-1] > clip[0]) == (number < 5) for clip in clips[1:]] for number, clips in enumerate(shown)]
+    )
+    assert found.values["top1_shuffled"] == pytest.approx(100 * right.mean())
+    one = measure_accuracy(network(Ends()), videos, seed=3, store=own_store)
+    assert one.values["top1_shuffled"] == pytest.approx(100 * right[:, 0].mean()), (
+        "the first order is that of a single one"
+    )
+    half = 1.96 * 100 * np.sqrt((right.var(axis=1, ddof=1) / 5).sum()) / 10
+    assert found.reproduction["change"].half_width == pytest.approx(half)
+    with pytest.raises(InputError, match="at least 1 random order"):
+        measure_accuracy(network(Ends()), videos, orders=0, store=own_store)
+
+
+def test_where_other_orders_of_the_same_videos_would_lie() -> None:
+    """The videos stay: what differs is the draw. One order gives an upper bound, several the truth."""
+    generator = np.random.default_rng(0)
+    chances = np.where(generator.random(600) < 0.7, generator.beta(4, 1, 600), generator.beta(1, 4, 600))
+    ordered = (generator.random(600) < 0.8).astype(float)
+
+    def change(shuffled: np.ndarray) -> float:
+        return 100 * (shuffled.mean(axis=1).sum() - ordered.sum()) / ordered.sum()
+
+    for orders, least, most in ((1, 0.95, 1.0), (4, 0.92, 0.98)):
+        centre = change(chances[:, None])
+        covered = []
+        for _ in range(400):
+            shuffled = (generator.random((600, orders)) < chances[:, None]).astype(float)
+            covered.append(abs(change(shuffled) - centre) <= reach_of_orders(ordered, shuffled))
+        assert least <= np.mean(covered) <= most
+
+
 def test_another_seed_draws_other_orders_and_few_videos_give_no_interval(
     videos: LabelledFolder, own_store: AssetStore
 ) -> None:
@@ -207,7 +248,7 @@ def test_classes_that_do_not_fit_are_named(videos: LabelledFolder, own_store: As
 
     with pytest.raises(InputError, match=r"class number 1, expected one row a clip with one number for each class"):
         measure_accuracy(network(One()), videos, store=own_store)
-    with pytest.raises(InputError, match=r"answers two clips with shape \(16, 2\)"):
+    with pytest.raises(InputError, match=r"answers 2 clips with shape \(16, 2\)"):
         measure_accuracy(network(EachFrame()), videos, store=own_store)
     with pytest.raises(InputError, match="between 2 and 10 videos can be used; 11"):
         measure_accuracy(network(Bright()), videos, videos=11, store=own_store)

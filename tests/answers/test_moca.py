@@ -211,6 +211,25 @@ def test_success_is_counted_over_frames_and_intervals_over_videos() -> None:
     for measure, value in quality.values.items():
         assert quality.intervals[measure].low < value < quality.intervals[measure].high
     assert quality.intervals == moca_quality(ious, np.random.default_rng(0)).intervals
+    for measure, value in quality.values.items():
+        limits = quality.reproduction[measure]
+        assert limits.low == limits.high == value, "nothing is drawn: the same videos give the same number"
+
+
+def test_what_is_drawn_for_each_frame_averages_out_over_the_frames() -> None:
+    """A slow change from frame to frame is the video's; what neighbours differ by beside it is the draws'."""
+    generator = np.random.default_rng(3)
+    slow = {f"video{i}": 0.2 + 0.6 * np.linspace(0, 1, 40 + i) for i in range(12)}
+    covered, found = [], []
+    for _ in range(100):
+        ious = {name: part + 0.1 * generator.standard_normal(len(part)) for name, part in slow.items()}
+        quality = moca_quality({"one frame": np.array([0.5])} | ious, generator, drawn=True)
+        found.append(quality.values["miou"])
+        covered.append(quality.reproduction["miou"])
+    half = np.mean([limits.half_width for limits in covered])
+    assert half == pytest.approx(1.96 * np.std(found), rel=0.35)
+    centre = np.mean(found)
+    assert np.mean([limits.low <= centre <= limits.high for limits in covered]) >= 0.9
 
 
 @pytest.mark.parametrize("threshold", [-0.1, 1.0, float("nan")])

@@ -72,7 +72,8 @@ def test_counting_takes_the_bias_of_noise_away() -> None:
     parts = true + noise * np.sqrt(groups) * generator.standard_normal((groups, 2, units))
     z = parts.mean(axis=0)
     without = (groups * z - parts) / (groups - 1)
-    counted, error = count_classes(np.tanh(z), np.tanh(without), 0.5, generator.standard_normal((MOVES, groups)))
+    counted, moved = count_classes(np.tanh(z), np.tanh(without), 0.5, generator.standard_normal((MOVES, groups)))
+    error = moved.std(axis=0, ddof=1)
     joint = 100 * (true > np.arctanh(0.5)).all(axis=0).mean()
     plain = 100 * (np.tanh(z) > 0.5).all(axis=0).mean()
     assert abs(counted[2] - joint) < 3 * error[2]
@@ -83,9 +84,9 @@ def test_counting_takes_the_bias_of_noise_away() -> None:
 def test_units_without_noise_are_counted_exactly() -> None:
     scores = np.array([[1.0, 0.2, 0.9], [0.1, 0.8, 0.7]])
     moves = np.random.default_rng(0).standard_normal((MOVES, 9))
-    counted, error = count_classes(scores, np.broadcast_to(scores, (9, 2, 3)), 0.5, moves)
+    counted, moved = count_classes(scores, np.broadcast_to(scores, (9, 2, 3)), 0.5, moves)
     np.testing.assert_allclose(counted, [100 / 3, 100 / 3, 100 / 3, 0], atol=1e-9)
-    np.testing.assert_allclose(error, 0, atol=1e-9)
+    np.testing.assert_allclose(moved, 0, atol=1e-9)
 
 
 def test_dead_units_are_counted_apart_and_change_nothing_else() -> None:

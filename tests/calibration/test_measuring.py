@@ -134,6 +134,6 @@ def test_the_method_says_what_a_stored_network_was_trained_for(store: AssetStore
     assert len(layer.estimate.unit_labels) == SEEDS * 128
     means = layer.read("shares")
     assert means.values["dynamic"] == pytest.approx(sum(run.shares["dynamic"] for run in layer.runs) / SEEDS)
-    assert means.intervals is not None
-    assert means.intervals["dynamic"].low < means.values["dynamic"] < means.intervals["dynamic"].high
+    assert means.generalisation is not None
+    assert means.generalisation["dynamic"].low < means.values["dynamic"] < means.generalisation["dynamic"].high
     assert not list((store.folder / "parts").iterdir()), "what is over leaves nothing behind"

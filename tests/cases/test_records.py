@@ -24,7 +24,7 @@ from sdbench.cases.records import (
     read_expected,
     spread_tolerance,
 )
-from sdbench.cases.verdicts import Verdict, judge_value
+from sdbench.cases.verdicts import Evidence, Verdict, judge_value
 from sdbench.statistics.quantities import Reading
 
 EXPECTED = Path(__file__).parents[2] / "expected"
@@ -136,7 +136,7 @@ NOTHING = {
 
 def unnoticed(change: Callable[[ExpectedValue], dict[str, float]]) -> set[str]:
     """Ids of the recorded values that would call a wrong reading unchanged."""
-    cases = [judge_value(value, Reading(change(value), None), count=0) for value in RECORDED]
+    cases = [judge_value(value, Reading(change(value)), Evidence(0)) for value in RECORDED]
     return {case.id for case in cases if case.verdict is not Verdict.CHANGED}
 
 

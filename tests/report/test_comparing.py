@@ -202,13 +202,15 @@ def test_several_trainings_are_compared_at_their_mean(measured: Measured) -> Non
     one, other = measured(), measured(Moving(4.0))
     both = join([one, other])
     read = both.layer("mixed").read("shares")
-    assert read.intervals is not None
+    assert read.generalisation is not None
     outcome = outcome_of(both)
     layer = outcome.layers["mixed"]
     assert layer.shares == pytest.approx(read.values)
     assert layer.without is not None
     centre = 12 * read.values["static"] - 11 * layer.without[:, 1].mean()
-    assert (read.intervals["static"].low + read.intervals["static"].high) / 2 == pytest.approx(centre, abs=1e-5)
+    assert (read.generalisation["static"].low + read.generalisation["static"].high) / 2 == pytest.approx(
+        centre, abs=1e-5
+    )
     assert sdbench.compare(both, one).paired
 
 

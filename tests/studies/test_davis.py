@@ -245,8 +245,8 @@ def test_sequences_are_what_is_resampled(own_store: AssetStore) -> None:
     many = measured(Means(), Remembered(count=8), own_store, seeds=2)
     assert many.resampling == "95 % intervals by resampling 8 sequences"
     reading = many.layer("flow").read("shares")
-    assert reading.intervals is not None
-    for name, interval in reading.intervals.items():
+    assert reading.generalisation is not None
+    for name, interval in reading.generalisation.items():
         assert interval.low <= interval.high
         assert interval.high - reading.values[name] > -5
     limits = many.layer("flow").intervals

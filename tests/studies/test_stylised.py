@@ -105,6 +105,28 @@ def test_a_network_of_the_paper_is_measured_with_both_protocols(
 
 
 @FEW
+def test_several_seeds_draw_their_pairs_of_the_same_videos(tmp_path: Path, own_store: AssetStore) -> None:
+    clips = dataset(tmp_path)
+    study = studies.stylised("ssv2", clips.folder, protocol="corrected", seeds=3, store=own_store)
+    alone = [StylisedStudy(clips, own_store, "corrected").plan(X3D, seed).samples for seed in range(3)]
+    samples = study.plan(X3D, 0).samples
+    assert [sample.shown for sample in samples] == [sample.shown for plan in alone for sample in plan]
+    assert [sample.seed for sample in samples] == [0] * 12 + [1] * 12 + [2] * 12
+    assert [sample.block for sample in samples] == 3 * [sample.block for sample in alone[0]]
+    found = measure(Network(Means(), X3D, "means"), study, store=own_store)
+    assert (found.seeds, found.clips, found.resampling_units) == (3, 12, 12)
+    reading = found.layer("change").read("shares")
+    each = [run.shares["static"] for run in found.layer("change").runs]
+    assert reading.values["static"] == pytest.approx(np.mean(each))
+    assert reading.reproduction is not None
+    limits = reading.reproduction["static"]
+    assert (limits.low + limits.high) / 2 == pytest.approx(reading.values["static"])
+    assert limits.half_width > 0
+    with pytest.raises(InputError, match="at least 1 seed is needed; got 0"):
+        StylisedStudy(clips, own_store, seeds=0)
+
+
+@FEW
 def test_every_distinct_view_costs_one_pass_and_paths_have_their_shapes(
     shared: Callable[..., StylisedDataset], own_store: AssetStore
 ) -> None:

@@ -39,7 +39,7 @@ def empty_store(tmp_path: Path) -> AssetStore:
 def data(tmp_path: Path) -> Path:
     """A folder of data sets: a stylised ActivityNet, DAVIS with flow and painted copies, and MoCA; all small."""
     folder = tmp_path / "data"
-    make(folder / "stylized_activitynet", "activitynet", dict.fromkeys(names(9, "activitynet"), 40))
+    make(folder / "stylized_activitynet", "activitynet", dict.fromkeys(names(12, "activitynet"), 40))
     davis = make_davis(folder / "davis2016", SEQUENCES, frames=4)
     make_painted(folder / "stylized_davis", davis)
     make_moca(folder / "moca")

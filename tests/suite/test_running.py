@@ -43,7 +43,7 @@ def test_what_was_never_published_is_measured_and_says_so(weighted: Suite) -> No
     assert case.expected == {}
     assert case.measured is not None
     assert sum(case.measured.values()) == pytest.approx(100, abs=0.2)
-    assert case.interval is not None, "nine videos give intervals"
+    assert case.interval is not None, "twelve videos give intervals"
     assert "no value was published" in case.reason
     (found,) = weighted.measurements.values()
     assert found.protocol == "corrected"
@@ -66,7 +66,8 @@ def test_pairs_are_pairs_of_each_factor(data: Path, suite: Suite) -> None:
     case = few.run(RECORDS[X3D])
     assert case.verdict is Verdict.MEASURED
     (found,) = few.measurements.values()
-    assert (found.pairs, found.samples) == (4, 8)
+    assert (found.pairs, found.samples, found.seeds) == (2 * 4, 2 * 8, 2)
+    assert case.interval == case.generalisation, "which videos are drawn counts where not all are"
 
 
 def test_weights_that_are_not_here_are_not_run_with_the_command_that_gets_them(weighted: Suite) -> None:
