@@ -105,12 +105,12 @@ def add_commands(commands: Any) -> None:
     recording.add_argument("network", help=NETWORK)
     recording.add_argument(
         "study",
-        help="packaged, rendered-1 or another packaged data set; rendered-1:SCENES; a folder of videos; "
+        help="packaged, rendered-2 or another packaged data set; rendered-2:SCENES; a folder of videos; "
         "appearance-free:FOLDER, stylised:LAYOUT:FOLDER or davis:FOLDER:PAINTED",
     )
     recording.add_argument("output", type=output, help="the file of expected values to write")
     recording.add_argument("--trained-on", help="which weights (default: the first known; filled: made-up ones)")
-    recording.add_argument("--seeds", type=positive, default=10, help="how many seeds, from 0 (default: 10)")
+    recording.add_argument("--seeds", type=positive, default=3, help="how many seeds, from 0 (default: 3)")
     recording.add_argument(
         "--data",
         type=Path,

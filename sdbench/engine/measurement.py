@@ -27,6 +27,7 @@ from sdbench.statistics import (
     stack,
 )
 from sdbench.statistics.quantities import Reading, read_quantity
+from sdbench.statistics.variance import Variance, variance_of
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,14 @@ class LayerMeasurement:
         estimate: from all pairs, those of all seeds together.
         intervals: of that estimate, where the data give them.
         runs: one estimate for each seed, where there were several.
+        variance: the parts of the layer's variance, where the study crosses appearances with motions; None elsewhere.
     """
 
     layer: str
     estimate: Estimate
     intervals: Intervals | None
     runs: tuple[Estimate, ...] = ()
+    variance: Variance | None = None
 
     def read(self, quantity: str) -> Reading:
         """The values of a quantity, see `sdbench.statistics.quantities`: those of the estimate, or means over seeds."""
@@ -137,7 +140,9 @@ class Measurement:
                 )
             except InputError as error:
                 raise InputError(f"layer {name} of {self.network}: {error}") from None
-            self._known[name] = LayerMeasurement(name, found, self._intervals(blocks, stacked), of_runs)
+            self._known[name] = LayerMeasurement(
+                name, found, self._intervals(blocks, stacked), of_runs, self._variance(runs)
+            )
         return self._known[name]
 
     def run(self, name: str, number: int) -> LayerMeasurement:
@@ -152,7 +157,18 @@ class Measurement:
         blocks = list(runs[number].values())
         stacked = stack(blocks)
         found = estimate_from_moments(stacked.merged(), self.threshold)
-        return LayerMeasurement(name, found, self._intervals(blocks, stacked))
+        of_run = self._variance({number: runs[number]})
+        return LayerMeasurement(name, found, self._intervals(blocks, stacked), variance=of_run)
+
+    @staticmethod
+    def _variance(runs: Mapping[int, Mapping[str, Moments]]) -> Variance | None:
+        """The parts of variance, where every block of every run has the sums for them."""
+        blocks = _names(runs)
+        found = [[run[block].crossed for block in blocks if block in run] for run in runs.values()]
+        known = [[sums for sums in run if sums is not None] for run in found]
+        if not blocks or any(len(run) != len(blocks) for run in known):
+            return None
+        return variance_of(known)
 
     def _intervals(self, blocks: Sequence[Moments], stacked: Stack) -> Intervals | None:
         """Of the same draws for every layer, so that layers compare."""

@@ -32,6 +32,8 @@ class Planned:
         rows: how many inputs a view consists of; each gives a pair with the same input of the other view.
         together: whether the inputs of a view go through the network in a batch of their own, because they meet there.
         content: hash of the files that it is drawn from; "" where the other values say all.
+        crossed: whether its four views are two appearances in two motions: (A, M), (A', M), (A, M'), (A', M'), all
+            drawn independently. Of such samples the parts of variance are measured too.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Planned:
     rows: int = 1
     together: bool = False
     content: str = ""
+    crossed: bool = False
 
     @property
     def inputs(self) -> int:

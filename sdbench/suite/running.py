@@ -132,10 +132,9 @@ class Suite:
             "published",
         ):
             return None
-        return (
-            f"recorded for seed {record.options['seed']}, every clip and the default styles; this run draws otherwise"
-            f"{NEEDS}a run without --seed and --pairs"
-        )
+        seed = record.options["seed"]
+        wanted = "a run without --seed and --pairs" if seed == 0 else f"a run with --seed {seed}, without --pairs"
+        return f"recorded for seed {seed}, every clip and the default styles; this run draws otherwise{NEEDS}{wanted}"
 
 
 def _guarded(record: Record, work: Callable[[], None]) -> Case | None:

@@ -57,8 +57,8 @@ def test_an_untrained_network_and_a_control_stand_behind_what_was_shown_the_same
     measurements_page([found, untrained, control], tmp_path / "page.html")
     page = page_of(tmp_path / "page.html")
     assert len([svg for svg in page.of("svg") if svg["class"] == "curves"]) == 1
-    assert "Behind, pale: mine (untrained) on rendered-1: untrained: the architecture with fresh weights" in page.text
-    assert "Behind, pale: control:pixels on rendered-1: a control: it has learned nothing." in page.text
+    assert "Behind, pale: mine (untrained) on rendered-2: untrained: the architecture with fresh weights" in page.text
+    assert "Behind, pale: control:pixels on rendered-2: a control: it has learned nothing." in page.text
     measurements_page([found, replace(untrained, study="another")], tmp_path / "page.html")
     assert len([svg for svg in page_of(tmp_path / "page.html").of("svg") if svg["class"] == "curves"]) == 2
 
