@@ -208,9 +208,15 @@ def _show(
 
     # What is not shown on a screen is a file or a pipe, which has no width.
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    print(fitting((measurement_table(found), measurement_table(found, units=False)), width or sys.maxsize))
+    tables = [measurement_table(found, most) for most in (4, 3, 2, 1)]
+    print(fitting(tables, width or sys.maxsize))
+    for sentence in disagreements(found):
+        print(f"\n{plain(sentence)}")
     print()
     panel = panel_of(found)
+    if panel.variance_sentence:
+        print(plain(panel.variance_sentence.replace("\N{NO-BREAK SPACE}", " ")))
+        print()
     shares = {name: layer["shares"] for name, layer in panel.layers.items()}
     print("\n".join(bar_lines(shares, width or _WIDTH, sys.stdout.encoding)))
     print()
@@ -326,25 +332,57 @@ def _study(options: argparse.Namespace, store: AssetStore) -> Study:
     return studies.stylised(options.stylised, options.folder, pairs=options.pairs, **common)
 
 
-def measurement_table(found: Measurement, units: bool = True) -> str:
-    """Shares of every layer, and with `units` its unit classes, with half-widths of 95 % intervals if there are any."""
-    from sdbench.report.terminal import plain
-    from sdbench.statistics import CLASS_NAMES, SHARE_NAMES
+def measurement_table(found: Measurement, most: int = 4) -> str:
+    """What every layer encodes, with half-widths of 95 % intervals if there are any; the first `most` of the groups.
 
-    quantities = [("shares", SHARE_NAMES), *([("units", CLASS_NAMES)] if units else [])]
-    rows: list[list[Any]] = []
+    The groups: parts of variance (of crossed scenes) or layer scores, shares as the paper has them, unit classes, and
+    the level of chance of the parts.
+    """
+    from sdbench.report.terminal import plain
+    from sdbench.statistics.quantities import Reading
+
+    rows: list[list[str]] = []
+    headers: list[str] = []
     for name in found.layers:
         layer = found.layer(name)
-        row: list[Any] = [plain(name), len(layer.estimate.unit_labels)]
-        for quantity, parts in quantities:
-            reading = layer.read(quantity)
-            for key in parts:
+        row, headers = [plain(name), str(len(layer.estimate.unit_labels))], ["layer", "units"]
+        readings = [(quantity, layer.read(quantity)) for quantity in layer.quantities]
+        if layer.variance is not None and layer.variance.chance is not None:
+            readings.append(("chance", Reading(layer.variance.chance, layer.variance.chance_intervals)))
+        for quantity, reading in readings[:most]:
+            for key, value in reading.values.items():
                 interval = reading.intervals[key] if reading.intervals else None
-                row.append(f"{reading.values[key]:.1f}" + (f" ±{interval.half_width:.1f}" if interval else ""))
+                shown = f"{value:.2f}" if quantity == "scores" else f"{value:.1f}"
+                row.append(shown + (f" ±{interval.half_width:.1f}" if interval else ""))
+                headers.append(f"{key}\n{_HEADERS[quantity]}")
         rows.append(row)
-    of = {"shares": "share %", "units": "units %"}
-    headers = ["layer", "units", *(f"{part}\n{of[quantity]}" for quantity, parts in quantities for part in parts)]
     return tabulate(rows, headers=headers, disable_numparse=True, stralign="right", colalign=("left",))
+
+
+_HEADERS = {
+    "variance": "variance %",
+    "scores": "score",
+    "shares": "share %",
+    "units": "units %",
+    "chance": "by chance %",
+}
+
+
+def disagreements(found: Measurement) -> list[str]:
+    """Of each layer whose parts of variance are others with every unit counted alike, a sentence that says so."""
+    sentences = []
+    for name in found.layers:
+        variance = found.layer(name).variance
+        if variance is not None and variance.disagreeing:
+            of = ", ".join(
+                f"{part} {variance.parts[part]:.1f} % and {variance.by_unit[part]:.1f} %"
+                for part in variance.disagreeing
+            )
+            sentences.append(
+                f"At {name} the variance of the layer and that of the mean unit differ by more than their intervals: "
+                f"{of}. Units that vary most count most in the first, and all alike in the second."
+            )
+    return sentences
 
 
 def _record(options: argparse.Namespace) -> None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from statistics import fmean
 from typing import Any
 
 from sdbench.base.draws import generator_for
@@ -13,6 +14,7 @@ from sdbench.base.errors import InputError, unknown_name
 from sdbench.base.kept import key_of
 from sdbench.engine.sums import Block, Sums
 from sdbench.statistics import (
+    FACTORS,
     FEWEST_GROUPS,
     Draws,
     Estimate,
@@ -48,8 +50,32 @@ class LayerMeasurement:
     runs: tuple[Estimate, ...] = ()
     variance: Variance | None = None
 
+    @property
+    def scores(self) -> dict[str, float]:
+        """The layer's scores of "dynamic" and "static", covariance over variance; means over seeds."""
+        given = self.runs or (self.estimate,)
+        return {name: fmean(estimate.layer_scores[name] for estimate in given) for name in FACTORS}
+
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        """What a reader is shown, first things first: the parts of variance where there are any, else the scores."""
+        return ("scores" if self.variance is None else "variance", "shares", "units")
+
     def read(self, quantity: str) -> Reading:
-        """The values of a quantity, see `sdbench.statistics.quantities`: those of the estimate, or means over seeds."""
+        """The values of a quantity: those of the estimate, or means over seeds.
+
+        Args:
+            quantity: "variance", the parts of it; "scores" of the layer; or one of `sdbench.statistics.quantities`.
+
+        Raises:
+            InputError: there is no such quantity, or the study does not cross appearances with motions.
+        """
+        if quantity == "scores":
+            return Reading(self.scores, None)
+        if quantity == "variance":
+            if self.variance is None:
+                raise InputError(f"layer {self.layer} has no parts of variance: its study does not cross appearances")
+            return Reading(self.variance.parts, self.variance.intervals)
         return read_quantity(quantity, self.estimate, self.intervals, self.runs)
 
 

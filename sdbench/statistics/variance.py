@@ -49,7 +49,7 @@ PART_NAMES = ("appearance", "motion", "both")
 FACTOR_PARTS = PART_NAMES[:2]
 """Those that one factor alone explains: chance levels are theirs."""
 
-_ROUNDING = 1e-12
+_ROUNDING = 1e-13
 """A unit whose variance is below this fraction of its mean square is dead: float32 itself is as uneven as 1e-14 of it.
 What is left of a unit's variance without a block is nothing where it is below this fraction of the whole."""
 

@@ -21,7 +21,7 @@ frame says nothing of the motion, and neither does the mean over frames of anyth
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -300,10 +300,13 @@ def _draw_path(kind: str, generator: np.random.Generator, fastest: float, reach:
     return Path((speed * float(np.cos(angle)), speed * float(np.sin(angle))))
 
 
+@lru_cache(maxsize=4)
 def _grid(size: tuple[int, int]) -> _Floats:
-    """(H, W, 2): x and y of every pixel."""
+    """(H, W, 2): x and y of every pixel; nobody may write to it."""
     y, x = np.mgrid[: size[0], : size[1]].astype(np.float32)
-    return np.stack([x, y], axis=-1)
+    grid = np.stack([x, y], axis=-1)
+    grid.flags.writeable = False
+    return grid
 
 
 def _point(place: tuple[float, float]) -> _Floats:
@@ -329,7 +332,9 @@ def _wrapped(away: _Floats, size: tuple[int, int]) -> _Floats:
 def _turn(angle: npt.ArrayLike, zoom: npt.ArrayLike) -> _Doubles:
     """(..., 2, 2): what rows (x, y) are multiplied with to be turned and scaled."""
     c, s = np.exp(zoom) * np.cos(angle), np.exp(zoom) * np.sin(angle)
-    return np.stack([np.stack([c, s], axis=-1), np.stack([-s, c], axis=-1)], axis=-2)
+    turn = np.empty((*np.shape(c), 2, 2))
+    turn[..., 0, 0], turn[..., 0, 1], turn[..., 1, 0], turn[..., 1, 1] = c, s, -s, c
+    return turn
 
 
 def _unposed(
