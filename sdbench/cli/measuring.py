@@ -210,16 +210,15 @@ def _show(
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     tables = [measurement_table(found, most) for most in (4, 3, 2, 1)]
     print(fitting(tables, width or sys.maxsize))
-    for sentence in disagreements(found):
-        print(f"\n{plain(sentence)}")
     print()
     panel = panel_of(found)
-    if panel.variance_sentence:
-        print(plain(panel.variance_sentence.replace("\N{NO-BREAK SPACE}", " ")))
-        print()
     shares = {name: layer["shares"] for name, layer in panel.layers.items()}
     print("\n".join(bar_lines(shares, width or _WIDTH, sys.stdout.encoding)))
     print()
+    for sentence in (panel.variance_sentence, *disagreements(found)):
+        if sentence:
+            print(plain(sentence.replace("\N{NO-BREAK SPACE}", " ")))
+            print()
     print(plain(panel.sentence.replace("\N{NO-BREAK SPACE}", " ")))
     print()
     print(measurement_sentence(found.as_record()))

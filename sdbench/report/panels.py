@@ -102,7 +102,7 @@ class Panel:
 
 
 def _percent(value: float) -> str:
-    return f"{value:.0f}\N{NO-BREAK SPACE}%" if math.isfinite(value) else "an unknown part"
+    return f"{round(value) + 0:.0f}\N{NO-BREAK SPACE}%" if math.isfinite(value) else "an unknown part"
 
 
 def streams(layers: Sequence[str]) -> dict[str, list[str]]:

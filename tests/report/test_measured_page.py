@@ -86,7 +86,7 @@ def test_the_commands_write_pages(tmp_path: Path, capsys: pytest.CaptureFixture[
     page = page_of(Path(compared))
     assert "At stage2, x3d_xs (one.json) less x3d_xs (other.json): static " in page.text
     assert [section["id"] for section in page.of("section")] == ["answer", "differences", "environment"]
-    (last,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("stage2")]
+    *_, last = [line for line in capsys.readouterr().out.splitlines() if line.startswith("stage2")]
     assert all(word in page.text for word in last.split()), "what the terminal says"
     assert main(["compare", one, other, one, "--html", compared]) == 0
     assert "differences" not in {section["id"] for section in page_of(Path(compared)).of("section")}
