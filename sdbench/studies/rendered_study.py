@@ -47,10 +47,10 @@ PROTOCOL = "crossed"
 """A dynamic pair is one motion in two appearances, a static pair one appearance in two motions: two of each a scene."""
 
 SCENES = 1280
-"""Scenes of a study, where nothing else is asked for: so many give the shares of every layer of I3D to half a point.
+"""Scenes of a study, where nothing else is asked for; five of them share each resampling block.
 
-That is the half width of their 95 % intervals, by what 64 scenes gave: see docs/ruler.md, and for other networks
-benchmarks/measure_ruler.py. Five scenes share each resampling block.
+So many give the shares of every layer of a small ResNet to 0.6 points, and the parts of variance to 2.4, as half widths
+of their 95 % intervals: see docs/ruler.md, and for other networks benchmarks/measure_ruler.py.
 """
 
 _DOT = 2
