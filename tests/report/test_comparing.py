@@ -140,7 +140,7 @@ def test_two_layers_of_one_measurement(measured: Measured, tmp_path: Path) -> No
     assert difference.intervals is not None
     assert difference.intervals["static"].high < 0, "what is seen in a first frame is appearance and nothing else"
     assert difference.variance is not None
-    assert difference.variance.other_parts == {"appearance": 100, "motion": 0, "both": 0}
+    assert difference.variance.other_parts == pytest.approx({"appearance": 100, "motion": 0, "both": 0}, abs=1e-9)
     assert difference.variance.intervals is not None
     assert difference.variance.intervals["motion"].low > 0
     assert difference.variance.simultaneous is not None
