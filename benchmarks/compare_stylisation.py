@@ -24,21 +24,20 @@ from sdbench.engine import Measurement, measure
 from sdbench.statistics import FACTORS, SHARE_NAMES
 from sdbench.studies import RenderedStudy, clips
 from sdbench.studies.rendered_study import PlannedScene, RenderedVideos
-from sdbench.video.render import FIELD_MOTIONS
 from sdbench.zoo import network_named
 
 matplotlib.use("agg")
 
 NETWORK = "i3d_inception"
-TEXTURES = ("noise", "blobs", "checks", "picture")
-MOTIONS = (*FIELD_MOTIONS, "sprite")
+TEXTURES = ("noise", "blobs", "checks", "leaves")
+LOOKS = ("field", "sprite")
 WAYS = ("exact", "painted")
 COLOURS = {"dynamic": "#D55E00", "static": "#0072B2", "residual": "#888888"}
 
 
 def both_ways(scenes: int, store: AssetStore) -> dict[str, Measurement]:
     network = network_named(NETWORK, store=store)
-    study = RenderedStudy(scenes, textures=TEXTURES, motions=MOTIONS)
+    study = RenderedStudy(scenes, textures=TEXTURES, looks=LOOKS)
     planned = study.plan(network.feed, 0).samples[0]
     assert isinstance(planned, PlannedScene)
     videos = RenderedVideos(
@@ -47,7 +46,7 @@ def both_ways(scenes: int, store: AssetStore) -> dict[str, Measurement]:
         network.feed.height_and_width,
         network.feed.frames,
         textures=TEXTURES,
-        motions=MOTIONS,
+        looks=LOOKS,
         origin=planned.origin,
     )
     filmed = {scene.name: videos.clip(scene).frames for scene in map(videos.scene, range(scenes))}

@@ -9,7 +9,7 @@ its resampling blocks. `--scenes 0` draws the picture only.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -21,12 +21,17 @@ from PIL import Image
 
 from sdbench.assets.store import AssetStore
 from sdbench.base.files import atomic_path
+from sdbench.calibration.tasks import feed_of
+from sdbench.calibration.trained import kind_named, load_trained
 from sdbench.engine import Measurement, measure
-from sdbench.statistics import FACTORS
+from sdbench.networks import Network
+from sdbench.statistics import FACTORS, Interval
+from sdbench.statistics.variance import PART_NAMES
 from sdbench.studies import RENDERED, RenderedStudy
 from sdbench.studies.rendered_study import SCENES, RenderedVideos
+from sdbench.studies.views import CROSSED_VIEWS
 from sdbench.video.feed import Feed
-from sdbench.video.render import MOTIONS
+from sdbench.video.render import LOOKS, MOTIONS
 
 matplotlib.use("agg")
 
@@ -52,44 +57,54 @@ def fewer(found: Measurement) -> Iterator[tuple[int, Measurement]]:
         scenes //= 2
 
 
-def widest(found: Measurement, factor: str) -> tuple[float, str]:
-    """The widest half width of the 95 % intervals of a share, in points, and the layer that has it."""
-    limits = {name: found.layer(name).intervals for name in found.layers}
-    return max((limit.shares[factor].half_width, name) for name, limit in limits.items() if limit is not None)
+def widest(found: Measurement, quantity: str, name: str) -> tuple[float, str]:
+    """The widest half width of the 95 % intervals of a share or a part of variance, in points, and the layer."""
+    limits: dict[str, Mapping[str, Interval] | None] = {}
+    for layer in found.layers:
+        of = found.layer(layer)
+        if quantity == "shares":
+            limits[layer] = of.intervals.shares if of.intervals else None
+        else:
+            limits[layer] = of.variance.intervals if of.variance else None
+    return max((limit[name].half_width, layer) for layer, limit in limits.items() if limit is not None)
+
+
+COLUMNS = (*(("shares", name) for name in FACTORS), *(("variance", name) for name in PART_NAMES))
 
 
 def table(measured: list[Measurement]) -> str:
-    lines = ["| network | scenes | dynamic shares, widest ± | static shares, widest ± | seconds |", "|" + " --- |" * 5]
+    names = [f"{quantity}, {name}: widest ±" for quantity, name in COLUMNS]
+    lines = [f"| network | scenes | {' | '.join(names)} | seconds |", "|" + " --- |" * (len(COLUMNS) + 3)]
     for found in measured:
         for scenes, part in fewer(found):
-            cells = ["{:.2f} ({})".format(*widest(part, factor)) for factor in FACTORS]
+            cells = ["{:.2f} ({})".format(*widest(part, *column)) for column in COLUMNS]
             seconds = found.seconds["total"] * scenes / found.samples
             lines.append(f"| {found.network} | {scenes} | {' | '.join(cells)} | {seconds:.0f} |")
     return "\n".join(lines)
 
 
 def picture(path: Path) -> None:
-    """For one scene of each kind of motion: some frames of the clip, of its dynamic and of its static partner."""
+    """For one scene of each look and each motion, some frames of its four clips."""
     size, frames = SHOWN.height_and_width, SHOWN.frames
     origin = RenderedStudy(2).plan(SHOWN, 0).samples[0].origin
     videos = RenderedVideos(999, None, size, frames, origin=origin)
-    figure = Figure(figsize=(9.2, 5.2), layout="constrained")
-    axes = figure.subplots(len(MOTIONS), 3)
-    for row, motion in zip(axes, MOTIONS, strict=True):
+    figure = Figure(figsize=(11.5, 3.4), layout="constrained")
+    axes = figure.subplots(len(LOOKS), len(CROSSED_VIEWS))
+    for row, look, other, motion in zip(axes, LOOKS, (*LOOKS[1:], LOOKS[0]), MOTIONS, strict=True):
         number, scene = next(
             (number, scene)
             for number, scene in enumerate(map(videos.scene, range(999)))
-            if scene.motions[0].kind == motion
+            if [each.look for each in scene.appearances] == [look, other] and scene.motions[0].kind == motion
         )
-        for place, view in zip(row, ((0, 0), (1, 0), (0, 1)), strict=True):
+        for place, view in zip(row, CROSSED_VIEWS, strict=True):
             shown = np.pad(
                 videos.clip(scene, *view).frames[list(TIMES)], ((0, 0), (0, 0), (0, 3), (0, 0)), constant_values=255
             )
             place.imshow(np.concatenate(list(shown), axis=1)[:, :-3], interpolation="nearest")
             place.set_xticks([])
             place.set_yticks([])
-        row[0].set_ylabel(f"{motion}\nscene {number}", fontsize=8)
-    titles = ("the clip", "dynamic partner: same motion", "static partner: same appearance")
+        row[0].set_ylabel(f"scene {number}", fontsize=8)
+    titles = ("A in M", "A' in M: the dynamic partner", "A in M': the static partner", "A' in M'")
     for place, title in zip(axes[0], titles, strict=True):
         place.set_title(title, fontsize=9)
     figure.suptitle(f"{RENDERED}, seed 0: frames {', '.join(map(str, TIMES))} of {frames}", fontsize=9)
@@ -99,10 +114,20 @@ def picture(path: Path) -> None:
         Image.open(drawn).convert("RGB").quantize(128).save(temporary, format="PNG", optimize=True)
 
 
+def network_of(name: str) -> str | Network:
+    """A network of the suite, or one that comes with the package, trained on a task from seed 0."""
+    small, _, task = name.partition(":")
+    return Network(load_trained(small, task, 0), feed_of(kind_named(small)), name) if task else name
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scenes", type=int, default=SCENES)
-    parser.add_argument("--networks", default="i3d_inception,transnetv2")
+    parser.add_argument(
+        "--networks",
+        default="i3d_inception,transnetv2",
+        help="names of the suite, or NAME:TASK of a small network that comes with the package",
+    )
     parser.add_argument("--workers", type=int, help="processes that draw ahead (default: one a core)")
     parser.add_argument("--out", type=Path, default=Path("docs"))
     given = parser.parse_args()
@@ -110,7 +135,7 @@ def main() -> None:
     if given.scenes:
         store, study = AssetStore(), RenderedStudy(given.scenes)
         names = given.networks.split(",")
-        print(table([measure(name, study, store=store, workers=given.workers) for name in names]))
+        print(table([measure(network_of(name), study, store=store, workers=given.workers) for name in names]))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,10 @@ from filelock import FileLock
 if TYPE_CHECKING:
     from sdbench.assets import AssetStore
 
+SEVERAL_PROCESSES = "PYTEST_XDIST_WORKER" in os.environ
+for _name in [name for name in os.environ if name.startswith("PYTEST_XDIST_")]:
+    del os.environ[_name]  # runs of pytest that tests start are none of this run's processes
+
 CONFORMANCE = Path(__file__).parent / "conformance"
 
 COMMAND = (
@@ -78,7 +82,7 @@ def make_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callab
     Processes that come later wait for it and read the same files, so nobody may change what lies there.
     """
     base = tmp_path_factory.getbasetemp()
-    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    shared = (base.parent if SEVERAL_PROCESSES else base) / "shared"
 
     def folder(name: str, make: Callable[[Path], object]) -> Path:
         shared.mkdir(exist_ok=True)

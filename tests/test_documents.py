@@ -57,7 +57,7 @@ SAID = {
     "measure control:frame_average --frames 8 --size 24 --scenes 32 --json control.json": "average",
     "compare motion.json both.json texture.json control.json --picture atlas.png": "control:frame_average",
     "list": "action/complexity/x3d_m",
-    "record my_model.py:build rendered-1:64 lab/my_model.json --frames 8 --size 32 --layers early,late --seeds 3": (
+    "record my_model.py:build rendered-2:64 lab/my_model.json --frames 8 --size 32 --layers early,late --seeds 3": (
         "wrote lab/my_model.json"
     ),
     "fetch action": "x3d_m_kinetics400: ",

@@ -64,7 +64,7 @@ def test_no_expected_value_is_recorded_of_it(tmp_path: Path, monkeypatch) -> Non
     mark_rehearsal(tmp_path / "cache")
     monkeypatch.setenv("SDBENCH_CACHE", str(tmp_path / "cache"))
     with pytest.raises(InputError, match=f"that of a {MARK}: its stand-ins are no source"):
-        record_values(ToRecord("x3d_xs", "rendered-1", 3), tmp_path / "values.json", Path(__file__).parents[1])
+        record_values(ToRecord("x3d_xs", "rendered-2", 3), tmp_path / "values.json", Path(__file__).parents[1])
     assert not (tmp_path / "values.json").exists()
 
 

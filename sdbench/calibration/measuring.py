@@ -1,4 +1,4 @@
-"""Measuring the small networks on drawn pairs that share exactly one factor."""
+"""Measuring the small networks on two appearances crossed with two motions, all drawn independently."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from sdbench.calibration.training import one_thread
 from sdbench.engine import About, Finished, Measurement, Plan, Planned, join, measure
 from sdbench.engine.running import OneProcess, Runner, SeveralProcesses
 from sdbench.networks.network import Network
-from sdbench.studies.views import DYNAMIC, STATIC
+from sdbench.studies.views import CROSSED_PAIRS, CROSSED_VIEWS
 from sdbench.video.feed import Feed
 
 DATASETS = ("rendered", "rendered_vos")
@@ -34,11 +34,6 @@ BLOCKS = 256
 """Independent blocks by default: two appearances crossed with two motions, two pairs of each factor."""
 
 _TOGETHER = 16  # blocks that are drawn together
-
-_VIEWS = ((0, 0), (1, 0), (0, 1), (1, 1))
-"""(appearance, motion) of the four views of a block."""
-
-_PAIRS = ((0, 1, DYNAMIC), (2, 3, DYNAMIC), (0, 2, STATIC), (1, 3, STATIC))
 
 
 def measure_trained(
@@ -154,8 +149,9 @@ class SceneStudy:
             PlannedBlock(
                 name=f"block {number}",
                 block=str(number),
-                views=len(_VIEWS),
-                pairs=_PAIRS,
+                views=len(CROSSED_VIEWS),
+                pairs=CROSSED_PAIRS,
+                crossed=True,
                 seed=seed,
                 number=number,
                 drawn_with=group,
@@ -168,7 +164,7 @@ class SceneStudy:
             protocol="crossed",
             unit="block",
             units=self.blocks,
-            clips=len(_VIEWS) * self.blocks,
+            clips=len(CROSSED_VIEWS) * self.blocks,
             notes=(
                 "appearance and motion are drawn independently: dynamic pairs share the motion exactly, static pairs "
                 "the appearance",
@@ -187,14 +183,14 @@ class SceneStudy:
 
 
 def _views(kind: Kind, count: int, generator: np.random.Generator) -> dict[str, Tensor]:
-    """Inputs of `count` blocks: (count, 4, ...) each, views in the order of `_VIEWS`."""
+    """Inputs of `count` blocks: (count, 4, ...) each, views in the order of `CROSSED_VIEWS`."""
     textures = unseen_textures()
     if kind.segments:
         looks = [draw_looks(textures, count, generator) for _ in range(2)]
         moves = [draw_moves(count, generator) for _ in range(2)]
-        drawn = [scene_inputs(kind, textures, looks[a], moves[m]) for a, m in _VIEWS]
+        drawn = [scene_inputs(kind, textures, looks[a], moves[m]) for a, m in CROSSED_VIEWS]
     else:
         shown = [draw_appearances(textures, generator.integers(0, len(KINDS), count), generator) for _ in range(2)]
         moved = [draw_motions(generator.integers(0, len(HEADINGS), count), generator) for _ in range(2)]
-        drawn = [video_inputs(kind, textures, shown[a], moved[m]) for a, m in _VIEWS]
+        drawn = [video_inputs(kind, textures, shown[a], moved[m]) for a, m in CROSSED_VIEWS]
     return {name: torch.stack([inputs[name] for inputs in drawn], dim=1) for name in drawn[0]}

@@ -5,14 +5,12 @@ A file is JSON. Every field is checked, an unknown one is refused, and a value w
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
-from scipy.special import stdtrit
 
 from sdbench.base.errors import InputError
 from sdbench.cases.subject import Subject
@@ -301,23 +299,3 @@ def read_all(*folders: Path) -> list[Record]:
             seen[record.id] = path
             records.append(record)
     return records
-
-
-def spread_tolerance(samples: Sequence[float], floor: float, confidence: float = 0.999) -> float:
-    """How far one further seed's value may lie from the mean of `samples`: half a two-sided prediction interval.
-
-    Args:
-        samples: the values that different seeds gave, at least three.
-        floor: the smallest tolerance that makes sense, in percentage points.
-        confidence: how surely a further seed lands inside.
-
-    Raises:
-        InputError: there are fewer than three samples.
-    """
-    count = len(samples)
-    if count < 3:
-        raise InputError(f"a spread needs at least 3 seeds; got {count}")
-    mean = math.fsum(samples) / count
-    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in samples) / (count - 1))
-    reach = float(stdtrit(count - 1, (1 + confidence) / 2)) * deviation * math.sqrt(1 + 1 / count)
-    return max(reach, floor)

@@ -106,12 +106,12 @@ def add_commands(commands: Any) -> None:
     recording.add_argument("network", help=NETWORK)
     recording.add_argument(
         "study",
-        help="packaged, rendered-1 or another packaged data set; rendered-1:SCENES; a folder of videos; "
+        help="packaged, rendered-2 or another packaged data set; rendered-2:SCENES; a folder of videos; "
         "appearance-free:FOLDER, stylised:LAYOUT:FOLDER or davis:FOLDER:PAINTED",
     )
     recording.add_argument("output", type=output, help="the file of expected values to write")
     recording.add_argument("--trained-on", help="which weights (default: the first known; filled: made-up ones)")
-    recording.add_argument("--seeds", type=positive, default=10, help="how many seeds, from 0 (default: 10)")
+    recording.add_argument("--seeds", type=positive, default=3, help="how many seeds, from 0 (default: 3)")
     recording.add_argument(
         "--data",
         type=Path,
@@ -209,12 +209,17 @@ def _show(
 
     # What is not shown on a screen is a file or a pipe, which has no width.
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    print(fitting((measurement_table(found), measurement_table(found, units=False)), width or sys.maxsize))
+    tables = [measurement_table(found, most) for most in (4, 3, 2, 1)]
+    print(fitting(tables, width or sys.maxsize))
     print()
     panel = panel_of(found)
     shares = {name: layer["shares"] for name, layer in panel.layers.items()}
     print("\n".join(bar_lines(shares, width or _WIDTH, sys.stdout.encoding)))
     print()
+    for sentence in (panel.variance_sentence, *disagreements(found)):
+        if sentence:
+            print(plain(sentence.replace("\N{NO-BREAK SPACE}", " ")))
+            print()
     print(plain(panel.sentence.replace("\N{NO-BREAK SPACE}", " ")))
     print()
     print(measurement_sentence(found.as_record()))
@@ -329,25 +334,57 @@ def _study(options: argparse.Namespace, store: AssetStore) -> Study:
     return studies.stylised(options.stylised, options.folder, pairs=options.pairs, **common)
 
 
-def measurement_table(found: Measurement, units: bool = True) -> str:
-    """Shares of every layer, and with `units` its unit classes, with half-widths of 95 % intervals if there are any."""
-    from sdbench.report.terminal import plain
-    from sdbench.statistics import CLASS_NAMES, SHARE_NAMES
+def measurement_table(found: Measurement, most: int = 4) -> str:
+    """What every layer encodes, with half-widths of 95 % intervals if there are any; the first `most` of the groups.
 
-    quantities = [("shares", SHARE_NAMES), *([("units", CLASS_NAMES)] if units else [])]
-    rows: list[list[Any]] = []
+    The groups: parts of variance (of crossed scenes) or layer scores, shares as the paper has them, unit classes, and
+    the level of chance of the parts.
+    """
+    from sdbench.report.terminal import plain
+    from sdbench.statistics.quantities import Reading
+
+    rows: list[list[str]] = []
+    headers: list[str] = []
     for name in found.layers:
         layer = found.layer(name)
-        row: list[Any] = [plain(name), len(layer.estimate.unit_labels)]
-        for quantity, parts in quantities:
-            reading = layer.read(quantity)
-            for key in parts:
+        row, headers = [plain(name), str(len(layer.estimate.unit_labels))], ["layer", "units"]
+        readings = [(quantity, layer.read(quantity)) for quantity in layer.quantities]
+        if layer.variance is not None and layer.variance.chance is not None:
+            readings.append(("chance", Reading(layer.variance.chance, generalisation=layer.variance.chance_intervals)))
+        for quantity, reading in readings[:most]:
+            for key, value in reading.values.items():
                 interval = reading.generalisation[key] if reading.generalisation else None
-                row.append(f"{reading.values[key]:.1f}" + (f" ±{interval.half_width:.1f}" if interval else ""))
+                shown = f"{value:.2f}" if quantity == "scores" else f"{value:.1f}"
+                row.append(shown + (f" ±{interval.half_width:.1f}" if interval else ""))
+                headers.append(f"{key}\n{_HEADERS[quantity]}")
         rows.append(row)
-    of = {"shares": "share %", "units": "units %"}
-    headers = ["layer", "units", *(f"{part}\n{of[quantity]}" for quantity, parts in quantities for part in parts)]
     return tabulate(rows, headers=headers, disable_numparse=True, stralign="right", colalign=("left",))
+
+
+_HEADERS = {
+    "variance": "variance %",
+    "scores": "score",
+    "shares": "share %",
+    "units": "units %",
+    "chance": "by chance %",
+}
+
+
+def disagreements(found: Measurement) -> list[str]:
+    """Of each layer whose parts of variance are others with every unit counted alike, a sentence that says so."""
+    sentences = []
+    for name in found.layers:
+        variance = found.layer(name).variance
+        if variance is not None and variance.disagreeing:
+            of = ", ".join(
+                f"{part} {variance.parts[part]:.1f} % and {variance.by_unit[part]:.1f} %"
+                for part in variance.disagreeing
+            )
+            sentences.append(
+                f"At {name} the variance of the layer and that of the mean unit differ by more than their intervals: "
+                f"{of}. Units that vary most count most in the first, and all alike in the second."
+            )
+    return sentences
 
 
 def _record(options: argparse.Namespace) -> None:

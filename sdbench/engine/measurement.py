@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from sdbench.base.errors import InputError, unknown_name
 from sdbench.base.kept import key_of
 from sdbench.engine.sums import Block, Sums
 from sdbench.statistics import (
+    FACTORS,
     FEWEST_GROUPS,
     Draws,
     Estimate,
@@ -31,6 +33,7 @@ from sdbench.statistics import (
 from sdbench.statistics.counting import MOVES
 from sdbench.statistics.quantities import Reading, read_quantity
 from sdbench.statistics.reproduction import DrawError, draw_error
+from sdbench.statistics.variance import Variance, variance_of
 from sdbench.statistics.variance_parts import TOO_LARGE, parts_of_variance
 
 
@@ -47,6 +50,7 @@ class LayerMeasurement:
             resampled; NaN where nothing is known of it.
         draw_error: how far other runs on the same videos would lie; None where that is not known.
         networks: whether each seed is a network of its own.
+        variance: the parts of the layer's variance, where the study crosses appearances with motions; None elsewhere.
     """
 
     layer: str
@@ -56,9 +60,34 @@ class LayerMeasurement:
     largest_part: float = math.nan
     draw_error: DrawError | None = None
     networks: bool = False
+    variance: Variance | None = None
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """The layer's scores of "dynamic" and "static", covariance over variance; means over seeds."""
+        given = self.runs or (self.estimate,)
+        return {name: fmean(estimate.layer_scores[name] for estimate in given) for name in FACTORS}
+
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        """What a reader is shown, first things first: the parts of variance where there are any, else the scores."""
+        return ("scores" if self.variance is None else "variance", "shares", "units")
 
     def read(self, quantity: str) -> Reading:
-        """The values of a quantity, see `sdbench.statistics.quantities`: those of the estimate, or means over seeds."""
+        """The values of a quantity: those of the estimate, or means over seeds.
+
+        Args:
+            quantity: "variance", the parts of it; "scores" of the layer; or one of `sdbench.statistics.quantities`.
+
+        Raises:
+            InputError: there is no such quantity, or the study does not cross appearances with motions.
+        """
+        if quantity == "scores":
+            return Reading(self.scores)
+        if quantity == "variance":
+            if self.variance is None:
+                raise InputError(f"layer {self.layer} has no parts of variance: its study does not cross appearances")
+            return Reading(self.variance.parts, generalisation=self.variance.intervals)
         return read_quantity(quantity, self.estimate, self.intervals, self.draw_error, self.runs, self.networks)
 
 
@@ -158,6 +187,7 @@ class Measurement:
                 largest,
                 self._draw_error(runs),
                 self.networks,
+                self._variance(runs),
             )
         return self._known[name]
 
@@ -175,7 +205,14 @@ class Measurement:
         found = estimate_from_moments(stacked.merged(), self.threshold)
         error = self._draw_error({0: runs[number]})
         largest = float(parts_of_variance(stacked).max())
-        return LayerMeasurement(name, found, self._intervals(blocks, stacked), largest_part=largest, draw_error=error)
+        return LayerMeasurement(
+            name,
+            found,
+            self._intervals(blocks, stacked),
+            largest_part=largest,
+            draw_error=error,
+            variance=self._variance({number: runs[number]}),
+        )
 
     def _draw_error(self, runs: Mapping[int, Mapping[str, Moments]]) -> DrawError | None:
         """Of the sums of each seed and block; of a single seed as soon as there are blocks enough for an interval."""
@@ -186,6 +223,16 @@ class Measurement:
         moves = generator_for(self.seed, "draws").standard_normal((MOVES, len(cells)))
         videos = np.array([video for video, _ in cells])
         return draw_error(stack([part for _, part in cells]), videos, self.threshold, moves)
+
+    @staticmethod
+    def _variance(runs: Mapping[int, Mapping[str, Moments]]) -> Variance | None:
+        """The parts of variance, where every block of every run has the sums for them."""
+        blocks = _names(runs)
+        found = [[run[block].crossed for block in blocks if block in run] for run in runs.values()]
+        known = [[sums for sums in run if sums is not None] for run in found]
+        if not blocks or any(len(run) != len(blocks) for run in known):
+            return None
+        return variance_of(known)
 
     def _intervals(self, blocks: Sequence[Moments], stacked: Stack) -> Intervals | None:
         """Of the same draws for every layer, so that layers compare."""

@@ -7,7 +7,7 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +21,20 @@ from sdbench.base.kept import Arrays
 from sdbench.engine.compiling import Choice, Read, choose, compiled, compiler, keep_choice, known_choice
 from sdbench.engine.loader import Drawn
 from sdbench.engine.placing import Placement, device_named, on_device, placed
-from sdbench.engine.sums import Sums, add, to_arrays
+from sdbench.engine.sums import Block, Sums, add, to_arrays
 from sdbench.networks.network import Network
 from sdbench.networks.reading import VideoNetwork, fed, units
 from sdbench.statistics import moments
+from sdbench.statistics.sums import Crossed, crossed, merge_crossed, swapped
 
 _NUMBERS = 2**23
 """Numbers in the inputs of a batch: more make no machine faster, and need more memory."""
 
 _MOST_INPUTS = 96
 """A part, which has hardly more than `sdbench.engine.parts.INPUTS`, then goes through in one batch where it fits."""
+
+_Crossed = tuple[Block, npt.NDArray[np.float64]]
+"""A resampling block, and the values (4, rows, units) of one crossed sample of it."""
 
 SECONDS = "seconds"
 """Of the arrays of a part: how long drawing its samples and its passes took."""
@@ -215,6 +219,7 @@ class UnitSums:
         self._open: deque[_Open] = deque()
         self._shown: dict[Hashable, dict[str, Tensor]] = {}  # what was shown before; empty until its pass is made
         self._whole = 1
+        self._ring: dict[str, list[_Crossed]] = {}
 
     def see(self, sample: Drawn) -> None:
         """Take the next sample; the network is passed as soon as there are inputs enough for a batch.
@@ -258,6 +263,7 @@ class UnitSums:
         started = time.perf_counter()
         self._flush()
         self._take_finished(behind=0)
+        self._exchange()
         self._seconds["network"] += time.perf_counter() - started
         return {**to_arrays(self._sums), SECONDS: np.array(list(self._seconds.values()))}
 
@@ -306,8 +312,12 @@ class UnitSums:
             by_view = values.reshape(planned.views, -1, values.shape[1])
             one, other = (by_view[chosen].reshape(-1, values.shape[1]) for chosen in (first, second))
             part = moments(one, other, factor.repeat(by_view.shape[1]))
+            block = (planned.seed, planned.block)
             for layer, own in columns.items():
-                add(self._sums, layer, (planned.seed, planned.block), part.of_units(own))
+                of_layer = part.of_units(own)
+                if planned.crossed:
+                    of_layer = replace(of_layer, crossed=self._crossed(layer, block, by_view[:, :, own]))
+                add(self._sums, layer, block, of_layer)
 
     def _check(self, values: npt.NDArray[Any], columns: Mapping[str, slice], name: str) -> None:
         """Refuse unit values that cannot be summed: `values` (rows, units) of the layers in their `columns`."""
@@ -321,6 +331,27 @@ class UnitSums:
                     f"layer {layer} has one unit, and shares say how many of a layer's units encode what: read another "
                     "layer, or, where its channels are on another axis, say which with sdbench.Layer"
                 )
+
+    def _crossed(self, layer: str, block: Block, values: npt.NDArray[Any]) -> Crossed:
+        """The sums of one crossed sample, with those of the one before it exchanged with its own."""
+        values = values.astype(np.float64)
+        ring = self._ring.setdefault(layer, [])
+        found = [crossed(values)]
+        if ring:
+            found.append(swapped(values, ring[-1][1]))
+        # The first and the last are kept: the ring is closed when the part is over.
+        self._ring[layer] = [*ring[:1], (block, values)]
+        return merge_crossed(found)
+
+    def _exchange(self) -> None:
+        """Exchange the partners of the first crossed sample of the part with those of the last."""
+        for layer, ring in self._ring.items():
+            if len(ring) == 2:
+                (block, values), (_, others) = ring
+                known = self._sums[layer][block]
+                assert known.crossed is not None
+                exchanged = merge_crossed([known.crossed, swapped(values, others)])
+                self._sums[layer][block] = replace(known, crossed=exchanged)
 
     def _cure(self) -> str:
         """What to do about NaN."""

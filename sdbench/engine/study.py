@@ -34,6 +34,8 @@ class Planned:
         content: hash of the files that it is drawn from; "" where the other values say all.
         shows: what each input shows, in the order in which they are drawn, where other samples may show the same: of
             equal ones in a part one goes through the network. Empty where none is shown twice.
+        crossed: whether its four views are two appearances in two motions: (A, M), (A', M), (A, M'), (A', M'), all
+            drawn independently. Of such samples the parts of variance are measured too.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Planned:
     together: bool = False
     content: str = ""
     shows: tuple[Hashable, ...] = ()
+    crossed: bool = False
 
     @property
     def inputs(self) -> int:

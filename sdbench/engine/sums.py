@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
 
 import numpy as np
 
 from sdbench.base.kept import Arrays
 from sdbench.statistics import Moments, merge
+from sdbench.statistics.sums import Crossed
 
 Block = tuple[int, str]
 """Seed and name of a resampling block."""
 
 Sums = dict[str, dict[Block, Moments]]
 
-_NAMES = tuple(field.name for field in fields(Moments))
+_NAMES = ("pairs", "origin", "total", "square", "product")
+_CROSSED = ("quads", "parts", "square", "swaps", "swapped")
 _BLOCKS = "blocks"
 
 
@@ -40,6 +41,11 @@ def to_arrays(sums: Sums) -> Arrays:
         for layer, blocks in sums.items()
         for name in _NAMES
     }
+    for layer, blocks in sums.items():
+        found = [part.crossed for part in blocks.values() if part.crossed is not None]
+        if found and len(found) == len(blocks):
+            for name in _CROSSED:
+                arrays[f"{layer}|crossed.{name}"] = np.stack([np.asarray(getattr(part, name)) for part in found])
     listed = json.dumps(list(next(iter(sums.values())))).encode()
     return {**arrays, _BLOCKS: np.frombuffer(listed, dtype=np.uint8)}
 
@@ -50,8 +56,19 @@ def from_arrays(arrays: Arrays) -> Sums:
     layers = dict.fromkeys(name.rpartition("|")[0] for name in arrays if name != _BLOCKS)
     return {
         layer: {
-            block: Moments(**{name: arrays[f"{layer}|{name}"][number] for name in _NAMES})
+            block: Moments(
+                **{name: arrays[f"{layer}|{name}"][number] for name in _NAMES},
+                crossed=_crossed(arrays, layer, number),
+            )
             for number, block in enumerate(blocks)
         }
         for layer in layers
     }
+
+
+def _crossed(arrays: Arrays, layer: str, number: int) -> Crossed | None:
+    """The sums of crossed clips of one block, where there are any."""
+    if f"{layer}|crossed.{_CROSSED[0]}" not in arrays:
+        return None
+    quads, parts, square, swaps, exchanged = (arrays[f"{layer}|crossed.{name}"][number] for name in _CROSSED)
+    return Crossed(int(quads), parts, square, int(swaps), exchanged)

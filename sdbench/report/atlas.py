@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -90,11 +90,13 @@ def _title(outcomes: Sequence[Outcome]) -> str:
     return "What each layer encodes, on " + (shown[0] if len(shown) == 1 else f"{len(shown)} different studies")
 
 
-def keys(any_control: bool = False) -> Iterable[Line2D]:
-    """What the lines of a picture stand for."""
+def keys(any_control: bool = False, names: Mapping[str, str] | None = None) -> Iterable[Line2D]:
+    """What the lines of a picture stand for; `names` are what the factors are called, where that is not their own."""
     for name in READING_ORDER:
         line, mark = MARKS[name]
-        yield Line2D([], [], color=COLOURS[name], linestyle=line, marker=mark, markersize=4, label=name)
+        yield Line2D(
+            [], [], color=COLOURS[name], linestyle=line, marker=mark, markersize=4, label=(names or {}).get(name, name)
+        )
     if any_control:
         for name in READING_ORDER:
             yield Line2D([], [], color=_GREY, linestyle=MARKS[name][0], label=f"{name}, control")

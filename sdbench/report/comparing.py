@@ -7,15 +7,35 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from tabulate import tabulate
 
 from sdbench.base.errors import InputError, unknown_name
-from sdbench.report.outcome import Outcome, outcome_of
+from sdbench.report.outcome import LayerOutcome, Outcome, PartsOutcome, outcome_of
 from sdbench.statistics import FEWEST_GROUPS, READING_ORDER, SHARE_NAMES, Interval
 from sdbench.statistics.jackknife import paired_difference, unpaired_difference
+from sdbench.statistics.variance import PART_NAMES, simultaneous
 
 if TYPE_CHECKING:
     from sdbench.engine import Measurement
+
+
+@dataclass(frozen=True)
+class PartsDifference:
+    """How the parts of a layer's variance differ from those of another one.
+
+    Attributes:
+        parts, other_parts: "appearance", "motion" and "both", in percent.
+        values: the parts of the one less those of the other, in points.
+        intervals: of these, 95 % each; None where there are none.
+        simultaneous: the same, but so wide that those of all layers that are compared hold at once in 95 %.
+    """
+
+    parts: Mapping[str, float]
+    other_parts: Mapping[str, float]
+    values: Mapping[str, float]
+    intervals: Mapping[str, Interval] | None = None
+    simultaneous: Mapping[str, Interval] | None = None
 
 
 @dataclass(frozen=True)
@@ -27,6 +47,9 @@ class Difference:
         shares, other_shares: in percent.
         values: "dynamic", "static" and "residual": the share of `layer` less that of `other_layer`, in points.
         intervals: of these, 95 %; None where there are none.
+        variance: how the parts of their variance differ, where both were shown crossed clips.
+        simultaneous: as `intervals`, but so wide that those of all layers that are compared hold at once in 95 %; None
+            where they are not paired.
     """
 
     layer: str
@@ -35,6 +58,8 @@ class Difference:
     other_shares: Mapping[str, float]
     values: Mapping[str, float]
     intervals: Mapping[str, Interval] | None
+    variance: PartsDifference | None = None
+    simultaneous: Mapping[str, Interval] | None = None
 
 
 @dataclass(frozen=True)
@@ -69,23 +94,62 @@ class Comparison:
         """Plain values for a file."""
         return asdict(self)
 
-    def __str__(self) -> str:
+    @property
+    def variance_table(self) -> str:
+        """The parts of variance of every layer; "" where not all have them."""
         rows = []
         for each in self.differences:
-            same = each.layer == each.other_layer
-            row = [each.layer if same else f"{each.layer} - {each.other_layer}"]
-            for name in READING_ORDER:
-                row += [f"{each.shares[name]:.1f}", f"{each.other_shares[name]:.1f}", said(each, name)]
+            if each.variance is None:
+                return ""
+            row = [_both_names(each)]
+            for name in PART_NAMES:
+                row += [f"{each.variance.parts[name]:.1f}", f"{each.variance.other_parts[name]:.1f}"]
+                row.append(said(each.variance, name) + self._star(each.variance, name))
             rows.append(row)
-        headers = [
-            "layer",
-            *(f"{name}\n{column}" for name in READING_ORDER for column in ("one %", "other %", "difference")),
-        ]
-        table = tabulate(rows, headers=headers, disable_numparse=True, stralign="right", colalign=("left",))
-        return f"one: {self.one}; other: {self.other}\n\n{table}\n\n{self.why}"
+        return _tabulated(rows, PART_NAMES)
+
+    @property
+    def shares_table(self) -> str:
+        """The shares of every layer."""
+        rows = []
+        for each in self.differences:
+            row = [_both_names(each)]
+            for name in READING_ORDER:
+                row += [f"{each.shares[name]:.1f}", f"{each.other_shares[name]:.1f}"]
+                row.append(said(each, name) + self._star(each, name))
+            rows.append(row)
+        return _tabulated(rows, READING_ORDER)
+
+    def _star(self, difference: Difference | PartsDifference, name: str) -> str:
+        """A star where a difference among several is one even when all of them are looked at."""
+        limits = difference.simultaneous
+        return " *" if limits and len(self.differences) > 1 and limits[name].low * limits[name].high > 0 else ""
+
+    def __str__(self) -> str:
+        parts = [f"one: {self.one}; other: {self.other}"]
+        if self.variance_table:
+            parts += [f"Parts of variance: {_WHAT_PARTS_ARE}.", self.variance_table, "Shares as the paper has them:"]
+        parts += [self.shares_table, self.why]
+        if "*" in self.variance_table + self.shares_table:
+            parts.append(STAR)
+        return "\n\n".join(parts)
 
 
-def said(difference: Difference, name: str) -> str:
+_WHAT_PARTS_ARE = "what appearance alone explains, motion alone, and only both together"
+
+STAR = "* not 0 even where the intervals of all differences of the table have to hold at once (max-t)."
+
+
+def _both_names(each: Difference) -> str:
+    return each.layer if each.layer == each.other_layer else f"{each.layer} - {each.other_layer}"
+
+
+def _tabulated(rows: Sequence[Sequence[str]], names: Sequence[str]) -> str:
+    headers = ["layer", *(f"{name}\n{column}" for name in names for column in ("one %", "other %", "difference"))]
+    return tabulate(rows, headers=headers, disable_numparse=True, stralign="right", colalign=("left",))
+
+
+def said(difference: Difference | PartsDifference, name: str) -> str:
     """A difference in points with its interval: "-6.0 [-8.1, -3.9]"."""
     value = f"{_rounded(difference.values[name]):+.1f}"
     if difference.intervals is None:
@@ -126,18 +190,23 @@ def compare(
     matched = _matched(first, second, layers)
     reason = why_unpaired(first, second)
     alone = why_alone(first, second)
+    order = _order(first, second) if reason is None else None
+    layers_of = [(first.layers[layer], second.layers[other]) for layer, other in matched]
+    shares = _differences(layers_of, SHARE_NAMES, order)
+    parts = _differences([(a.variance, b.variance) for a, b in layers_of], PART_NAMES, order)
     differences = []
-    for layer, other_layer in matched:
-        a, b = first.layers[layer], second.layers[other_layer]
-        intervals = None
-        if a.without is not None and b.without is not None:
-            formula = paired_difference if reason is None else unpaired_difference
-            resampled = b.resampled
-            if reason is None:
-                resampled = (resampled[0], resampled[1][_order(first, second)])
-            intervals = dict(zip(SHARE_NAMES, formula(a.resampled, resampled), strict=True))
+    for number, (layer, other_layer) in enumerate(matched):
+        a, b = layers_of[number]
+        variance = None
+        if a.variance is not None and b.variance is not None:
+            of, other_of = dict(a.variance.parts), dict(b.variance.parts)
+            values = {name: of[name] - other_of[name] for name in PART_NAMES}
+            variance = PartsDifference(of, other_of, values, *parts[number])
         values = {name: a.shares[name] - b.shares[name] for name in SHARE_NAMES}
-        differences.append(Difference(layer, other_layer, dict(a.shares), dict(b.shares), values, intervals))
+        intervals, at_once = shares[number]
+        differences.append(
+            Difference(layer, other_layer, dict(a.shares), dict(b.shares), values, intervals, variance, at_once)
+        )
     if all(difference.intervals is None for difference in differences):
         why = f"No intervals: {alone or reason}."
     elif reason is None:
@@ -145,6 +214,50 @@ def compare(
     else:
         why = f"Not paired: {reason}. The 95 % intervals take the two for independent."
     return Comparison(first.source, second.source, reason is None, why, tuple(differences))
+
+
+_Limits = dict[str, Interval] | None
+
+
+def _differences(
+    compared: Sequence[tuple[LayerOutcome | PartsOutcome | None, LayerOutcome | PartsOutcome | None]],
+    names: Sequence[str],
+    order: Sequence[int] | None,
+) -> list[tuple[_Limits, _Limits]]:
+    """Intervals of the differences of each pair of layers: of each for itself, and of all at once where paired.
+
+    Args:
+        compared: the two layers of each.
+        names: of the three values of a layer.
+        order: where each block of one lies among those of the other; None where they are not paired.
+    """
+    found: list[tuple[_Limits, _Limits]] = []
+    centres, withouts = [], []
+    for a, b in compared:
+        if a is None or b is None or a.without is None or b.without is None:
+            found.append((None, None))
+            continue
+        one, other = a.resampled, b.resampled
+        if order is None:
+            limits = unpaired_difference(one, other)
+        else:
+            other = (other[0], other[1][list(order)])
+            limits = paired_difference(one, other)
+            centres.append(one[0] - other[0])
+            withouts.append(one[1] - other[1])
+        found.append((dict(zip(names, limits, strict=True)), None))
+    if not centres:
+        return found
+    reaches = iter(simultaneous(np.concatenate(centres), withouts).reshape(-1, len(names)))
+    at_once: list[tuple[_Limits, _Limits]] = []
+    for limits_of, _ in found:
+        if limits_of is None:
+            at_once.append((None, None))
+            continue
+        middles = {name: (limit.low + limit.high) / 2 for name, limit in limits_of.items()}
+        reach = dict(zip(names, next(reaches).tolist(), strict=True))
+        at_once.append((limits_of, {n: Interval(middles[n] - reach[n], middles[n] + reach[n]) for n in names}))
+    return at_once
 
 
 def why_alone(one: Outcome, other: Outcome) -> str | None:

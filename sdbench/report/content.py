@@ -11,7 +11,7 @@ from sdbench.cases.verdicts import Case
 from sdbench.report.table import Totals
 
 Numbers = Mapping[str, Mapping[str, Mapping[str, float]]]
-"""Layer -> "shares" and "units" -> name -> percent."""
+"""Layer -> "variance" or "scores", "shares" and "units" -> name -> value: percent, but for scores."""
 
 Limits = Mapping[str, Mapping[str, Mapping[str, tuple[float, float]]]]
 """Layer -> "shares" and "units" -> name -> the ends of its interval, in percent; a layer without has no entry."""

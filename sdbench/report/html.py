@@ -39,7 +39,9 @@ from sdbench.report.table import (
     summary_lines,
     tolerance_lines,
 )
+from sdbench.statistics import FACTORS
 from sdbench.statistics.estimating import CLASS_NAMES, SHARE_NAMES
+from sdbench.statistics.variance import PART_NAMES
 
 if TYPE_CHECKING:
     from sdbench.engine import Measurement
@@ -179,22 +181,43 @@ def _pictures(panels: Sequence[panel.Panel]) -> list[dict[str, Any]]:
                 "resampling": each.resampling,
                 "lines": lines_in_words(each),
                 "behind": [f"{other.title}: {other.remark}" for other in back],
-                "numbers": [of for one in (each, *back) for of in _numbers(one, named=bool(back))],
+                "variance": each.variance_sentence,
+                "headers": [
+                    f"{name} {_NOUNS[quantity]}" for quantity, names in _columns((each, *back)) for name in names
+                ],
+                "numbers": [of for one in (each, *back) for of in _numbers(one, _columns((each, *back)), bool(back))],
             }
         )
     return drawn
 
 
-def _numbers(each: panel.Panel, named: bool) -> list[tuple[str, list[str]]]:
-    """The rows of a panel's table: layer, three shares with the half-widths of their intervals, unit classes."""
+_COLUMNS = {
+    "variance": PART_NAMES,
+    "scores": FACTORS,
+    "shares": SHARE_NAMES,
+    "units": CLASS_NAMES,
+}
+_NOUNS = {"variance": "variance", "scores": "score", "shares": "share", "units": "units"}
+
+
+def _columns(panels: Sequence[panel.Panel]) -> list[tuple[str, Sequence[str]]]:
+    """The quantities of a table of these panels, and their parts; shares and units have columns always."""
+    known = {quantity for each in panels for values in each.layers.values() for quantity in values}
+    return [(name, parts) for name, parts in _COLUMNS.items() if name in known or name in ("shares", "units")]
+
+
+def _numbers(
+    each: panel.Panel, columns: Sequence[tuple[str, Sequence[str]]], named: bool
+) -> list[tuple[str, list[str]]]:
+    """The rows of a panel's table: each layer, and its values with their intervals."""
     found = []
     for layer, values in each.layers.items():
         cells = []
-        for quantity, names in (("shares", SHARE_NAMES), ("units", CLASS_NAMES)):
+        for quantity, names in columns:
             limits = each.intervals.get(layer, {}).get(quantity, {})
             for name in names:
                 value = values.get(quantity, {}).get(name)
-                cell = "" if value is None else f"{value:.1f}"
+                cell = "" if value is None else f"{value:.2f}" if quantity == "scores" else f"{value:.1f}"
                 if value is not None and name in limits and None not in limits[name]:
                     low, high = limits[name]
                     cell += f" [{low:.1f}, {high:.1f}]"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from sdbench.base.errors import InputError, unknown_name
 from sdbench.base.files import read_json
 from sdbench.statistics import FEWEST_GROUPS, SHARE_NAMES, Interval
 from sdbench.statistics.sums import FloatArray
+from sdbench.statistics.variance import PART_NAMES
 
 if TYPE_CHECKING:
     from sdbench.engine import Measurement
@@ -20,6 +21,27 @@ if TYPE_CHECKING:
 _EXPECTED = "expected a file that `sdbench measure NETWORK --json FILE` writes"
 _UNTRAINED = "untrained:"
 """Begins the note on a network with fresh weights."""
+
+
+@dataclass(frozen=True)
+class PartsOutcome:
+    """What the parts of a layer's variance came to: see `sdbench.statistics.variance.Variance`.
+
+    Attributes:
+        parts: "appearance", "motion" and "both", in percent.
+        intervals: of these; None where there are none.
+        without: (G, 3) the same with each block left out; None where there are no intervals.
+    """
+
+    parts: Mapping[str, float]
+    intervals: Mapping[str, Interval] | None
+    without: FloatArray | None = field(repr=False, compare=False)
+
+    @property
+    def resampled(self) -> tuple[FloatArray, FloatArray]:
+        """The parts (3,) and the parts without each block (G, 3)."""
+        assert self.without is not None
+        return np.array([self.parts[name] for name in PART_NAMES]), self.without
 
 
 @dataclass(frozen=True)
@@ -31,11 +53,13 @@ class LayerOutcome:
         intervals: of the shares; None where there are none.
         without: (G, 3) the shares with each block left out, in the order of the blocks; None where there are no
             intervals, or the file was written before there were any such.
+        variance: the parts of its variance; None where the study does not cross appearances with motions.
     """
 
     shares: Mapping[str, float]
     intervals: Mapping[str, Interval] | None
     without: FloatArray | None = field(repr=False, compare=False)
+    variance: PartsOutcome | None = None
 
     @property
     def resampled(self) -> tuple[FloatArray, FloatArray]:
@@ -182,7 +206,8 @@ def _outcome(content: Mapping[str, Any], source: str, where: str = "what was giv
             f"{where} holds a measurement that cannot be read ({type(error).__name__}: {error}); {_EXPECTED}"
         ) from None
     for name, layer in layers.items():
-        if layer.without is not None and len(layer.without) != len(found.blocks or ()):
+        lengths = {len(of.without) for of in (layer, layer.variance) if of is not None and of.without is not None}
+        if lengths - {len(found.blocks or ())}:
             raise InputError(f"{where}: layer {name} has not as many shares as there are blocks; {_EXPECTED}")
     controls = tuple(_outcome(c, str(_record(c, where).get("network")), where) for c in content.get("controls", ()))
     history = tuple((int(past["step"]), _outcome(past, source, where)) for past in content.get("history", ()))
@@ -193,9 +218,23 @@ def _layer(written: Mapping[str, Any]) -> LayerOutcome:
     shares = {name: float(written["shares"][name]) for name in SHARE_NAMES}
     limits, without = written.get("intervals"), written.get("without")
     intervals = None if limits is None else {name: Interval(*map(float, limits[name])) for name in SHARE_NAMES}
-    if without is None:
-        return LayerOutcome(shares, intervals, None)
-    left = np.array([without[name] for name in SHARE_NAMES[:2]], dtype=np.float64).T
+    variance = _parts_of_variance(written["variance"]) if written.get("variance") else None
+    left = None if without is None else _without(without, SHARE_NAMES)
+    return LayerOutcome(shares, intervals, left, variance)
+
+
+def _parts_of_variance(written: Mapping[str, Any]) -> PartsOutcome:
+    limits, without = written["intervals"], written["without"]
+    return PartsOutcome(
+        {name: float(written["parts"][name]) for name in PART_NAMES},
+        None if limits is None else {name: Interval(*map(float, limits[name])) for name in PART_NAMES},
+        None if without is None else _without(without, PART_NAMES),
+    )
+
+
+def _without(written: Mapping[str, Sequence[float]], names: Sequence[str]) -> FloatArray:
+    """(G, 3): percentages without each block, of which the last is what is left to 100."""
+    left = np.array([written[name] for name in names[:2]], dtype=np.float64).T
     if len(left) < FEWEST_GROUPS or not np.isfinite(left).all():
-        raise ValueError(f"expected shares without each of at least {FEWEST_GROUPS} blocks")
-    return LayerOutcome(shares, intervals, np.column_stack([left, 100 - left.sum(axis=1)]))
+        raise ValueError(f"expected values without each of at least {FEWEST_GROUPS} blocks")
+    return np.column_stack([left, 100 - left.sum(axis=1)])

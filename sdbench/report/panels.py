@@ -17,6 +17,12 @@ FILLED = "filled"
 _UNTRAINED = "untrained:"
 _CONTROL = "control:"
 
+NOT_PARTS = (
+    "Scores of this study are no parts of one whole: appearance and motion were not drawn independently of each other "
+    "and crossed, so they may overlap, and their sum says nothing."
+)
+"""What a reader of layer scores must know where a study is not crossed."""
+
 _CLASS_IN_WORDS = {
     "dynamic": "are dynamic",
     "static": "are static",
@@ -61,6 +67,19 @@ class Panel:
         return {name: number / last for number, name in enumerate(self.layers)}
 
     @property
+    def variance_sentence(self) -> str:
+        """The parts of variance of the last layer, or why there are none; "" where scores are not known either."""
+        last = list(self.layers)[-1]
+        parts = self.layers[last].get("variance")
+        if parts:
+            return (
+                f"Of the variance of its last layer ({last}) appearance alone explains "
+                f"{_percent(parts['appearance'])}, motion alone {_percent(parts['motion'])}, and only both together "
+                f"{_percent(parts['both'])}."
+            )
+        return NOT_PARTS if self.layers[last].get("scores") else ""
+
+    @property
     def sentence(self) -> str:
         """What the numbers say."""
         names = list(self.layers)
@@ -83,7 +102,7 @@ class Panel:
 
 
 def _percent(value: float) -> str:
-    return f"{value:.0f}\N{NO-BREAK SPACE}%" if math.isfinite(value) else "an unknown part"
+    return f"{round(value) + 0:.0f}\N{NO-BREAK SPACE}%" if math.isfinite(value) else "an unknown part"
 
 
 def streams(layers: Sequence[str]) -> dict[str, list[str]]:
@@ -144,7 +163,7 @@ def panel_of(found: Measurement) -> Panel:
     limits: dict[str, dict[str, dict[str, tuple[float, float]]]] = {}
     for name in found.layers:
         layer = found.layer(name)
-        readings = {quantity: layer.read(quantity) for quantity in ("shares", "units")}
+        readings = {quantity: layer.read(quantity) for quantity in layer.quantities}
         layers[name] = {quantity: dict(reading.values) for quantity, reading in readings.items()}
         if layer.intervals is not None:
             limits[name] = {
@@ -172,16 +191,22 @@ def panel_of_outcome(found: Outcome) -> Panel:
     """The panel of a measurement that was written to a file: its shares, without the classes of its units."""
     remark = "untrained: the architecture with fresh weights" if found.untrained else ""
     control = "a control: it has learned nothing" if found.network.startswith(_CONTROL) else ""
-    limits = {
-        name: {"shares": {key: (limit.low, limit.high) for key, limit in layer.intervals.items()}}
-        for name, layer in found.layers.items()
-        if layer.intervals is not None
-    }
+    layers: dict[str, dict[str, Mapping[str, float]]] = {}
+    limits: dict[str, dict[str, dict[str, tuple[float, float]]]] = {}
+    for name, layer in found.layers.items():
+        layers[name] = {"shares": dict(layer.shares)}
+        known = {"shares": layer.intervals}
+        if layer.variance is not None:
+            layers[name]["variance"] = dict(layer.variance.parts)
+            known["variance"] = layer.variance.intervals
+        for quantity, of in known.items():
+            if of is not None:
+                limits.setdefault(name, {})[quantity] = {key: (limit.low, limit.high) for key, limit in of.items()}
     return Panel(
         title=f"{found.source}{' (untrained)' if found.untrained else ''} on {found.dataset}",
         network=found.network,
         dataset=found.dataset,
-        layers={name: {"shares": dict(layer.shares)} for name, layer in found.layers.items()},
+        layers=layers,
         intervals=limits,
         resampling=f"95 % intervals by resampling {found.unit}s" if limits else "no intervals are in the file",
         study=found.study,

@@ -29,6 +29,73 @@ _ROWS_AT_ONCE = 128
 
 
 @dataclass(frozen=True)
+class Crossed:
+    """Sums over the quadruples of crossed clips of one layer: what `sdbench.statistics.variance` takes.
+
+    All are sums of products of differences of values, so that they need no origin and simply add up.
+
+    Attributes:
+        quads: number of quadruples.
+        parts: (3, C) sums of the products behind appearance, motion and both.
+        square: (C,) sum of all squared values over 4: what rounding error is held against.
+        swaps: number of quadruples whose partners were exchanged with those of another scene.
+        swapped: (2, C) sums of the same products of appearance and motion there.
+    """
+
+    quads: int
+    parts: FloatArray
+    square: FloatArray
+    swaps: int
+    swapped: FloatArray
+
+
+def crossed(values: FloatArray) -> Crossed:
+    """Sums over quadruples of values (4, N, C), in the order (A, M), (A', M), (A, M'), (A', M')."""
+    first, second, third, fourth = values.astype(np.float64, copy=False)
+    other_motion, other_look = (first - third, second - fourth), (first - second, third - fourth)
+    both = other_look[0] - other_look[1]
+    parts = np.stack(
+        [
+            np.einsum("nc,nc->c", *other_look) / 2,
+            np.einsum("nc,nc->c", *other_motion) / 2,
+            np.einsum("nc,nc->c", both, both) / 4,
+        ]
+    )
+    square = np.square(values, dtype=np.float64).sum(axis=(0, 1)) / 4
+    return Crossed(first.shape[0], parts, square, 0, np.zeros((2, parts.shape[1])))
+
+
+def swapped(values: FloatArray, others: FloatArray) -> Crossed:
+    """The same products where each has one difference of a scene and one of another: pairs then share nothing.
+
+    Args:
+        values: (4, N, C) of one scene.
+        others: of another.
+    """
+    mine, theirs = (given.astype(np.float64, copy=False) for given in (values, others))
+    found = np.stack(
+        [
+            np.einsum("nc,nc->c", mine[0] - mine[1], theirs[2] - theirs[3]) / 2,
+            np.einsum("nc,nc->c", mine[0] - mine[2], theirs[1] - theirs[3]) / 2,
+        ]
+    )
+    units = found.shape[1]
+    return Crossed(0, np.zeros((3, units)), np.zeros(units), mine.shape[1], found)
+
+
+def merge_crossed(parts: Sequence[Crossed]) -> Crossed:
+    """The sums over all quadruples of at least one part, as if they had been collected together."""
+    first, *rest = parts
+    values = [first.parts.copy(), first.square.copy(), first.swapped.copy()]
+    for part in rest:
+        for sums, more in zip(values, (part.parts, part.square, part.swapped), strict=True):
+            np.add(sums, more, out=sums)
+    return Crossed(
+        sum(part.quads for part in parts), values[0], values[1], sum(part.swaps for part in parts), values[2]
+    )
+
+
+@dataclass(frozen=True)
 class Moments:
     """Sums over the pairs of one layer. Axis 0 of every array is the factor (`FACTORS`), axis 1 the C units.
 
@@ -38,6 +105,7 @@ class Moments:
         total: (2, C) sum over pairs of (first - origin) + (second - origin).
         square: (2, C) sum over pairs of (first - origin)**2 + (second - origin)**2.
         product: (2, C) sum over pairs of (first - origin) * (second - origin).
+        crossed: the sums of the parts of variance, where the clips are crossed; None elsewhere.
     """
 
     pairs: npt.NDArray[np.int64]
@@ -45,6 +113,7 @@ class Moments:
     total: FloatArray
     square: FloatArray
     product: FloatArray
+    crossed: Crossed | None = None
 
     @property
     def units(self) -> int:
@@ -53,9 +122,10 @@ class Moments:
 
     def of_units(self, which: slice) -> Moments:
         """The sums of some of the units: the opposite of `beside`."""
-        return Moments(
-            self.pairs, *(values[:, which] for values in (self.origin, self.total, self.square, self.product))
+        origin, total, square, product = (
+            values[:, which] for values in (self.origin, self.total, self.square, self.product)
         )
+        return Moments(self.pairs, origin, total, square, product)
 
 
 def moments(first: npt.ArrayLike, second: npt.ArrayLike, factor: npt.ArrayLike | Sequence[str]) -> Moments:
@@ -163,7 +233,8 @@ def merge(parts: Iterable[Moments]) -> Moments:
         pairs += moved.pairs
         for sums, more in zip(_sums(merged), _sums(moved), strict=True):
             np.add(sums, more, out=sums)  # `about` made these arrays: nobody else holds them
-    return Moments(pairs, origin, *_sums(merged))
+    found = [part.crossed for part in given if part.crossed is not None]
+    return Moments(pairs, origin, *_sums(merged), merge_crossed(found) if len(found) == len(given) else None)
 
 
 def stack(groups: Sequence[Moments]) -> Stack:
@@ -194,13 +265,16 @@ def _check_units(parts: Sequence[Moments]) -> None:
 def beside(parts: Sequence[Moments]) -> Moments:
     """The sums of layers that were shown the same pairs, as if their units were those of one layer.
 
+    Those of crossed clips are left out: the parts of variance are taken network by network.
+
     Raises:
         InputError: there is no part, or the parts have different numbers of pairs.
     """
     if not parts or any((part.pairs != parts[0].pairs).any() for part in parts):
         raise InputError("layers can be put side by side only if all were shown the same pairs")
     names = ("origin", "total", "square", "product")
-    return Moments(parts[0].pairs, *(np.concatenate([getattr(part, name) for part in parts], axis=1) for name in names))
+    arrays = [np.concatenate([getattr(part, name) for part in parts], axis=1) for name in names]
+    return Moments(parts[0].pairs, arrays[0], arrays[1], arrays[2], arrays[3])
 
 
 def _checked(

@@ -30,7 +30,7 @@ from sdbench.studies.appearance_free_study import AppearanceFreeStudy
 from sdbench.studies.clip_study import ClipStudy
 from sdbench.studies.davis_study import DavisStudy
 from sdbench.studies.dots_study import davis_dots
-from sdbench.studies.rendered_study import RENDERED, RenderedStudy
+from sdbench.studies.rendered_study import RENDERED, RenderedStudy, scenes_of
 from sdbench.studies.sequences import DRAWS, SEEDS
 from sdbench.studies.stylised_study import StylisedStudy
 from sdbench.video.paint import DEFAULT_STYLES, check_styles
@@ -152,9 +152,9 @@ def davis(
 
 
 def rendered(scenes: int | None = None) -> RenderedStudy:
-    """Rendered scenes whose pairs share exactly one factor, in the network's own size and number of frames.
+    """Rendered scenes, two appearances crossed with two motions each, in the network's own size and number of frames.
 
-    What they show is called `RENDERED`, "rendered-1": any change of it is a new version with another name.
+    What they show is called `RENDERED`, "rendered-2": any change of it is a new version with another name.
 
     Args:
         scenes: how many, at least 2.
@@ -225,6 +225,7 @@ __all__ = [
     "davis",
     "davis_dots",
     "rendered",
+    "scenes_of",
     "shot_finder",
     "study_of",
     "stylised",

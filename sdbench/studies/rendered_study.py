@@ -1,8 +1,9 @@
 """Rendered videos: appearance and motion are drawn apart and crossed exactly, on the fly.
 
-A *scene* has two appearances and two motions, which makes four clips. Two that share the motion share nothing of the
-appearance; two that share the appearance begin with the same frame and share nothing of the motion. (Where a sprite is
-and what shape it has shows in a single frame and belongs to the motion's masks as well: all four clips share it.)
+A *scene* is two appearances A, A' and two motions M, M', all four drawn independently, each from one distribution, and
+shows all four clips: (A, M), (A', M), (A, M') and (A', M'). Two clips that share the motion share nothing of the
+appearance, and two that share the appearance begin with the same frame and share nothing of the motion. How a motion
+moves any appearance without any single frame telling which, is said in `sdbench.video.render`.
 
 What is drawn has a version, `RENDERED`. Numbers that were measured on one version are not those of another: whoever
 changes what a seed shows, by a grey level, gives it the next name.
@@ -23,42 +24,38 @@ from sdbench.base.draws import generator_for
 from sdbench.base.errors import InputError, unknown_name
 from sdbench.base.kept import key_of
 from sdbench.engine.study import About, Plan, Planned, blocks_of
-from sdbench.studies.views import DYNAMIC, STATIC
+from sdbench.studies.views import CROSSED_PAIRS, CROSSED_VIEWS
 from sdbench.video.feed import Feed
 from sdbench.video.flow import draw_flow
 from sdbench.video.frames import Frames
 from sdbench.video.render import (
+    LOOKS,
     MOTIONS,
     Appearance,
     Motion,
     RenderedClip,
     draw_appearance,
     draw_motion,
-    redraw_motion,
     render,
 )
 from sdbench.video.textures import TEXTURES
 
-RENDERED = "rendered-1"
+RENDERED = "rendered-2"
 """What these scenes show, for reports: a name for exactly these pixels."""
 
 PROTOCOL = "crossed"
-"""A dynamic pair is one motion in two appearances, a static pair one appearance in two motions; both share a member."""
+"""A dynamic pair is one motion in two appearances, a static pair one appearance in two motions: two of each a scene."""
 
 SCENES = 1280
-"""Scenes of a study, where nothing else is asked for: so many give the shares of every layer of I3D to half a point.
+"""Scenes of a study, where nothing else is asked for; five of them share each resampling block.
 
-That is the half width of their 95 % intervals, by what 64 scenes gave: see docs/ruler.md, and for other networks
-benchmarks/measure_ruler.py. Five scenes share each resampling block.
+So many give the shares of every layer of a small ResNet to 0.6 points, and the parts of variance to 2.4, as half widths
+of their 95 % intervals: see docs/ruler.md, and for other networks benchmarks/measure_ruler.py.
 """
 
 _DOT = 2
 _SMALLEST = 16
 _ROWS = 5
-_VIEWS = ((0, 0), (1, 0), (0, 1))
-"""(appearance, motion) of the clip, of its dynamic and of its static partner."""
-
-_PAIRS = ((0, 1, DYNAMIC), (0, 2, STATIC))
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,7 @@ class Scene:
     Attributes:
         name: unique in its data set.
         appearances: two that have nothing in common.
-        motions: two that have the first frame's layout in common, and nothing else.
+        motions: two that have nothing in common.
     """
 
     name: str
@@ -85,15 +82,16 @@ class RenderedVideos:
         size: height and width of the frames, at least 16.
         frames: number of frames of a clip, at least 2.
         textures: of `sdbench.video.textures.TEXTURES`; each texture's kind is drawn from them.
-        motions: of `sdbench.video.render.MOTIONS`; each scene's kind is drawn from them.
-        dot: size of a random dot in pixels.
+        motions: of `sdbench.video.render.MOTIONS`; how ground and figure move is drawn from them.
+        looks: of `sdbench.video.render.LOOKS`; what each appearance is made of is drawn from them.
+        dot: side of a random dot in pixels.
         origin: the number that all scenes follow from, where it was drawn before.
 
     Attributes:
         origin: the number that all scenes follow from.
 
     Raises:
-        InputError: a texture or motion is unknown, or a number is too small.
+        InputError: a texture, motion or look is unknown, or a number is too small.
     """
 
     def __init__(
@@ -104,12 +102,17 @@ class RenderedVideos:
         frames: int = 16,
         textures: Iterable[str] = tuple(TEXTURES),
         motions: Iterable[str] = MOTIONS,
+        looks: Iterable[str] = LOOKS,
         dot: int = _DOT,
         origin: int | None = None,
     ) -> None:
         self.size, self.frames, self.dot = size, frames, dot
-        self.textures, self.motions = tuple(textures), tuple(motions)
-        for kind, chosen, known in (("texture", self.textures, TEXTURES), ("motion", self.motions, MOTIONS)):
+        self.textures, self.motions, self.looks = tuple(textures), tuple(motions), tuple(looks)
+        for kind, chosen, known in (
+            ("texture", self.textures, TEXTURES),
+            ("motion", self.motions, MOTIONS),
+            ("look", self.looks, LOOKS),
+        ):
             if not chosen:
                 raise InputError(f"at least one {kind} is needed; known: {', '.join(known)}")
             for name in chosen:
@@ -134,22 +137,25 @@ class RenderedVideos:
     def scenes_identity(self) -> str:
         """Hash of all that decides which scenes there are, whatever their size and number of frames.
 
-        In all of them scene 7 has the same kinds of texture and the same motions, in parts of frame and clip.
+        In all of them scene 7 has the same looks, kinds of texture and motions, in parts of frame and clip.
         """
-        return key_of(RENDERED, self.origin, self.count, self.textures, self.motions, self.dot)
+        return key_of(RENDERED, self.origin, self.count, self.textures, self.motions, self.looks, self.dot)
 
     def scene(self, number: int) -> Scene:
         """Scene `number`, from 0: the same whenever it is asked for."""
         generator = np.random.Generator(np.random.PCG64([self.origin, number]))
-        appearances = tuple(draw_appearance(self.textures, generator, self.size) for _ in range(2))
-        kind = str(generator.choice(self.motions))
-        motion = draw_motion(kind, generator, self.size, self.frames, self.dot)
-        other = redraw_motion(motion, generator, self.size, self.frames)
-        return Scene(f"scene{number:05}", (appearances[0], appearances[1]), (motion, other))
+        appearances = [draw_appearance(self.textures, generator, self.size, self.looks, self.dot) for _ in range(2)]
+        motions = [draw_motion(self.motions, generator, self.size, self.frames) for _ in range(2)]
+        return Scene(f"scene{number:05}", (appearances[0], appearances[1]), (motions[0], motions[1]))
 
     def clip(self, scene: Scene, appearance: int = 0, motion: int = 0) -> RenderedClip:
         """One of the four clips of a scene."""
         return render(scene.appearances[appearance], scene.motions[motion], self.size, self.frames)
+
+
+def scenes_of(pairs: int) -> int:
+    """How many scenes give so many pairs of each factor, two a scene; never fewer than a study takes."""
+    return max(2, -(-pairs // 2))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,16 +172,17 @@ class PlannedScene(Planned):
 
 
 class RenderedStudy:
-    """Pairs of rendered clips that share exactly one factor: one motion in two appearances, or the other way round.
+    """Rendered clips of two appearances crossed with two motions, all drawn independently.
 
-    Every scene gives one pair of each factor for each input of a view, both with the same first member, and is a
-    resampling unit: scenes are independent. Nothing is downloaded or painted.
+    Every scene gives four clips, and so two pairs of each factor for each input of a view, and what the parts of
+    variance are made of (`sdbench.statistics.variance`). It is a resampling unit: scenes are independent. Nothing is
+    downloaded or painted.
 
     Args:
         scenes: how many, at least 2.
         frames: frames of a clip; by default as many as the network is fed, or, of one that sees a frame with its flow,
             so many that a clip gives five inputs.
-        textures, motions, dot: what is drawn: see `RenderedVideos`.
+        textures, motions, looks, dot: what is drawn: see `RenderedVideos`.
 
     Raises:
         InputError: there are fewer than two scenes.
@@ -187,19 +194,20 @@ class RenderedStudy:
         frames: int | None = None,
         textures: Iterable[str] = tuple(TEXTURES),
         motions: Iterable[str] = MOTIONS,
+        looks: Iterable[str] = LOOKS,
         dot: int = _DOT,
     ) -> None:
         if scenes < 2:
             raise InputError(f"at least 2 scenes are needed for a covariance; got {scenes}")
         self.scenes, self.frames = scenes, frames
-        self.textures, self.motions, self.dot = tuple(textures), tuple(motions), dot
+        self.textures, self.motions, self.looks, self.dot = tuple(textures), tuple(motions), tuple(looks), dot
 
     def plan(self, feed: Feed, seed: int) -> Plan[PlannedScene]:
         """All scenes, in two appearances and two motions each.
 
         Raises:
-            InputError: a texture or motion is unknown, the network is fed too few frames or pixels, or the clips have
-                another number of frames than it is fed.
+            InputError: a texture, motion or look is unknown, the network is fed too few frames or pixels, or the clips
+                have another number of frames than it is fed.
         """
         videos = RenderedVideos(self.scenes, generator_for(seed, "scenes"), **self._options(feed))
         rows = 1 if feed.flow is None else videos.frames - (1 if feed.flow == "forward" else 3)
@@ -215,8 +223,9 @@ class RenderedStudy:
             PlannedScene(
                 name=f"scene {number}",
                 block=block[number],
-                views=len(_VIEWS),
-                pairs=_PAIRS,
+                views=len(CROSSED_VIEWS),
+                pairs=CROSSED_PAIRS,
+                crossed=True,
                 rows=rows,
                 content=videos.identity,
                 number=number,
@@ -229,9 +238,10 @@ class RenderedStudy:
             protocol=PROTOCOL,
             unit="scene",
             units=self.scenes,
-            clips=self.scenes,
+            clips=len(CROSSED_VIEWS) * self.scenes,
             notes=(
-                "videos are rendered: dynamic pairs share the motion exactly, static pairs the appearance",
+                "videos are rendered: two appearances crossed with two motions, all drawn independently; no single "
+                "frame tells the motion",
                 *self._chosen(),
             ),
             identity=videos.scenes_identity,
@@ -242,7 +252,7 @@ class RenderedStudy:
         """The scene's clips; see `sdbench.engine.study.Study.draw`."""
         videos = self.videos(planned.origin, feed)
         scene = videos.scene(planned.number)
-        drawn = [_inputs(videos.clip(scene, *view), feed) for view in _VIEWS]
+        drawn = [_inputs(videos.clip(scene, *view), feed) for view in CROSSED_VIEWS]
         return {name: torch.cat([view[name] for view in drawn]) for name in drawn[0]}
 
     def videos(self, origin: int, feed: Feed) -> RenderedVideos:
@@ -251,11 +261,11 @@ class RenderedStudy:
 
     def _chosen(self) -> tuple[str, ...]:
         """In a sentence, what is drawn, where that is not all there is."""
-        if (self.textures, self.motions, self.dot) == (tuple(TEXTURES), MOTIONS, _DOT):
+        if (self.textures, self.motions, self.looks, self.dot) == (tuple(TEXTURES), MOTIONS, LOOKS, _DOT):
             return ()
         return (
             f"a part of {RENDERED}: textures {', '.join(self.textures)}; motions {', '.join(self.motions)}; "
-            f"dots of {self.dot} pixels",
+            f"looks {', '.join(self.looks)}; dots of {self.dot} pixels",
         )
 
     def _options(self, feed: Feed) -> dict[str, Any]:
@@ -265,6 +275,7 @@ class RenderedStudy:
             "frames": least if self.frames is None else self.frames,
             "textures": self.textures,
             "motions": self.motions,
+            "looks": self.looks,
             "dot": self.dot,
         }
 

@@ -13,6 +13,12 @@ from sdbench.video.frames import Frames
 
 DYNAMIC, STATIC = FACTORS.index("dynamic"), FACTORS.index("static")
 
+CROSSED_VIEWS = ((0, 0), (1, 0), (0, 1), (1, 1))
+"""(appearance, motion) of the four views of two appearances crossed with two motions."""
+
+CROSSED_PAIRS = ((0, 1, DYNAMIC), (2, 3, DYNAMIC), (0, 2, STATIC), (1, 3, STATIC))
+"""The pairs that four such views form."""
+
 
 @dataclass(frozen=True)
 class View:

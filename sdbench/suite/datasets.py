@@ -26,7 +26,7 @@ from sdbench.data.stylised_packaged import packaged_stylised
 from sdbench.engine import Measurement, Study
 from sdbench.networks import Network
 from sdbench.statistics import FACTORS
-from sdbench.studies import RENDERED, ClipStudy, DavisStudy, RenderedStudy, StylisedStudy, shot_finder
+from sdbench.studies import RENDERED, ClipStudy, DavisStudy, RenderedStudy, StylisedStudy, scenes_of, shot_finder
 from sdbench.studies.sequences import DRAWS, SEEDS
 from sdbench.suite.here import Here
 from sdbench.suite.weights import architecture_of
@@ -150,7 +150,7 @@ class RenderedScenes(_Packaged):
         return []
 
     def study(self, asked: Asked, here: Here) -> Study:
-        return RenderedStudy(self.scenes if here.pairs is None else here.pairs)
+        return RenderedStudy(self.scenes if here.pairs is None else scenes_of(here.pairs))
 
 
 class _Sequences(Studied):

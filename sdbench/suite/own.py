@@ -123,7 +123,7 @@ class _OfSubject(Studied):
         if kind == "davis":
             folder, painted = words
             return studies.davis(folder, painted, protocol=here.protocol, store=here.store)
-        return studies.rendered(int(words[0]) if here.pairs is None else here.pairs)
+        return studies.rendered(int(words[0]) if here.pairs is None else studies.scenes_of(here.pairs))
 
     def network(self, asked: Asked, here: Here) -> Network:
         network = replace(opened(self.subject, here), name=asked.network)

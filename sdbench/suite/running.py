@@ -132,10 +132,9 @@ class Suite:
             "published",
         ):
             return None
-        return (
-            f"recorded for seed {record.options['seed']}, every clip and the default styles; this run draws otherwise"
-            f"{NEEDS}a run without --seed and --pairs"
-        )
+        seed = record.options["seed"]
+        wanted = "a run without --seed and --pairs" if seed == 0 else f"a run with --seed {seed}, without --pairs"
+        return f"recorded for seed {seed}, every clip and the default styles; this run draws otherwise{NEEDS}{wanted}"
 
 
 def _guarded(record: Record, work: Callable[[], None]) -> Case | None:
@@ -153,9 +152,9 @@ def _guarded(record: Record, work: Callable[[], None]) -> Case | None:
 
 
 def layer_values(found: Measurement) -> dict[str, dict[str, dict[str, float]]]:
-    """Layer -> "shares" and "units" -> name -> percent: the numbers of a measurement for pictures and files."""
+    """Layer -> quantity -> name -> value: the numbers of a measurement for pictures and files."""
     return {
-        name: {quantity: layer.read(quantity).values for quantity in ("shares", "units")}
+        name: {quantity: layer.read(quantity).values for quantity in layer.quantities}
         for name in found.layers
         for layer in [found.layer(name)]
     }
@@ -166,7 +165,7 @@ def layer_limits(found: Measurement) -> dict[str, dict[str, dict[str, tuple[floa
     limits: dict[str, dict[str, dict[str, tuple[float, float]]]] = {}
     for name in found.layers:
         layer = found.layer(name)
-        for quantity in ("shares", "units"):
+        for quantity in layer.quantities:
             if known := layer.read(quantity).generalisation:
                 limits.setdefault(name, {})[quantity] = {key: (of.low, of.high) for key, of in known.items()}
     return limits

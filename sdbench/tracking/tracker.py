@@ -122,7 +122,7 @@ class Tracker:
         write_text(Path(path), json_text({**last, "history": self.history}))
 
     def picture(self, path: str | Path) -> None:
-        """Draw static and dynamic share of every layer over the steps.
+        """Draw what every layer encodes over the steps: parts of variance where scenes are crossed, else shares.
 
         Raises:
             InputError: nothing was measured yet.

@@ -7,12 +7,9 @@ so that it can be read between its values, moved by fractions of a pixel and tur
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib import cbook
-from PIL import Image
 
 from sdbench.base.errors import unknown_name
 
@@ -24,6 +21,12 @@ TEXELS = 2
 
 _FINEST = 0.14
 """Highest frequency of a texture, in cycles a pixel."""
+
+_LEAF = (4.0, 0.25)
+"""Radius of the smallest leaf, in pixels, and of the largest, as a fraction of the period."""
+
+_LAYERS = 4
+"""So many leaves cover each place on average: hardly any is left bare."""
 
 _Field = npt.NDArray[np.float64]
 
@@ -86,18 +89,24 @@ def _checks(generator: np.random.Generator, size: int) -> _Field:
     return np.asarray(0.5 + 0.5 * waves)
 
 
-def _picture(generator: np.random.Generator, size: int) -> _Field:
-    """A part of a photograph, mirrored so that it has no seam, its colours changed about."""
-    photograph = _photograph()
-    side = int(generator.integers(160, 400))
-    top, left = (int(generator.integers(0, n - side + 1)) for n in photograph.shape[:2])
-    part = Image.fromarray(photograph[top : top + side, left : left + side])
-    half = np.asarray(part.resize((size // 2, size // 2), Image.Resampling.BICUBIC), dtype=np.float64) / 255
-    whole = np.concatenate([half, half[::-1]])
-    whole = np.concatenate([whole, whole[:, ::-1]], axis=1)
-    smooth = np.stack([_band(whole[..., i], 0.0, _FINEST) for i in range(3)], axis=-1)
-    mixed = smooth[..., generator.permutation(3)] - 0.5
-    return np.asarray(np.clip(0.5 + mixed * generator.uniform(0.6, 1.0, 3) + generator.uniform(-0.15, 0.15, 3), 0, 1))
+def _leaves(generator: np.random.Generator, size: int) -> _Field:
+    """Overlapping discs of all sizes, as leaves that fell on each other: edges and contrast as photographs have them.
+
+    (The dead leaves model: Lee, Mumford and Huang, "Occlusion Models for Natural Images", IJCV 2001.)
+    """
+    least, most = _LEAF[0] * TEXELS, max(_LEAF[0] * TEXELS + 1, size * _LEAF[1])
+    discs = int(_LAYERS * size**2 / (2 * np.pi * np.log(most / least) / (1 / least**2 - 1 / most**2)))
+    radii = (1 / most**2 + generator.random(discs) * (1 / least**2 - 1 / most**2)) ** -0.5
+    centres = generator.integers(0, size, (discs, 2))
+    base = generator.uniform(0.3, 0.7, 3)
+    colours = np.clip(base + 0.22 * generator.standard_normal((discs, 3)), 0, 1)
+    leaves = np.broadcast_to(base, (size, size, 3)).copy()
+    for radius, (top, left), colour in zip(radii, centres, colours, strict=True):
+        reach = np.arange(-int(radius), int(radius) + 1)
+        rows, columns = np.nonzero(np.square(reach)[:, None] + np.square(reach) <= radius**2)
+        leaves[(rows + reach[0] + top) % size, (columns + reach[0] + left) % size] = colour
+    smooth = np.stack([_band(leaves[..., i], 0.0, _FINEST) for i in range(3)], axis=-1)
+    return np.asarray(np.clip(smooth, 0, 1))
 
 
 TEXTURES: dict[str, Callable[[np.random.Generator, int], _Field]] = {
@@ -105,17 +114,9 @@ TEXTURES: dict[str, Callable[[np.random.Generator, int], _Field]] = {
     "blobs": _blobs,
     "stripes": _stripes,
     "checks": _checks,
-    "picture": _picture,
+    "leaves": _leaves,
 }
 """How each kind of texture is drawn: (N, N) in [0, 1], to be painted with a palette, or (N, N, 3)."""
-
-
-@cache
-def _photograph() -> npt.NDArray[np.uint8]:
-    """The portrait of Grace Hopper that matplotlib ships: a work of the United States Navy, in the public domain."""
-    path = cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
-    with Image.open(str(path)) as picture:
-        return np.asarray(picture.convert("RGB"))
 
 
 def _band(values: _Field, low: float, high: float) -> _Field:

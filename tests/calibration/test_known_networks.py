@@ -14,7 +14,7 @@ from sdbench.engine import LayerMeasurement, measure
 from sdbench.networks import Network
 from sdbench.studies.rendered_study import RenderedStudy, RenderedVideos
 from sdbench.video.feed import Feed
-from sdbench.video.render import FIELD_MOTIONS, Motion, Path, draw_appearance, render
+from sdbench.video.render import Motion, Path, draw_appearance, render
 from tests.made.known_networks import (
     ColourNetwork,
     JoinedNetwork,
@@ -26,7 +26,7 @@ from tests.made.known_networks import (
 )
 
 FEED = Feed(frames=8, size=32)
-SHOWN: dict[str, Any] = {"textures": ("noise", "blobs", "checks"), "motions": FIELD_MOTIONS}
+SHOWN: dict[str, Any] = {"textures": ("noise", "blobs", "checks"), "looks": ("field",)}
 PROPORTIONS = np.tile([0.1, 0.3, 0.7, 0.9, 0.8, 0.65, 0.2, 0.75], 4)
 
 
@@ -79,8 +79,8 @@ def test_motion_is_told_in_pixels_whatever_the_texture() -> None:
         Path(growth=-0.02): (0, 0, 0, -0.32),
     }
     for path, expected in moved.items():
-        for texture in ("noise", "blobs", "picture"):
-            clip = render(draw_appearance((texture,), generator, (32, 32)), Motion("", path), (32, 32), 6)
+        for texture in ("noise", "blobs", "leaves"):
+            clip = render(draw_appearance((texture,), generator, (32, 32), ("field",)), Motion("", path), (32, 32), 6)
             found = motion_statistics(Feed(frames=6, size=32)(clip.frames)["video"])[0].numpy()
             np.testing.assert_allclose(found, expected, atol=0.12)
 

@@ -22,7 +22,6 @@ from sdbench.cases.records import (
     asked,
     read_all,
     read_expected,
-    spread_tolerance,
 )
 from sdbench.cases.verdicts import Evidence, Verdict, judge_value
 from sdbench.statistics.quantities import Reading
@@ -185,11 +184,3 @@ def test_what_a_record_asks_for_stands_once_and_in_order(tmp_path: Path) -> None
         ),
     )
     assert asked(claim) == (Asked("second", "data", "clips"), Asked("first", "data", "clips"))
-
-
-def test_the_tolerance_of_a_spread() -> None:
-    assert spread_tolerance([1.0, 1.0, 1.0], floor=0.05) == 0.05
-    # t(0.9995, 2) = 31.599 times the standard deviation 1 times sqrt(4 / 3)
-    assert spread_tolerance([1.0, 2.0, 3.0], floor=0.05) == pytest.approx(31.599 * (4 / 3) ** 0.5, rel=1e-4)
-    with pytest.raises(InputError, match="at least 3 seeds; got 2"):
-        spread_tolerance([1.0, 2.0], floor=0.05)

@@ -138,7 +138,14 @@ def test_two_layers_of_one_measurement(measured: Measured, tmp_path: Path) -> No
     (difference,) = found.differences
     assert (difference.layer, difference.other_layer) == ("change", "first")
     assert difference.intervals is not None
-    assert difference.intervals["dynamic"].low > 0
+    assert difference.intervals["static"].high < 0, "what is seen in a first frame is appearance and nothing else"
+    assert difference.variance is not None
+    assert difference.variance.other_parts == pytest.approx({"appearance": 100, "motion": 0, "both": 0}, abs=1e-9)
+    assert difference.variance.intervals is not None
+    assert difference.variance.intervals["motion"].low > 0
+    assert difference.variance.simultaneous is not None
+    for name, limits in difference.variance.simultaneous.items():
+        assert limits.half_width >= difference.variance.intervals[name].half_width
     assert found.differences == sdbench.compare(path, path, [("change", "first")]).differences
 
 

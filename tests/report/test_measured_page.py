@@ -57,8 +57,8 @@ def test_an_untrained_network_and_a_control_stand_behind_what_was_shown_the_same
     measurements_page([found, untrained, control], tmp_path / "page.html")
     page = page_of(tmp_path / "page.html")
     assert len([svg for svg in page.of("svg") if svg["class"] == "curves"]) == 1
-    assert "Behind, pale: mine (untrained) on rendered-1: untrained: the architecture with fresh weights" in page.text
-    assert "Behind, pale: control:pixels on rendered-1: a control: it has learned nothing." in page.text
+    assert "Behind, pale: mine (untrained) on rendered-2: untrained: the architecture with fresh weights" in page.text
+    assert "Behind, pale: control:pixels on rendered-2: a control: it has learned nothing." in page.text
     measurements_page([found, replace(untrained, study="another")], tmp_path / "page.html")
     assert len([svg for svg in page_of(tmp_path / "page.html").of("svg") if svg["class"] == "curves"]) == 2
 
@@ -86,7 +86,7 @@ def test_the_commands_write_pages(tmp_path: Path, capsys: pytest.CaptureFixture[
     page = page_of(Path(compared))
     assert "At stage2, x3d_xs (one.json) less x3d_xs (other.json): static " in page.text
     assert [section["id"] for section in page.of("section")] == ["answer", "differences", "environment"]
-    (last,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("stage2")]
+    *_, last = [line for line in capsys.readouterr().out.splitlines() if line.startswith("stage2")]
     assert all(word in page.text for word in last.split()), "what the terminal says"
     assert main(["compare", one, other, one, "--html", compared]) == 0
     assert "differences" not in {section["id"] for section in page_of(Path(compared)).of("section")}

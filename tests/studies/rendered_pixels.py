@@ -1,4 +1,5 @@
-"""What the rendered scenes show, thinned out: every motion with every kind of texture, in several sizes and lengths.
+"""What the rendered scenes show, thinned out: every look and motion with every kind of texture, in
+several sizes and lengths.
 
     python -m tests.studies.rendered_pixels
 
@@ -11,6 +12,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ import numpy as np
 
 from sdbench.studies.rendered_study import RENDERED, RenderedStudy, RenderedVideos
 from sdbench.video.feed import Feed
-from sdbench.video.render import MOTIONS, RenderedClip
+from sdbench.video.render import LOOKS, MOTIONS, RenderedClip
 from sdbench.video.textures import TEXTURES
 
 FILE = Path(__file__).with_name(f"{RENDERED}.json")
@@ -27,15 +29,16 @@ SHAPES = (((24, 32), 2), ((64, 48), 5), ((112, 112), 16), ((27, 48), 9))
 
 
 def clips() -> Iterator[tuple[str, RenderedClip]]:
-    """One of the four clips of a scene for each motion and texture, by what it is."""
-    for m, motion in enumerate(MOTIONS):
-        for t, texture in enumerate(TEXTURES):
-            size, frames = SHAPES[(m + t) % len(SHAPES)]
-            videos = RenderedVideos(
-                9, None, size, frames, textures=(texture,), motions=(motion,), origin=10 * m + t + 1
-            )
-            name = f"{motion}, {texture}, {frames} frames of {size[0]} x {size[1]}"
-            yield name, videos.clip(videos.scene(t), (m + t) % 2, m % 2)
+    """One of the four clips of a scene for each look, motion and texture, by what it is."""
+    for number, (look, motion, texture) in enumerate(product(LOOKS, MOTIONS, TEXTURES)):
+        if look == "dots" and texture != "noise":
+            continue  # they show no texture
+        size, frames = SHAPES[number % len(SHAPES)]
+        videos = RenderedVideos(
+            9, None, size, frames, textures=(texture,), motions=(motion,), looks=(look,), origin=number + 1
+        )
+        name = f"{look}, {motion}, {texture}, {frames} frames of {size[0]} x {size[1]}"
+        yield name, videos.clip(videos.scene(number % 9), number % 2, number // 2 % 2)
 
 
 def thinned(clip: RenderedClip) -> np.ndarray:
@@ -54,7 +57,9 @@ def drawn() -> dict[str, Any]:
         "means": {name: clip.frames.mean(axis=(0, 1, 2)).round(3).tolist() for name, clip in shown.items()},
         "covered": {name: round(float(clip.masks.mean()), 5) for name, clip in shown.items()},
         "dots": {
-            name: hashlib.sha256(clip.frames.tobytes()).hexdigest() for name, clip in shown.items() if clip.motion.dot
+            name: hashlib.sha256(clip.frames.tobytes()).hexdigest()
+            for name, clip in shown.items()
+            if clip.appearance.look == "dots"
         },
         "scenes": scenes(),
     }
@@ -65,11 +70,12 @@ def scenes() -> list[list[Any]]:
     study, feed = RenderedStudy(12), Feed(8, 64)
     origin = study.plan(feed, 0).samples[0].origin
     videos = RenderedVideos(12, None, feed.height_and_width, feed.frames, origin=origin)
-    told = []
+    told: list[list[Any]] = []
     for number in range(12):
         scene = videos.scene(number)
-        kinds = [list(appearance.kinds) for appearance in scene.appearances]
-        told.append([origin, kinds, [appearance.seed for appearance in scene.appearances], scene.motions[0].kind])
+        looks = [[each.look, *each.kinds] for each in scene.appearances]
+        kinds = [motion.kind for motion in scene.motions]
+        told.append([origin, looks, [appearance.seed for appearance in scene.appearances], kinds])
     return told
 
 

@@ -35,7 +35,7 @@ SMALL = Feed(8, 32, 0.5, 0.5)
 
 def filmed(count: int, frames: int = 6, size: tuple[int, int] = (48, 48)) -> dict[str, np.ndarray]:
     """Clips of a sprite that moves over a ground that moves."""
-    videos = RenderedVideos(count, None, size, frames, textures=("noise", "blobs"), motions=("sprite",), origin=1)
+    videos = RenderedVideos(count, None, size, frames, textures=("noise", "blobs"), looks=("sprite",), origin=1)
     return {f"video{n:02d}": videos.clip(videos.scene(n)).frames for n in range(count)}
 
 

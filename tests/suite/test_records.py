@@ -54,7 +54,7 @@ def test_a_bare_machine_knows_what_each_record_lacks_without_asking_the_network(
     runnable = {name for name, reason in reasons.items() if reason is None}
     assert runnable
     assert all(
-        {"packaged", "pipeline", "complexity", "calibration", "rendered-1"} & set(name.split("/")) for name in runnable
+        {"packaged", "pipeline", "complexity", "calibration", "rendered-2"} & set(name.split("/")) for name in runnable
     )
     assert all(reason is None or reason.partition(". It takes ")[0] for reason in reasons.values())
 

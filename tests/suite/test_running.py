@@ -217,4 +217,7 @@ def test_values_recorded_for_a_seed_are_not_held_against_other_draws(suite: Suit
     case = Suite(Here(suite.here.store, seed=1)).run(record)
     assert case.verdict is Verdict.NOT_RUN
     assert "this run draws otherwise" in case.reason
+    assert "It takes a run without --seed and --pairs" in case.reason
+    later = record.model_copy(update={"options": {"seed": 2}})
+    assert "It takes a run with --seed 2, without --pairs" in suite.run(later).reason
     assert "offline" in Suite(Here(suite.here.store)).run(record).reason, "with the same draws it needs its assets"

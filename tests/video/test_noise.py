@@ -12,14 +12,15 @@ from sdbench.base.errors import InputError
 from sdbench.studies.rendered_study import RenderedVideos
 from sdbench.video.flow import Flow, dis_method
 from sdbench.video.noise import animate, follow
-from sdbench.video.render import RenderedClip
+from sdbench.video.render import LOOKS, RenderedClip
 
 SIZE, FRAMES = (96, 128), 8
 PIXELS = SIZE[0] * SIZE[1]
 
 
 def moving(motion: str, number: int = 0, size: tuple[int, int] = SIZE, frames: int = FRAMES) -> RenderedClip:
-    videos = RenderedVideos(10, None, size, frames, textures=("noise",), motions=(motion,), origin=4)
+    look, kind = (motion, "translation") if motion in LOOKS else ("field", motion)
+    videos = RenderedVideos(10, None, size, frames, textures=("noise",), looks=(look,), motions=(kind,), origin=4)
     return videos.clip(videos.scene(number))
 
 
@@ -178,7 +179,7 @@ def test_nothing_can_learn_to_find_the_figure_in_a_single_frame() -> None:
 
 def test_the_motion_is_there() -> None:
     """Flow of the noise, estimated otherwise: the shift with which each square of pixels is found in the next frame."""
-    clip = moving("sprite", 3, frames=6)
+    clip = moving("sprite", 0, frames=6)
     flows = flows_of(clip)
     frames = noise(flows, 0).astype(np.float32)
     true, found = [], []
