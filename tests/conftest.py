@@ -39,6 +39,10 @@ SPLIT = ("tests/test_documents.py", "tests/networks/test_action_networks.py", "t
 """Long files whose tests may run in any process; those of all others stay together and share their fixtures."""
 
 
+RAY, ON_RAY = "tests/engine/test_ray.py", "docs/scaling.md"
+"""A command of that page joins whatever Ray cluster runs on the machine, so that it may not run beside that file."""
+
+
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Share out files, and of `SPLIT` single tests, to several processes."""
     from xdist.scheduler.loadfile import LoadFileScheduling
@@ -46,7 +50,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class Scheduling(LoadFileScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
             scope = super()._split_scope(nodeid)
-            return nodeid if scope in SPLIT else scope
+            if scope in SPLIT:
+                return RAY if ON_RAY in nodeid else nodeid
+            return scope
 
     return Scheduling(config, log)
 

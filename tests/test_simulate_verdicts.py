@@ -17,12 +17,20 @@ CASES = {case.id: case for case in published()}
         ("vos/moca/fusionseg/th0.2", 3),
         ("action/complexity/x3d_m", 3),
         ("action/shuffle/fast_r50_8x8/diving48", 10),
-        ("vos/unitwise/fusionseg/taovos/fusion5", 3),
     ],
 )
 def test_an_exact_reproduction_is_reproduced_and_a_shift_of_two_bands_deviates(name: str, pairs: int) -> None:
     found = rates_of(CASES[name], pairs)
     assert (found.reproduced, found.deviates, found.noticed) == (100, 0, 100)
+
+
+@pytest.mark.slow
+def test_unit_classes_are_never_called_deviations() -> None:
+    """Too few units and seeds to be reproduced each time (docs/calibration.md): what is not is inconclusive."""
+    found = rates_of(CASES["vos/unitwise/fusionseg/taovos/fusion5"], 6)
+    assert found.deviates == 0
+    assert found.reproduced > 0
+    assert found.noticed > 50
 
 
 def test_every_published_value_is_simulated() -> None:

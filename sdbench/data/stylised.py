@@ -135,7 +135,7 @@ class StylisedDataset:
             *(f"style {style} is missing" for style in STYLE_FOLDERS if style not in self.styles),
             *_unannotated(anywhere, annotated),
         )
-        self._damaged, self._listed_identity = damaged, identity
+        self._damaged, self._listed_identity = damaged, identity.hexdigest()
         self.protocol, self.videos, self.skipped, self.identity = self._chosen(PROTOCOLS[0])
         if not any(self._chosen(protocol)[1] for protocol in PROTOCOLS):
             raise self._nothing()
@@ -169,10 +169,10 @@ class StylisedDataset:
                 continue
             start, end = (None, None) if clip is None else (clip.start, clip.stop)
             videos.append(StylisedVideo(entry.folder, frames, start, entry.label, end, place))
-        identity = self._listed_identity.copy()
-        identity.update(repr((self.layout, self.styles, [(v.name, v.start, v.end) for v in videos])).encode())
+        decisive = (self._listed_identity, self.layout, self.styles, [(v.name, v.start, v.end) for v in videos])
+        identity = hashlib.sha256(repr(decisive).encode()).hexdigest()
         skipped = (*self._missing, *_sentences({**reasons, **self._damaged}))
-        return protocol, tuple(videos), skipped, identity.hexdigest()
+        return protocol, tuple(videos), skipped, identity
 
     def _nothing(self) -> InputError:
         return InputError(f"no video of {self.folder} can be used: {'; '.join(self.skipped)}")

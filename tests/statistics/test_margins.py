@@ -27,6 +27,7 @@ def sides(groups, names: tuple[str, ...], draws: int = 0) -> list[Side]:
     return given
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("greater", "lesser"), [("shares.static", "shares.dynamic"), ("units.static", "units.dynamic")]
 )
@@ -38,7 +39,7 @@ def test_the_margin_of_two_numbers_of_a_layer_covers_the_truth(greater: str, les
     values = known.shares if greater.startswith("shares") else known.classes
     right = values["static"] - values["dynamic"]
     covered = []
-    for number in range(40):
+    for number in range(160):
         one, other = sides(simulated_study(population, generator, VIDEOS, 10), (greater, lesser), number)
         found = margin(one, other, paired=True)
         covered.append(found.low <= right <= found.high)

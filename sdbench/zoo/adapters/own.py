@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import importlib.machinery
 import importlib.util
 import sys
 import traceback
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 import torch
@@ -156,6 +157,14 @@ def _called_of(part: nn.Module, reset: Callable[[], Any], name: str) -> None:
         ) from error
 
 
+class _FromSource(importlib.machinery.SourceFileLoader):
+    """Compiles what is in the file now: what Python kept of it may be of a file of the same size and second."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
+
+
 def _from_file(path: Path) -> ModuleType:
     """The module in a file, under a name of its own.
 
@@ -166,7 +175,7 @@ def _from_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise InputError(f"no file at {path}; expected one of Python with a function that returns a torch.nn.Module")
     name = f"{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
-    spec = importlib.util.spec_from_file_location(name, path)
+    spec = importlib.util.spec_from_file_location(name, path, loader=_FromSource(name, str(path)))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
