@@ -127,7 +127,13 @@ def test_selection_by_kind(tmp_path: Path) -> None:
 
 
 def test_without_assets_and_network_recorded_cases_are_not_run(tmp_path: Path) -> None:
-    done = run(tmp_path / "r", "-k", "fc1 and not seed1 and not seed2", SDBENCH_CACHE=str(tmp_path / "empty"), SDBENCH_OFFLINE="1")
+    done = run(
+        tmp_path / "r",
+        "-k",
+        "fc1 and not seed1 and not seed2",
+        SDBENCH_CACHE=str(tmp_path / "empty"),
+        SDBENCH_OFFLINE="1",
+    )
     assert done.returncode == 0, done.stdout
     for case in cases_of(tmp_path / "r").values():
         assert case["verdict"] == "not run"
