@@ -38,6 +38,7 @@ def test_every_public_name_is_in_the_reference() -> None:
     assert names <= described, sorted(names - described)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("sphinx") is None, reason="Sphinx is not installed; nox -s docs builds the pages")
 def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     missing = "image.not_readable,download.not_readable,myst.xref_missing"  # pictures and pages that commands make

@@ -206,7 +206,6 @@ def here(tmp_path: Path, cache: Path, make_once: Once, monkeypatch: pytest.Monke
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("PYTHONIOENCODING", "utf-8")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
-    monkeypatch.setenv("TORCH_COMPILE_DISABLE", "1")  # a minute of C++; tests/engine/test_compiling.py compiles
     monkeypatch.delenv("SDBENCH_DATA", raising=False)
     shutil.copytree(make_once("documents-data", fill_data), tmp_path, dirs_exist_ok=True)
     return tmp_path
@@ -214,12 +213,20 @@ def here(tmp_path: Path, cache: Path, make_once: Once, monkeypatch: pytest.Monke
 
 def run(folder: Path, *arguments: str, given: str = "", fresh: bool = False) -> str:
     """What Python prints in a folder, in a process of its own or, on top, a fresh interpreter; it must end well."""
+    # Compiling takes a minute of C++: tests/engine/test_compiling.py does it. In this process nothing may be switched off.
+    environment = {**os.environ, "TORCH_COMPILE_DISABLE": "1"}
     if fresh:
         done = subprocess.run(
-            [sys.executable, *arguments], cwd=folder, input=given, capture_output=True, encoding="utf-8", check=False
+            [sys.executable, *arguments],
+            cwd=folder,
+            env=environment,
+            input=given,
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
         )
     else:
-        done = run_python(*arguments, cwd=folder, given=given)
+        done = run_python(*arguments, cwd=folder, given=given, environment=environment)
     assert done.returncode == 0, f"{shlex.join(arguments)}\n{done.stdout}\n{done.stderr}"
     assert "Traceback" not in done.stderr, done.stderr
     return done.stdout

@@ -55,7 +55,8 @@ def rooms() -> list[str]:
 
 FORKED = """
 import json, os, sys, traceback, warnings
-import av, numpy, onnxruntime, pydantic, scipy.stats, torch  # slow to import, and none of ours
+import av, cv2, docker, jinja2, matplotlib.figure, numpy, onnx, onnxruntime, PIL.Image, pooch, pydantic, requests
+import rich.progress, safetensors.torch, scipy.ndimage, tabulate, torch, torch.utils.data  # slow, and none of ours
 assert not [name for name in sys.modules if name.startswith("sdbench")]
 names, code = json.load(sys.stdin)
 for name in names:
@@ -88,12 +89,14 @@ def wrong(names: Sequence[str], code: str) -> Iterator[str]:
         yield from done.stdout.splitlines()
 
 
+@pytest.mark.slow
 @forks
 def test_what_goes_wrong_in_a_forked_process_is_told() -> None:
     told = list(wrong(["sdbench", "sdbench.nowhere"], "import importlib; importlib.import_module(name)"))
     assert told == ["sdbench.nowhere: ModuleNotFoundError: No module named 'sdbench.nowhere'"]
 
 
+@pytest.mark.slow
 @forks
 def test_every_module_can_be_imported_alone() -> None:
     modules = all_modules()
@@ -117,11 +120,13 @@ for public in getattr(room, "__all__", ()):
 """
 
 
+@pytest.mark.slow
 @forks
 def test_a_public_name_is_the_same_thing_at_its_second_use() -> None:
     assert not list(wrong(rooms(), TWICE))
 
 
+@pytest.mark.slow
 def test_using_every_public_name_in_one_process_changes_none() -> None:
     """The use of one name imports modules that others may be called like: `sdbench.measure` was the victim."""
     code = """

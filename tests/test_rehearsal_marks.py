@@ -68,6 +68,7 @@ def test_no_expected_value_is_recorded_of_it(tmp_path: Path, monkeypatch) -> Non
     assert not (tmp_path / "values.json").exists()
 
 
+@pytest.mark.slow
 def test_measured_with_its_weights_a_page_says_so(tmp_path: Path, monkeypatch) -> None:
     make_small(monkeypatch.setattr)
     module = narrow(sdbench.zoo.model("x3d_m")).build()

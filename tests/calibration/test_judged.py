@@ -32,6 +32,7 @@ def test_a_network_loses_most_without_the_units_that_its_task_needs(store: Asset
         lost_without(found, "texture", "stage9")
 
 
+@pytest.mark.slow
 def test_a_claim_is_judged_for_each_training(store: AssetStore) -> None:
     def at(task: str) -> Quantity:
         return Quantity(

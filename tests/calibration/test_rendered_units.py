@@ -19,6 +19,8 @@ from sdbench.studies.rendered_study import RenderedVideos, Scene
 from sdbench.studies.views import CROSSED_VIEWS
 from sdbench.video.render import LOOKS, MOTIONS
 
+pytestmark = pytest.mark.slow
+
 SCENES, SIZE, FRAMES = 2000, 24, 4
 BLOCKS = 200
 

@@ -87,6 +87,7 @@ def test_of_a_network_of_the_suite_without_its_weights(tmp_path: Path) -> None:
     assert rows["stage1"].split() == ["stage1", "(1,", "24,", "4,", "16,", "16)", "B[C]THW", "24"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["fusionseg", "rtnet"])
 def test_of_networks_of_frames_and_flow(name: str, capsys: Any) -> None:
     assert main(["layers", name, "--size", "64x64"]) == 0

@@ -28,6 +28,7 @@ REQUIRED = "SDBENCH_REQUIRE_CONTAINER"
 
 pytestmark = [
     pytest.mark.container,
+    pytest.mark.slow,
     pytest.mark.skipif(os.name != "posix", reason="containers of Linux are started from POSIX systems"),
     pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),  # docker's, where nobody answers
 ]

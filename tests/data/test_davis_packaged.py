@@ -37,6 +37,7 @@ def test_a_made_up_mask_is_where_the_flow_is_unlike_the_rest() -> None:
     assert not made_up_mask(np.ones((4, 4, 2), np.float32)).any(), "nothing moves apart"
 
 
+@pytest.mark.slow
 @pytest.mark.assets
 def test_it_is_made_once_and_verified(
     store: AssetStore, shots: ShotFinder, tmp_path: Path, monkeypatch, capsys

@@ -76,6 +76,7 @@ def test_a_scan_is_kept_under_what_decides_it(
     assert "is damaged" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.assets
 def test_the_cuts_of_bikes_are_found(store: AssetStore, shots: ShotFinder, tmp_path: Path) -> None:
     """The cuts were checked by eye: the frame before and after each one shows another scene."""

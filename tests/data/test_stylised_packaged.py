@@ -15,6 +15,7 @@ from sdbench.data.stylised_packaged import packaged_stylised
 from sdbench.data.videos import VideoDataset, packaged_videos
 
 
+@pytest.mark.slow
 @pytest.mark.assets
 def test_it_is_made_once_and_verified(
     store: AssetStore, shots: ShotFinder, tmp_path: Path, monkeypatch, capsys

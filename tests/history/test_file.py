@@ -48,6 +48,7 @@ def _add_many(path: Path, records: list[Run]) -> None:
         HistoryFile(path).add(record)
 
 
+@pytest.mark.slow
 def test_writers_at_the_same_time_lose_nothing(tmp_path: Path, report: Callable) -> None:
     records = runs(report, 24)
     context = multiprocessing.get_context("spawn")

@@ -20,6 +20,8 @@ from sdbench.report.html import anchor
 from tests.report import pages
 from tests.report.test_measured_page import measured
 
+pytestmark = pytest.mark.slow
+
 REQUIRED = "SDBENCH_REQUIRE_BROWSER"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 WIDTHS = (360, 768, 1280, 2560)

@@ -161,6 +161,7 @@ def test_measure_prints_its_bars_and_its_sentence(
     assert "units %" in printed, "a file or a pipe has no width"
 
 
+@pytest.mark.slow
 def test_on_a_narrow_terminal_the_table_is_not_wider(tmp_path: Path) -> None:
     (tmp_path / "my_model.py").write_text(MODEL)
     master, terminal = pty.openpty()

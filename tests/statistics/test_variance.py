@@ -137,6 +137,7 @@ def test_several_networks_are_means_of_theirs() -> None:
         variance_of([one, other[1:]])
 
 
+@pytest.mark.slow
 def test_simultaneous_intervals_hold_all_at_once() -> None:
     """Of 12 means that hang together, all lie in theirs in 95 of 100 studies; with single intervals fewer do."""
     generator = np.random.default_rng(10)

@@ -62,6 +62,7 @@ def test_the_first_3002_of_the_file_are_used_as_published_and_a_random_3000_corr
     assert len(used("published", by_name[:3001])) == 3001, "1,500 batches of two, and one of the last"
 
 
+@pytest.mark.slow
 def test_a_study_uses_the_data_set_by_the_rules_of_its_protocol(tmp_path: Path, store: AssetStore) -> None:
     annotated = {f"{i}": ([[1.0, 8.0], *([[0.0, 1.0]] if i % 2 else [])], 40) for i in range(40)}
     found = listed(tmp_path, {**annotated, "unlike": ([[2.0, 8.0]], 40)})

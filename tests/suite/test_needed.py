@@ -58,6 +58,7 @@ def test_pytest_writes_what_the_selected_cases_need(selected: str, count: int, t
     assert not (tmp_path / "report").exists(), "nothing was run"
 
 
+@pytest.mark.slow
 def test_a_report_holds_the_times_of_loops(tmp_path: Path) -> None:
     done = run(tmp_path, "-k", "estimator_at_once or (complexity and x3d_xs)")
     assert done.returncode == 0, done.stdout

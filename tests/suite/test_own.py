@@ -123,6 +123,7 @@ def test_what_is_gone_is_not_run_and_said(lab: Path) -> None:
         assert f"{lab / 'code' / 'my_model.py'} is not there" in case.reason
 
 
+@pytest.mark.slow
 def test_data_of_ones_own_is_found_where_it_lies_on_that_machine(lab: Path, tmp_path: Path) -> None:
     layout = "ssv2"
     make(tmp_path / "data" / "painted", layout, dict.fromkeys(names(24, layout), 9), height=32, width=32)
@@ -205,6 +206,7 @@ def suite_run(folder: Path, *more: str, **environment: str) -> subprocess.Comple
     )
 
 
+@pytest.mark.slow
 def test_the_suite_runs_a_folder_of_ones_own_beside_its_own(lab: Path, tmp_path: Path) -> None:
     count = len(record("rendered-2:4")["values"])
     mine = ("--expected", str(lab / "mine"))

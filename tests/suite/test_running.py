@@ -35,6 +35,7 @@ def weighted(tmp_path: Path, data: Path, empty_store: AssetStore) -> Suite:
     return Suite(Here(empty_store, data=data, protocol="corrected", workers=0))
 
 
+@pytest.mark.slow
 def test_what_was_never_published_is_measured_and_says_so(weighted: Suite) -> None:
     record = RECORDS[X3D]
     assert isinstance(record, Unpublished)
@@ -96,6 +97,7 @@ def test_data_that_cannot_be_used_are_an_error(suite: Suite, data: Path) -> None
     assert "fault of sdbench" not in case.reason
 
 
+@pytest.mark.slow
 def test_an_unexpected_exception_is_an_error_of_every_case_of_the_measurement_and_not_tried_again(
     suite: Suite, small: Small, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -118,6 +120,7 @@ def test_what_breaks_while_a_verdict_is_found_is_an_error(suite: Suite, monkeypa
     assert judged().verdict is Verdict.ERROR
 
 
+@pytest.mark.slow
 def test_ctrl_c_is_no_error_and_what_was_finished_is_not_done_again(
     suite: Suite, small: Small, data: Path, empty_store: AssetStore
 ) -> None:
@@ -168,6 +171,7 @@ def test_published_weights_of_vos_are_known_under_the_names_of_the_expected_valu
             assert ("weights of" not in reason.partition("It takes")[0]) == published, record.id
 
 
+@pytest.mark.slow
 def test_size_and_work_that_were_never_published_are_counted(suite: Suite) -> None:
     record = RECORDS["vos/complexity/rtnet"]
     assert isinstance(record, Unpublished)

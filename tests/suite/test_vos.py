@@ -18,6 +18,8 @@ from sdbench.suite import Here, Suite, why_not
 from sdbench.zoo import feed_of
 from tests.suite.conftest import RECORDS, Small
 
+pytestmark = pytest.mark.slow
+
 FRAMES = 4
 """Frames of the made-up MoCA that are annotated and have flow."""
 
