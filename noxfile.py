@@ -159,10 +159,18 @@ def rehearse(session: nox.Session) -> None:
     session.run(f"{_development(session)}/python", "-m", "benchmarks.rehearsal", *session.posargs, external=True)
 
 
+QUICK = (
+    *(f"tests/{name}" for name in ("base", "cases", "cli", "container", "engine", "history", "report", "statistics")),
+    *("tests/video", "tests/networks/test_reading.py", "tests/test_ci_stages.py", "tests/test_documents.py"),
+    *("tests/test_docs_site.py", "tests/test_noxfile.py", "tests/test_public.py"),
+)
+"""Where most of the suite's sense is: statistics, verdicts, decoding, reading of layers, measuring, the public face."""
+
+
 @nox.session(venv_backend="none")
 def quick(session: nox.Session) -> None:
-    """Run the tests that take no longer than two seconds each; arguments go to pytest."""
-    _run_tests(session, "-m", "not slow")
+    """Run the tests of `QUICK` that take no longer than two seconds each; arguments go to pytest."""
+    _run_tests(session, *QUICK, "-m", "not slow")
 
 
 @nox.session(venv_backend="none")

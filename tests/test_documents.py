@@ -213,7 +213,7 @@ def here(tmp_path: Path, cache: Path, make_once: Once, monkeypatch: pytest.Monke
 
 def run(folder: Path, *arguments: str, given: str = "", fresh: bool = False) -> str:
     """What Python prints in a folder, in a process of its own or, on top, a fresh interpreter; it must end well."""
-    # Compiling takes a minute of C++: tests/engine/test_compiling.py does it. In this process nothing may be switched off.
+    # Compiling takes a minute, and tests/engine/test_compiling.py does it; in this process nothing is switched off.
     environment = {**os.environ, "TORCH_COMPILE_DISABLE": "1"}
     if fresh:
         done = subprocess.run(
