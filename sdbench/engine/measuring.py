@@ -21,17 +21,21 @@ from sdbench.engine.compiling import known_choice
 from sdbench.engine.measurement import Measurement
 from sdbench.engine.parts import Finished, Kept, Part, cut
 from sdbench.engine.passes import SECONDS
-from sdbench.engine.placing import Placement, device_named
+from sdbench.engine.placing import Placement, device_named, placed
 from sdbench.engine.running import Job, OneProcess, Runner
 from sdbench.engine.study import DrawsOnDevice, Plan, Study
 from sdbench.engine.sums import Sums, add_all, from_arrays
+from sdbench.networks.looking import Seen, settled
 from sdbench.networks.network import Network
-from sdbench.networks.reading import Layer
+from sdbench.networks.reading import Layer, VideoNetwork
 from sdbench.statistics import FACTORS
 from sdbench.zoo import network_named
 
 PARTS = "parts"
 """Folder of the cache in which unfinished runs keep their parts."""
+
+_NAMED = 6
+"""So many layers that are read alike are named in a note."""
 
 
 def measure(
@@ -117,7 +121,10 @@ class Collected:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A measurement that is ready to be made: the network, what it is shown, and where its parts are kept."""
+    """A measurement that is ready to be made: the network, what it is shown, and where its parts are kept.
+
+    `seen` is what was seen of its layers; nothing where the network is of the suite.
+    """
 
     job: Job
     plan: Plan[Any]
@@ -126,6 +133,7 @@ class Prepared:
     seed: int
     threshold: float
     store: AssetStore
+    seen: tuple[Seen, ...] = ()
 
     def no_sums(self) -> Collected:
         """Sums to add parts to."""
@@ -166,12 +174,16 @@ class Prepared:
             weights=network.weights,
             seconds={"drawing": collected.drawing, "network": collected.network, "total": seconds},
             resumed=resumed,
-            notes=(*network.notes, *about.notes, *_mixing(network, self.plan), *([warning] if warning else [])),
+            notes=(
+                *(*network.notes, *about.notes, *_mixing(network, self.plan)),
+                *(*reading_notes(self.seen), *([warning] if warning else [])),
+            ),
             seeds=len({sample.seed for sample in self.plan.samples}),
             precision=placement.precision,
             compiled=choice.why if choice else "",
             feed=asdict(network.feed),
             study=about.identity,
+            reading={of.layer: _reading(of) for of in self.seen},
         )
         if not (uneven := found.unevenness):
             return found
@@ -204,6 +216,7 @@ def prepare(
         network = replace(network, layers=layers)
     if warning := placement.warning(network.module):
         warn_caller(warning)
+    network, seen = _settled(network, placement)
     plan = study.plan(network.feed, seed)
     if network.mixes_batch is False:
         for sentence in _mixing(network, plan):
@@ -214,7 +227,44 @@ def prepare(
     parts = cut(plan.samples)
     inputs = [part.inputs for part in parts]
     job = Job(network, study, placement, sum(inputs), max(inputs, default=0), kept.folder)
-    return Prepared(job, plan, parts, kept, seed, threshold, store)
+    return Prepared(job, plan, parts, kept, seed, threshold, store, seen)
+
+
+def _settled(network: Network, placement: Placement) -> tuple[Network, tuple[Seen, ...]]:
+    """How the layers of a network are read: seen where it will run, or here where that is elsewhere."""
+    if isinstance(network.module, VideoNetwork):
+        return network, ()
+    try:
+        device = device_named(placement.device)
+    except InputError:  # of a runner's machines
+        return settled(network)
+    with placed(network.module, device):
+        return settled(network)
+
+
+def _reading(of: Seen) -> dict[str, Any]:
+    """How a layer is read, as plain values."""
+    assert of.reads is not None
+    return {"axes": of.axes, "units": of.units, "runs": of.runs, "run": of.reads.run, "item": of.reads.item}
+
+
+def reading_notes(seen: Sequence[Seen]) -> list[str]:
+    """How layers were read, in sentences: their axes, and of those that run several times, which run."""
+    by_axes: dict[str, list[str]] = {}
+    for of in seen:
+        by_axes.setdefault((of.axes or "").replace("C", "[C]"), []).append(of.layer)
+    notes = [f"{_some_layers(names)} read as {axes}" for axes, names in by_axes.items()]
+    for of in seen:
+        if of.runs > 1 and of.reads is not None:
+            what = "the mean over all its runs" if of.reads.run is None else f"run {of.reads.run}, counted from 0,"
+            notes.append(f"{of.layer} runs {of.runs} times in a forward pass, of which {what} is read")
+    return notes
+
+
+def _some_layers(names: Sequence[str]) -> str:
+    if len(names) > _NAMED:
+        return f"{', '.join(names[:_NAMED])} and {len(names) - _NAMED} other layers"
+    return ", ".join(names)
 
 
 def _mixing(network: Network, plan: Plan[Any]) -> tuple[str, ...]:
