@@ -448,7 +448,7 @@ class _Probe:
         others = [axis for axis in range(len(shape)) if axis != batch.axis]
         if not others:
             raise InputError(f"answers {_shape_in_words(shape)} to 2 clips: no axis is left for the channels")
-        frames, size = (self._moving(runs, layer, number) for runs in (self.other_frames, self.other_size))
+        frames, size = (self._moving(runs, layer, number, batch) for runs in (self.other_frames, self.other_size))
         left = [axis for axis in others if axis not in {*(frames or ()), *(size or ())} and shape[axis] > 1]
         inside = [
             axis for axis in answered.inside if axis in left and [shape[of] for of in left].count(shape[axis]) == 1
@@ -462,14 +462,19 @@ class _Probe:
             return left[0]
         raise InputError(self._open(layer, shape, batch, frames, size, left or others))
 
-    def _moving(self, other: Runs | None, layer: Layer, number: int) -> tuple[int, ...] | None:
-        """The axes that move between two clips and two others; None where the network takes no others."""
+    def _moving(self, other: Runs | None, layer: Layer, number: int, batch: _Batch) -> tuple[int, ...] | None:
+        """The axes that move between two clips and two others; None where the network takes no others.
+
+        One that makes other clips of them, as `view(-1, 8, ...)` does of frames, takes none.
+        """
         runs = None if other is None else other[layer.name]
         shape = self.two[layer.name][number].shape
         if not runs:
             return None
         of = runs[min(number, len(runs) - 1)]
-        return _moved(shape, of.shape) if len(of.shape) == len(shape) else None
+        if len(of.shape) != len(shape) or (batch.each == 1 and of.shape[batch.axis] != 2):
+            return None
+        return _moved(shape, of.shape)
 
     def _open(
         self,
@@ -555,7 +560,7 @@ def _check_axes(axes: str, shape: tuple[int, ...], batch: _Batch) -> None:
     """
     parts = axes_of(axes)
     if len(parts) != len(shape):
-        raise InputError(f": an activation of shape {shape} does not have the axes {axes}")
+        raise InputError(f"answers {_shape_in_words(shape)} to 2 clips, which does not have the axes {axes}")
     place = next(place for place, part in enumerate(parts) if "B" in part)
     seen = f"answers {_shape_in_words(shape)} to 2 clips: axis {batch.axis} moves with the number of clips"
     if place != batch.axis:
