@@ -88,7 +88,7 @@ def test_of_a_module_every_submodule_that_ran_and_those_that_did_not(model: str,
         "yes": "answers bool numbers",
         "scalar": "answers one number",
         "nothing": "answers NoneType, not a tensor",
-        "gates": "axis 1 with that of frames",
+        "gates": "axis 0 moves with the number of clips",
     }.items():
         assert reason in " ".join(rows[name].split()), "no layer ends the command"
     assert "one unit" in rows["score"]
