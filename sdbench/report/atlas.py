@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from tabulate import tabulate
 
+from sdbench.base.figures import new_figure
 from sdbench.base.files import atomic_path
 from sdbench.report.comparing import compare, said
 from sdbench.report.outcome import LayerOutcome, Outcome
 from sdbench.report.pictures import COLOURS
 from sdbench.statistics import READING_ORDER
+
+if TYPE_CHECKING:
+    from matplotlib.lines import Line2D
 
 _COLUMNS = 4
 """Networks in a row of the picture."""
@@ -39,7 +41,7 @@ def atlas_picture(outcomes: Sequence[Outcome], path: Path) -> None:
     beside = [of for of in outcomes if of.untrained and _key(of) in trained]
     panels = [of for of in outcomes if not of.untrained or _key(of) not in trained]
     rows, columns = rows_and_columns(len(panels))
-    figure = Figure(figsize=(max(5.2, 3.1 * columns), 2.7 * rows + 1.0), layout="constrained")
+    figure = new_figure(max(5.2, 3.1 * columns), 2.7 * rows + 1.0)
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     any_control = False
     for number, (axes, of) in enumerate(zip(grid.flat, panels, strict=False)):
@@ -92,6 +94,8 @@ def _title(outcomes: Sequence[Outcome]) -> str:
 
 def keys(any_control: bool = False, names: Mapping[str, str] | None = None) -> Iterable[Line2D]:
     """What the lines of a picture stand for; `names` are what the factors are called, where that is not their own."""
+    from matplotlib.lines import Line2D  # noqa: PLC0415
+
     for name in READING_ORDER:
         line, mark = MARKS[name]
         yield Line2D(

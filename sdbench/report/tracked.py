@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
+from sdbench.base.figures import new_figure
 from sdbench.base.files import atomic_path
 from sdbench.report.atlas import MARKS, keys, rows_and_columns
 from sdbench.report.outcome import LayerOutcome, Outcome
@@ -42,7 +41,7 @@ def tracked_picture(history: Sequence[tuple[int, Outcome]], path: Path) -> None:
     crossed = all(layer.variance is not None for _, outcome in history for layer in outcome.layers.values())
     last = history[-1][1]
     rows, columns = rows_and_columns(len(last.layers))
-    figure = Figure(figsize=(max(5.2, 3.1 * columns), 2.7 * rows + 0.9), layout="constrained")
+    figure = new_figure(max(5.2, 3.1 * columns), 2.7 * rows + 0.9)
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for number, (axes, name) in enumerate(zip(grid.flat, last.layers, strict=False)):
         of_layer = [outcome.layers[name] for _, outcome in history]
