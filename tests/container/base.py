@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 _SUITE = "bookworm"
 _PYTHON = "3.11"
 _NEWEST_GLIBC = 36
-_INCLUDED = "ca-certificates,passwd,python3,python3-venv"
+_INCLUDED = "ca-certificates,libstdc++6,passwd,python3,python3-venv"
 
 _INSTALLED = (
     "av",
