@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sdbench.base.errors import InputError, unknown_name
+from sdbench.base.errors import InputError, some, unknown_name
+from sdbench.base.warned import warn_caller
 from sdbench.video.decode import VIDEO_SUFFIXES, decode_frames, natural_key
 from sdbench.video.frames import Frames
 
@@ -77,10 +78,14 @@ class LabelledFolder:
         if len(index) != len(self.classes):
             raise InputError("each class may be named once; two of the class names are alike")
         videos: list[LabelledVideo] = []
+        passed_over: list[str] = []
         for path in found:
             if _plain(path.name) not in index:
                 raise unknown_name(f"class in {folder}", path.name, self.classes)
-            files = [file for file in path.iterdir() if file.suffix.lower() in VIDEO_SUFFIXES and file.is_file()]
+            listed = list(path.iterdir())
+            files = [file for file in listed if file.suffix.lower() in VIDEO_SUFFIXES and file.is_file()]
+            files = [file for file in files if not file.name.startswith(".")]
+            passed_over += [f"{path.name}/{file.name}" for file in listed if file not in files]
             for file in sorted(files, key=lambda file: natural_key(file.name)):
                 class_index = index[_plain(path.name)]
                 videos.append(LabelledVideo(f"{path.name}/{file.name}", self.classes[class_index], class_index))
@@ -89,6 +94,8 @@ class LabelledFolder:
                 f"{folder} holds no labelled video; expected CLASS/VIDEO with files ending in "
                 + ", ".join(sorted(VIDEO_SUFFIXES))
             )
+        if passed_over:
+            warn_caller(f"{folder}: {len(passed_over)} files or folders are no videos: {some(sorted(passed_over))}")
         self.videos = tuple(videos)
 
     def file(self, video: LabelledVideo) -> Path:

@@ -21,6 +21,9 @@ from sdbench.video.orientation import Orientation, upright, upright_size
 from sdbench.video.stream_check import StreamCheck
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp"})
+READING = 2
+"""Changes whenever frames of the same files are read otherwise: what was found in them before is then stale."""
+
 _SIXTEEN_BITS = 257
 """65535 over 255."""
 
@@ -235,6 +238,7 @@ def opened_picture(path: Path) -> Iterator[Image.Image]:
 
 __all__ = [
     "PICTURE_SUFFIXES",
+    "READING",
     "VIDEO_SUFFIXES",
     "Outline",
     "decode_frames",

@@ -71,22 +71,22 @@ def _check_numbers(folder: Path, numbers: Sequence[Sequence[int]]) -> None:
     ]
     if outer:
         # Of a name such as 1305031102.175304.png the second number says nothing alone; of c1_0001.png it does.
-        if len(series) > 1 and all(len(run) > 1 and run[0] == series[0][0] and not _gap(run) for run in series):
+        if len(series) > 1 and all(len(run) > 1 and run[0] == series[0][0] and not find_gap(run) for run in series):
             raise InputError(
                 f"{folder} holds {len(series)} series of numbered pictures: put each into a folder of its own"
             )
         return
     if twice := [one for one, other in itertools.pairwise(series[0]) if one == other]:
         raise InputError(f"{folder} holds two pictures with the number {twice[0]}; expected one of each number")
-    if gap := _gap(series[0]):
+    if gap := find_gap(series[0]):
         raise InputError(
             f"{folder} has a gap in the numbers of its pictures: {gap[0]} is followed by {gap[1]}; put the pictures "
             "that are missing there, or each run of numbers into a folder of its own"
         )
 
 
-def _gap(run: Sequence[int]) -> tuple[int, int] | None:
-    """The first of the longest steps between numbers, where steps are not of one size."""
+def find_gap(run: Sequence[int]) -> tuple[int, int] | None:
+    """The numbers before and after the longest step of some ascending ones, where steps are not of one size."""
     pairs = list(itertools.pairwise(run))
     shortest = min(later - earlier for earlier, later in pairs)
     earlier, later = max(pairs, key=lambda pair: pair[1] - pair[0])
