@@ -44,11 +44,18 @@ def labelled_folder(folder: Path) -> LabelledFolder:
     listed = folder / _CLASSES_FILE
     if listed.is_file():
         lines = listed.read_text(encoding="utf-8").splitlines()
-        return LabelledFolder(folder, [line.strip() for line in lines if line.strip()])
+        return _told(LabelledFolder(folder, [line.strip() for line in lines if line.strip()]))
     names = [path.name for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
     if names and all(name.isdigit() for name in names):
-        return LabelledFolder(folder, [str(i) for i in range(max(map(int, names)) + 1)])
-    return LabelledFolder(folder)
+        return _told(LabelledFolder(folder, [str(i) for i in range(max(map(int, names)) + 1)]))
+    return _told(LabelledFolder(folder))
+
+
+def _told(found: LabelledFolder) -> LabelledFolder:
+    """The same, after a warning of what is passed over."""
+    if found.passed_over:
+        warn_caller(f"{found.folder}: {len(found.passed_over)} files are no videos: {some(found.passed_over)}")
+    return found
 
 
 class LabelledFolder:
@@ -62,6 +69,7 @@ class LabelledFolder:
     Attributes:
         videos: all of them, by class and name.
         classes: the names, in order.
+        passed_over: what lies in the class folders and is no video.
 
     Raises:
         InputError: there is no such folder, it holds no video, or a class folder is not among `classes`.
@@ -94,8 +102,7 @@ class LabelledFolder:
                 f"{folder} holds no labelled video; expected CLASS/VIDEO with files ending in "
                 + ", ".join(sorted(VIDEO_SUFFIXES))
             )
-        if passed_over:
-            warn_caller(f"{folder}: {len(passed_over)} files or folders are no videos: {some(sorted(passed_over))}")
+        self.passed_over = tuple(sorted(passed_over, key=natural_key))
         self.videos = tuple(videos)
 
     def file(self, video: LabelledVideo) -> Path:

@@ -65,8 +65,7 @@ class _Walk:
             waiting += self._look(waiting.popleft() if waiting else self._links.popleft())
         self.found.sources = dict(sorted(self.found.sources.items(), key=lambda item: natural_key(item[0])))
         self.found.passed_over = tuple(
-            f"{len(names)} {what if len(names) > 1 else what.replace('files', 'file').replace('folders', 'folder')}: "
-            f"{some(sorted(names, key=natural_key))}{_endings(names) if what == _OTHER else ''}"
+            f"{what} ({len(names)}{_endings(names) if what == _OTHER else ''}): {some(sorted(names, key=natural_key))}"
             for what, names in self._notes.items()
         )
 
@@ -88,7 +87,7 @@ class _Walk:
         for entry in entries:
             path = Path(entry.path)
             if entry.name.startswith("."):
-                self._note("hidden files or folders were not looked at", path)
+                self._note("hidden files or folders", path)
             elif path.is_dir():
                 (self._links if entry.is_symlink() else inner).append(path)
             elif not path.exists():
@@ -105,7 +104,7 @@ class _Walk:
         pictures = picture_files(folder)
         if pictures and videos:
             for path in pictures:
-                self._note("pictures beside videos were not taken for frames", path)
+                self._note("pictures beside videos, which are not taken for frames", path)
         elif pictures:
             self.found.sources[self._name(folder)] = folder
         return inner
@@ -117,10 +116,10 @@ class _Walk:
         self._notes.setdefault(what, []).append(self._name(path))
 
 
-_OTHER = "files with endings of no video were not looked at"
+_OTHER = "files that are no videos by their ending"
 
 
 def _endings(names: list[str]) -> str:
     """How many there are of each ending."""
     counted = Counter(Path(name).suffix.lower() or "none" for name in names)
-    return f" ({', '.join(f'{number} {ending}' for ending, number in counted.most_common(5))})"
+    return f": {', '.join(f'{number} {ending}' for ending, number in counted.most_common(5))}"

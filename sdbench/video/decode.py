@@ -154,7 +154,8 @@ def _video_frames(path: Path, square: bool) -> Iterator[Timed]:
                 continue
             for frame in packet.decode():
                 check.frame(frame)
-                picture: Any = reformatter.reformat(frame, format="rgb24")
+                # As the ffmpeg program does where colours of odd sizes or more bits have to be interpolated.
+                picture: Any = reformatter.reformat(frame, format="rgb24", interpolation="BICUBIC")
                 pixels = orientation.show(picture.to_ndarray(), frame)
                 base = frame.time_base
                 yield _seconds(frame.pts, base), _seconds(frame.duration or None, base), pixels

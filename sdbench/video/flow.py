@@ -80,8 +80,8 @@ class FlowMethod:
             row, column, _ = np.unravel_index(np.abs(flow).argmax(), flow.shape)
             raise InputError(
                 f"flow method {self.name} answers a motion of {farthest:.3g} pixels at row {row}, column {column} of "
-                f"frames of {first.shape[1]} x {first.shape[0]}, which no motion within them can be (1e10 marks what is "
-                "not known): every pixel needs a flow, filled in from its neighbours where it is not known"
+                f"frames of {first.shape[1]} x {first.shape[0]}, which no motion within them can be (1e10 marks "
+                "unknown flow): every pixel needs a flow, filled in from its neighbours where it is not known"
             )
         return flow
 

@@ -14,8 +14,11 @@ import numpy.typing as npt
 
 from sdbench.base.errors import InputError
 
-_SPARE_STEP = 0.75
-"""Of a frame's duration: a promise that is missed by less is a matter of rounding."""
+_SPARE_STEPS = {"matroska": 0.75, "webm": 0.75, "avi": 0.75, "asf": 0.75}
+"""Of a frame's duration, by container: a promise that is missed by less is a matter of rounding."""
+
+_SPARE_STEPS_ELSE = 2.0
+"""Of containers that count durations by the order of decoding, or leave out that of the last frame."""
 
 _SPARE_SECONDS = 0.1
 """Where other streams decide how long a file is: their last packets may say that they are shorter than the header."""
@@ -114,9 +117,13 @@ class StreamCheck:
             raise self._broken
 
     def _check_times(self) -> None:
+        shown = _listed(self._stream) if set(_TABLES) & set(self._formats) else 0
+        exact = self._stream.codec_context.name in _FRAME_A_PACKET
+        if self._frames < shown - (0 if exact else _SPARE_FRAMES):
+            raise self._cut_off(shown, self._frames, "frames")
         if not self._times:
             if self._frames < self._stream.frames - _SPARE_FRAMES:
-                raise self._cut_off(0.0, 0.0)
+                raise self._cut_off(self._stream.frames, self._frames, "frames")
             return
         steps = np.diff(np.sort(np.array(self._times)))
         step = float(np.median(steps)) if len(steps) else float(self._video_end) - self._times[0]
@@ -129,13 +136,14 @@ class StreamCheck:
             raise InputError(f"{self.path} is cut off: its last packet is not whole; copy it again")
         if self._promised is None:
             return
-        end, spare = float(self._video_end), _SPARE_STEP * step
+        spare = step * min(_SPARE_STEPS.get(name, _SPARE_STEPS_ELSE) for name in self._formats)
+        end = float(self._video_end)
         if not self._ends_known:
             end += step
         if not self._of_video and self._other_end:
             end, spare = max(end, float(self._other_end)), spare + _SPARE_SECONDS
         if float(self._promised) - end > spare + 0.002:  # some containers count in milliseconds
-            raise self._cut_off(float(self._promised), end)
+            raise self._cut_off(round(float(self._promised), 2), round(end, 2), "s")
 
     def _check_gaps(self, steps: npt.NDArray[np.float64], step: float) -> None:
         """See that a video of constant rate has no hole in it; of one whose rate varies nothing can be said."""
@@ -150,24 +158,25 @@ class StreamCheck:
             gap = int(np.argmax(steps))
             raise InputError(
                 f"{self.path} has a hole: its frames follow each other every {step:.3g} s, but for {steps[gap]:.3g} s "
-                f"after frame {gap}; {missing} frames are missing: copy it again, or leave it out"
+                f"after frame {gap}; {missing} frames are missing, or one was held: copy it "
+                "again, or leave it out"
             )
 
-    def _cut_off(self, promised: float, end: float) -> InputError:
-        rate = self._stream.average_rate
-        listed = self._stream.frames
-        if listed and (not promised or not rate or abs(promised * float(rate) - listed) < 2):
-            said, found = f"{listed} frames", f"{self._frames}"
-        else:
-            said, found = f"{promised:.2f} s", f"{end:.2f} s"
+    def _cut_off(self, promised: float, found: float, unit: str) -> InputError:
         return InputError(
-            f"{self.path} is cut off: its header promises {said} and {found} could be decoded; copy it again"
+            f"{self.path} is cut off: its header promises {promised} {unit} and {found} could be decoded; copy it again"
         )
 
     def _damaged(self, why: str) -> InputError:
         return InputError(
             f"{self.path} is damaged at frame {self._frames} or near it: {why}; copy it again, or leave it out"
         )
+
+
+def _listed(stream: Any) -> int:
+    """How many frames a container lists that it does not hide; 0 where that is not known."""
+    entries = getattr(stream, "index_entries", None)  # PyAV has them since 16
+    return sum(not entry.is_discard for entry in entries) if entries is not None and stream.frames else 0
 
 
 def _promised_end(container: Any, stream: Any, formats: list[str]) -> tuple[Fraction | None, bool]:
