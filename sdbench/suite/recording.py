@@ -166,17 +166,14 @@ def _measured(
 ) -> tuple[Measurement, dict[tuple[str, str], dict[int, dict[str, float]]]]:
     """The last measurement, and (layer, quantity) -> seed -> its values."""
     samples: dict[tuple[str, str], dict[int, dict[str, float]]] = {}
-    step = 1
-    for number in range(seeds):
-        print(f"seed {number} of {seeds}", file=sys.stderr)
-        # A measurement of segmentation is itself a mean over seeds: those of the next must be others.
-        found = Suite(replace(here, seed=number * step)).measurement(asked)
-        step = found.seeds
+    for seed in range(seeds):
+        print(f"seed {seed} of {seeds}", file=sys.stderr)
+        found = Suite(replace(here, seed=seed)).measurement(asked)
         for name in found.layers:
             layer = found.layer(name)
             for quantity in ("shares", "units"):
                 if quantity == "shares" or len(layer.estimate.unit_labels) >= _FEWEST_UNITS:
-                    samples.setdefault((name, quantity), {})[number * step] = layer.read(quantity).values
+                    samples.setdefault((name, quantity), {})[seed] = layer.read(quantity).values
     return found, samples
 
 
