@@ -139,6 +139,11 @@ class PackagedStylised(_Packaged):
         dataset = packaged_stylised(here.store, shot_finder(here.store))
         return StylisedStudy(dataset, here.store, here.protocol, here.pairs)
 
+    def network(self, asked: Asked, here: Here) -> Network:
+        network = super().network(asked, here)
+        # As almost all published networks of action recognition are fed; a small one has no way of its own.
+        return replace(network, feed=replace(network.feed, resample="bilinear"))
+
 
 class RenderedScenes(_Packaged):
     """The scenes of `RENDERED`, for any network; nothing is fetched but its weights.
