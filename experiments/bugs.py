@@ -22,7 +22,8 @@ from sdbench.video.render import Motion, Path, RenderedClip
 Function = Callable[..., Any]
 
 ACTION, VOS, RENDERED = ("action",), ("VOS",), ("rendered",)
-ANY = ("rendered", "VOS", "action", "clips")
+X3D = ("X3D",)  # fed from a window longer than the clips
+ANY = ("rendered", "action", "VOS", "X3D")
 
 
 def _answer(change: Callable[[Any], Any]) -> Callable[[Function], Function]:
@@ -239,9 +240,9 @@ MUTATIONS = (
         "flow of the frame before", "sdbench.studies.davis_study:_Pictures._picture", _flow_of_the_frame_before, VOS
     ),
     # Which frames
-    Mutation("window one frame late", "sdbench.studies.stylised_study:window", _one_frame_late, ACTION),
-    Mutation("last frame repeated", "sdbench.studies.stylised_study:window", _last_frame_repeated, ACTION),
-    Mutation("positions rounded, not cut", "sdbench.video.feed:evenly_spaced", _rounded, ACTION),
+    Mutation("window one frame late", "sdbench.studies.stylised_study:window", _one_frame_late, X3D),
+    Mutation("last frame repeated", "sdbench.studies.stylised_study:window", _last_frame_repeated, X3D),
+    Mutation("positions rounded, not cut", "sdbench.video.feed:evenly_spaced", _rounded, X3D),
     Mutation("first frame only", _feed("choose"), _chosen(lambda at: at[:1] * len(at)), ACTION),
     Mutation("time reversed", _feed("choose"), _chosen(lambda at: at[::-1]), ACTION),
     Mutation(

@@ -40,10 +40,10 @@ SEEDS = (0, 1)
 """The seed of a run without options, and another one that is recorded."""
 
 CASES = {
-    "action": "pipeline/x3d_xs/",
-    "VOS": "pipeline/vos/calibration_rtnet/",
     "rendered": "rendered-2/calibration_resnet3d/",
-    "clips": "packaged/transnetv2/",
+    "action": "pipeline/calibration_slowfast/",
+    "VOS": "pipeline/vos/calibration_rtnet/",
+    "X3D": "pipeline/x3d_xs/",
 }
 """What a bug speaks of -> how the ids of its cheapest recorded cases begin."""
 
@@ -119,8 +119,15 @@ class Looking:
     measured: dict[tuple[str, int], dict[Asked, Measurement]] = field(default_factory=dict)
 
     def cases(self, kind: str, seed: int) -> list[ExpectedValue]:
-        """The recorded values of one seed."""
-        return [r for r in self.records if r.id.startswith(CASES[kind]) and r.options.get("seed") == seed]
+        """The recorded values of one seed.
+
+        Raises:
+            InputError: there are none.
+        """
+        found = [r for r in self.records if r.id.startswith(CASES[kind]) and r.options.get("seed") == seed]
+        if not found:
+            raise InputError(f"nothing is recorded of {CASES[kind]} for seed {seed}: choose another seed")
+        return found
 
     def look(self, mutation: Mutation, seed: int) -> Outcome:
         """Run its cases with a bug.
