@@ -42,7 +42,7 @@ SEEDS = (0, 1)
 CASES = {
     "rendered": "rendered-2/calibration_resnet3d/",
     "action": "pipeline/calibration_slowfast/",
-    "VOS": "pipeline/vos/calibration_rtnet/",
+    "VOS": "pipeline/vos/calibration_fusionseg/",
     "X3D": "pipeline/x3d_xs/",
 }
 """What a bug speaks of -> how the ids of its cheapest recorded cases begin."""
