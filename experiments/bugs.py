@@ -131,13 +131,12 @@ def _frozen(clip: RenderedClip) -> RenderedClip:
 
 
 def _flow_of_the_frame_before(picture: Function) -> Function:
-    return lambda pictures, position, backward, size: picture(
-        pictures, max(position - 1, int(backward)), backward, size
-    )
+    return lambda pictures, position, backward, size: picture(pictures, max(position - 1, 0), backward, size)
 
 
 def _other_direction(flow: Function) -> Function:
-    return lambda dataset, sequence, position, backward=False: flow(dataset, sequence, position, not backward)
+    """Of every frame that has one: the first has no flow to the frame before."""
+    return lambda dataset, sequence, position, _backward=False: flow(dataset, sequence, position, position > 0)
 
 
 def _nearest(resized: Function) -> Function:
@@ -245,12 +244,6 @@ MUTATIONS = (
     Mutation("positions rounded, not cut", "sdbench.video.feed:evenly_spaced", _rounded, X3D),
     Mutation("first frame only", _feed("choose"), _chosen(lambda at: at[:1] * len(at)), ACTION),
     Mutation("time reversed", _feed("choose"), _chosen(lambda at: at[::-1]), ACTION),
-    Mutation(
-        "second frame is the first",
-        "sdbench.studies.sequences:SequencePlan.partner",
-        lambda _: lambda _plan, row, _offset: row,
-        VOS,
-    ),
     Mutation("one sample forgotten", "sdbench.engine.measuring:cut", _without_last_sample, ACTION),
     # Size and colours
     Mutation("mean not subtracted", _feed("normalise"), _fed_otherwise(mean=0.0), ACTION),
