@@ -28,6 +28,7 @@ from sdbench.engine.sums import Sums, add_all, from_arrays
 from sdbench.networks.network import Network
 from sdbench.networks.reading import Layer
 from sdbench.statistics import FACTORS
+from sdbench.statistics.estimating import check_threshold
 from sdbench.zoo import network_named
 
 PARTS = "parts"
@@ -193,6 +194,7 @@ def prepare(
     Raises:
         InputError, AssetError: as `measure` does.
     """
+    check_threshold(threshold)
     if isinstance(network, str):
         network = network_named(network, store=store)
     elif not isinstance(network, Network):

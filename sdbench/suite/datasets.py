@@ -151,7 +151,7 @@ class RenderedScenes(_Packaged):
     They are fewer than `sdbench measure` draws by default: it is looked at whether numbers move.
     """
 
-    scenes: ClassVar[int] = 64
+    scenes: ClassVar[int] = 32
 
     def assets(self, asked: Asked, here: Here) -> list[str]:
         return []

@@ -28,7 +28,10 @@ from sdbench.suite.running import Suite
 from sdbench.zoo import FILLED, model, model_names
 
 _SHARES_MOVE = 0.05
-"""Percentage points: what float32 sums in another order may move a share by."""
+"""Percentage points: what float32 sums in another order may move a share or a part of the variance by."""
+
+_PARTS = ("variance", "shares")
+"""Quantities of a whole layer, which its number of units does not make coarse."""
 
 _FEWEST_UNITS = 8
 """Classes of fewer units than this move by more than 12 points at a time: not recorded."""
@@ -121,9 +124,9 @@ def record_values(wanted: ToRecord, output: Path, root: Path) -> None:
     values = [
         _value(asked, task, f"{folder}/{_plain(name)}/{quantity}", name, quantity, seed, found, source)
         for name in measured[0].layers
-        for quantity in ("shares", "units")
+        for quantity in measured[0].layer(name).quantities
         for seed, found in enumerate(measured)
-        if quantity == "shares" or len(found.layer(name).estimate.unit_labels) >= _FEWEST_UNITS
+        if quantity in _PARTS or (quantity == "units" and _has_classes(found, name))
     ]
     title = f"{asked.network} on the data set {asked.dataset}: what this suite measured, to notice when it moves"
     file = ExpectedFile.model_validate({"schema": 1, "about": title, "subject": subject, "values": values})
@@ -167,13 +170,17 @@ def _measured(asked: Asked, here: Here, seed: int, seeds: int) -> Measurement:
     return Suite(replace(here, seed=seed)).measurement(asked)
 
 
+def _has_classes(found: Measurement, layer: str) -> bool:
+    return len(found.layer(layer).estimate.unit_labels) >= _FEWEST_UNITS
+
+
 def _value(
     asked: Asked, task: str, about: str, layer: str, quantity: str, seed: int, found: Measurement, source: Source
 ) -> ExpectedValue:
     """What one seed gave: the draws are then equal, and what is left is float error."""
     read = found.layer(layer)
     sample, units = read.read(quantity).values, len(read.estimate.unit_labels)
-    if quantity == "shares":
+    if quantity in _PARTS:
         tolerance = _SHARES_MOVE
         what = f"{_SHARES_MOVE} points are five times the 0.01 that another number of threads may change"
     else:
