@@ -223,6 +223,11 @@ def _classes(change: Callable[..., Any]) -> Callable[[Function], Function]:
     return _answer(lambda members: change(*members))
 
 
+def _parts(change: Callable[[Any], Any]) -> Callable[[Function], Function]:
+    """Other sums behind appearance, motion and both, (3, C)."""
+    return _answer(lambda sums: replace(sums, parts=change(sums.parts)))
+
+
 BGR = _answer(lambda frames: frames[..., ::-1])
 
 MUTATIONS = (
@@ -329,6 +334,13 @@ MUTATIONS = (
         ANY,
     ),
     Mutation("mean of unit scores", "sdbench.statistics.estimating:summarise", _with_layer_scores(_mean_of_units), ANY),
+    # Parts of variance
+    Mutation(
+        "parts of the variance exchanged", "sdbench.engine.passes:crossed", _parts(lambda of: of[[1, 0, 2]]), RENDERED
+    ),
+    Mutation(
+        "part of both counted twice", "sdbench.engine.passes:crossed", _parts(lambda of: of * [[1], [1], [2]]), RENDERED
+    ),
     # Classes of units
     Mutation("threshold 0.45", "sdbench.statistics.estimating:_class_members", _lower(0.05), ANY),
     Mutation(

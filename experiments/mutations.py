@@ -194,16 +194,17 @@ def _tolerances(case: Case) -> float:
 def table(outcomes: Sequence[Outcome], mutations: Sequence[Mutation]) -> str:
     """A row for each bug, in Markdown: of each seed how many cases turned red, which first, and by how much."""
     seeds = sorted({outcome.seed for outcome in outcomes})
-    heads = [f"seed {seed}: red of cases | first red, by tolerances" for seed in seeds]
-    lines = [f"| bug | in place of | {' | '.join(heads)} |", f"| --- | --- |{' ---: | --- |' * len(seeds)}"]
+    heads = [f"seed {seed}: red | first, by tolerances" for seed in seeds]
+    lines = [f"| bug | {' | '.join(heads)} |", f"| --- |{' --- |' * 2 * len(seeds)}"]
     known = {(outcome.mutation, outcome.seed): outcome for outcome in outcomes}
     for mutation in mutations:
         cells = []
         for seed in seeds:
             found = known[mutation.name, seed]
             cells.append(f"{found.red} of {found.run}")
-            cells.append(f"`{found.first.rpartition('/')[0]}`, {found.tolerances:.3g}" if found.red else "none")
-        lines.append(f"| {mutation.name} | `{mutation.where.replace(':', '.')}` | {' | '.join(cells)} |")
+            first = "/".join(found.first.split("/")[-4:-1])
+            cells.append(f"{first}: {found.tolerances:.3g}" if found.red else "none")
+        lines.append(f"| {mutation.name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
