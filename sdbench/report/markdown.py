@@ -56,6 +56,11 @@ def measurement_sentence(record: dict[str, Any]) -> str:
     )
     if record["compiled"]:
         sentence += f" Passes: {record['compiled']}."
+    if record.get("check"):
+        check = record["check"]
+        sentence += f" {check[:1].upper()}{check[1:]}."
+    if record.get("resumed"):
+        sentence += f" {record['resumed']} of {record['samples']} samples are from an earlier, interrupted run."
     if record["skipped"]:
         sentence += f" Left out: {'; '.join(record['skipped'])}."
     if record.get("notes"):
