@@ -110,7 +110,8 @@ class Measurement:
         skipped: what was left out, and why.
         assets: SHA-256 of every asset that was used.
         weights: SHA-256 of the network's parameters and buffers.
-        seconds: "drawing" (in worker processes, beside the network), "network" and "total".
+        seconds: "drawing" (in worker processes, beside the network), "network", "self-check" of a network that is not
+            of the suite, and "total".
         resumed: number of samples that an interrupted run had already done.
         notes: what a reader of the numbers must know about the protocol and the data; one sentence each.
         seeds: how many seeds there were; values are means over them.

@@ -26,10 +26,12 @@ from sdbench.engine.running import Job, OneProcess, Runner
 from sdbench.engine.self_check import Checked, check_network, claim_folder
 from sdbench.engine.study import DrawsOnDevice, Plan, Study
 from sdbench.engine.sums import Sums, add_all, from_arrays
+from sdbench.networks.looking import made_up
 from sdbench.networks.module_hash import describe_parts
 from sdbench.networks.network import Network
 from sdbench.networks.reading import Layer
 from sdbench.statistics import FACTORS
+from sdbench.video.feed import Feed
 from sdbench.zoo import network_named
 
 PARTS = "parts"
@@ -182,7 +184,12 @@ class Prepared:
             skipped=about.skipped,
             assets={**self.store.hashes(list(dict.fromkeys(about.assets))), **network.assets},
             weights=network.weights,
-            seconds={"drawing": collected.drawing, "network": collected.network, "total": seconds},
+            seconds={
+                "drawing": collected.drawing,
+                "network": collected.network,
+                **({"self-check": self.checked.seconds} if self.checked.sentence else {}),
+                "total": seconds,
+            },
             resumed=resumed,
             notes=(
                 *network.notes,
@@ -274,9 +281,19 @@ def _key(network: Network, plan: Plan[Any], seed: int, placement: Placement) -> 
     about = plan.about
     return key_of(
         *("measurement", network.name, network.weights, sorted(network.assets.items()), network.read, network.feed),
-        *(network.mixes_batch, describe_parts(network.module)),
+        *(network.mixes_batch, describe_parts(network.module), _own_feed(network)),
         *(about.dataset, about.protocol, about.styles, seed, placement, versions()),
     )
+
+
+def _own_feed(network: Network) -> str:
+    """Hash of a clip as a feed of the user's own class makes it; "" of `Feed` itself, whose fields say all."""
+    if type(network.feed) is Feed:
+        return ""
+    digest = hashlib.sha256()
+    for values in made_up(network.feed).values():
+        digest.update(values.numpy().tobytes())
+    return digest.hexdigest()
 
 
 @cache

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import time
 from collections import deque
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,8 @@ _NUMBERS = 2**23
 
 _MOST_INPUTS = 96
 """A part, which has hardly more than `sdbench.engine.parts.INPUTS`, then goes through in one batch where it fits."""
+
+Watching = contextlib.AbstractContextManager[object]
 
 _Crossed = tuple[Block, npt.NDArray[np.float64]]
 """A resampling block, and the values (4, rows, units) of one crossed sample of it."""
@@ -137,10 +139,7 @@ class Passes:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         if meet or inputs == 1:
-            raise InputError(
-                f"memory does not hold {'a batch whose' if meet else 'one'} input{'s meet' if meet else ''} of "
-                f"{self.network.name} ({said}): use fewer --frames, a smaller --size, or a device with more memory"
-            )
+            raise no_memory(self.network, said)
         self._most = -(-inputs // 2)
         warn_caller(
             f"memory does not hold {inputs} inputs of {self.network.name} at once; it goes on with {self._most} "
@@ -180,8 +179,15 @@ class Passes:
         """A batch where the network is."""
         return {name: on_device(values, self.network.module, self.device) for name, values in batch.items()}
 
-    def eager(self, batch: Mapping[str, Tensor], inputs: int) -> dict[str, Tensor]:
+    def eager(
+        self, batch: Mapping[str, Tensor], inputs: int, watching: Callable[[], Watching] = contextlib.nullcontext
+    ) -> dict[str, Tensor]:
         """Unit values of a batch on the device, in a pass that is not compiled, whatever the module says.
+
+        Args:
+            batch: name -> the rows of its inputs.
+            inputs: how many there are.
+            watching: what holds during the pass, such as hooks.
 
         Raises:
             InputError: as `read` does.
@@ -189,14 +195,16 @@ class Passes:
         if inputs < self._fewest:
             rows = {name: len(values) // inputs * self._fewest for name, values in batch.items()}
             return self._filled_up(self._eager, batch, rows)
-        return self._eager(batch)
+        return self._eager(batch, watching)
 
-    def _eager(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def _eager(
+        self, batch: Mapping[str, Tensor], watching: Callable[[], Watching] = contextlib.nullcontext
+    ) -> dict[str, Tensor]:
         # What torch compiled of a module knows nothing of the hooks that read its layers.
         stance = torch.compiler.set_stance("force_eager") if self._has_compiled else contextlib.nullcontext()
         if self.state is not None:
             self.state.put_back()
-        with self._autocast(), fed(self.network.name, batch), stance:
+        with self._autocast(), fed(self.network.name, batch), stance, watching():
             return self._units(batch)
 
     def _run_filled(self, batch: Mapping[str, Tensor], rows: Mapping[str, int]) -> dict[str, Tensor]:
@@ -257,6 +265,15 @@ class Passes:
     def _wait(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
+
+
+def no_memory(network: Network, said: str) -> InputError:
+    """The sentence for a single input that memory does not hold."""
+    said = said or "it says no more"
+    return InputError(
+        f"memory does not hold one pass of {network.name}, whose batch cannot be smaller ({said}): "
+        "use fewer --frames, a smaller --size, or a device with more memory"
+    )
 
 
 def _is_compiled(part: nn.Module) -> bool:

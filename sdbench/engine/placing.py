@@ -143,10 +143,15 @@ def set_to_eval(module: nn.Module) -> None:
 
 
 def _lay_out(module: nn.Module, axes: int, layout: torch.memory_format) -> None:
-    """Lay out the tensors of a module that have so many axes; `Module.to` fails where others have one more or less."""
-    module._apply(  # type: ignore[no-untyped-call]
-        lambda value: value.to(memory_format=layout) if value.ndim == axes else value
-    )
+    """Lay out the parameters of a module that have so many axes; `Module.to` fails where others have one more or less.
+
+    Those that are sharded over processes stay as they are: their wrappers count on the memory that they gave them.
+    """
+    if any("FSDP" in kind.__name__ for part in module.modules() for kind in type(part).__mro__):
+        return
+    for parameter in module.parameters():
+        if parameter.ndim == axes:
+            parameter.data = parameter.data.to(memory_format=layout)
 
 
 def on_device(values: Tensor, module: nn.Module, device: torch.device) -> Tensor:

@@ -8,6 +8,7 @@ interrupted run are only taken where the network still answers the same: `claim_
 from __future__ import annotations
 
 import contextlib
+import functools
 import random
 import time
 import uuid
@@ -26,7 +27,7 @@ from sdbench.base.errors import InputError
 from sdbench.base.kept import Arrays, disk_error, keep_arrays, key_of, read_arrays
 from sdbench.base.memory import is_out_of_memory
 from sdbench.engine.parts import OUTPUTS
-from sdbench.engine.passes import BatchSize, Passes, passes_of
+from sdbench.engine.passes import BatchSize, Passes, no_memory, passes_of
 from sdbench.engine.placing import Placement, device_named, precision_of
 from sdbench.networks.looking import made_up
 from sdbench.networks.module_hash import check_values
@@ -61,6 +62,7 @@ class Checked:
         size: of the batches that it takes.
         outputs: layer -> what it answered to the made-up clips; empty where nothing was passed.
         steady: whether the same clip is answered alike each time.
+        seconds: how long it took.
     """
 
     sentence: str = ""
@@ -70,6 +72,7 @@ class Checked:
     size: BatchSize = field(default_factory=BatchSize)
     outputs: Arrays = field(default_factory=dict)
     steady: bool = True
+    seconds: float = 0.0
 
 
 def check_network(network: Network, placement: Placement, folder: Path) -> Checked:
@@ -120,7 +123,6 @@ class _Check:
         among, most, single = self._among(fewest)
         precision = _named(self.seen.types, self.placement)
         tolerance = _tolerance(precision)
-        seconds = time.perf_counter() - started
         passes = self.count
         wrong, steady = "", True
         if differing := self._differing(_row(alone, 0, fewest), _row(again, 0, fewest), tolerance):
@@ -136,27 +138,39 @@ class _Check:
                 f"a forward pass of {self.network.name} changes its {', '.join(changed[:3])}"
                 f"{' and others' if len(changed) > 3 else ''}: every pass began with what was given"
             )
+        elif vanishing := [layer for layer, values in alone.items() if self._vanishes(layer, values)]:
+            wrong = (
+                f"the channels of layer {vanishing[0]} of {self.network.name} average to 0 in every clip, as behind an "
+                "instance norm, and what is left of them is rounding: read the layer before or behind it"
+            )
         outputs = {
             f"{kind} {layer}": values.detach().cpu().double().numpy()
             for kind, units in (("alone", alone), ("among", among))
             for layer, values in units.items()
         }
-        said = f"self-check: {passes} passes of made-up clips in {seconds:.2g} s, beside those that are counted"
-        found = f"{said}: answers depend on the clip alone, within {tolerance:g} of the largest of a layer"
+        said = f"self-check: {passes} passes of made-up clips, beside those that are counted"
         return Checked(
-            said if wrong else found, wrong, tuple(notes), precision, BatchSize(most, fewest), outputs, steady
+            sentence=said
+            if wrong
+            else f"{said}: answers depend on the clip alone, to {tolerance:g} of a layer's largest",
+            wrong=wrong,
+            notes=tuple(notes),
+            precision=precision,
+            size=BatchSize(most, fewest),
+            outputs=outputs,
+            steady=steady,
+            seconds=time.perf_counter() - started,
         )
 
     def _alone(self) -> tuple[Units, int]:
         """What is answered to the first clip alone; or to it twice, where a batch of one is not taken."""
-        with self.seen.watching(self.network):
+        try:
+            return self._pass(0, watched=True), 1
+        except InputError as error:
             try:
-                return self._pass(0), 1
-            except InputError as error:
-                try:
-                    return self._pass(0, 0), 2
-                except InputError:
-                    raise error from error.__cause__
+                return self._pass(0, 0, watched=True), 2
+            except InputError:
+                raise error from error.__cause__
 
     def _among(self, fewest: int) -> tuple[Units, int | None, str]:
         """What is answered to the second clip and the first in one batch; where that is not taken, a note."""
@@ -169,14 +183,20 @@ class _Check:
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            return {}, 1, ""
+            return {}, 1, ""  # nothing meets in a batch of one
         self._pass(1)  # it is the batch that is not taken, and no clip of another kind
         return {}, 1, f"{self.network.name} takes one clip at a time: of two at once, {said}"
 
-    def _pass(self, *clips: int) -> Units:
+    def _pass(self, *clips: int, watched: bool = False) -> Units:
         self.count += 1
+        watching = functools.partial(self.seen.watching, self.network) if watched else contextlib.nullcontext
         batch = {name: torch.cat([self.clips[number][name] for number in clips]) for name in self.clips[0]}
-        return self.passes.eager(batch, len(clips))
+        try:
+            return self.passes.eager(batch, len(clips), watching)
+        except Exception as error:
+            if len(set(clips)) > 1 or not is_out_of_memory(error):
+                raise
+            raise no_memory(self.network, " ".join(str(error).split())[:200]) from error
 
     def _differing(self, one: Units, other: Units, tolerance: float) -> str:
         """In words, where two answers to the same clip lie further apart than rounding; "" where nowhere."""
@@ -189,6 +209,11 @@ class _Check:
             return ""
         worst = max(found, key=found.__getitem__)
         return f"layer {worst}: {100 * min(found[worst], 9.99):.2g} % of its largest value apart"
+
+    def _vanishes(self, layer: str, values: Tensor) -> bool:
+        """Whether unit values are nothing beside the activations whose means they are."""
+        size = self.seen.sizes.get(layer, 0.0)
+        return size > 0 and float(values.abs().max()) < 10 * torch.finfo(torch.float32).eps * size
 
     def _why_unsteady(self, differing: str, fewest: int, tolerance: float) -> str:
         """Whether it is chance or memory, seen in passes with the same random numbers."""
@@ -237,7 +262,7 @@ class _Seen:
                     continue
                 self.types.add("int8" if _is_quantised(part) else _dtype_name(value.dtype))
                 if is_layer and value.numel() and not value.is_quantized:
-                    size = float(value.detach().abs().mean(dtype=torch.float32))
+                    size = float(value.detach().float().abs().mean())
                     self.sizes[name] = max(size, self.sizes.get(name, 0.0))
 
         return see
@@ -255,14 +280,14 @@ def _check_kind(network: Network) -> None:
     parts = dict(module.named_modules())
     for layer in network.read if not isinstance(module, VideoNetwork) else ():
         words = layer.name.split(".")
-        for outer in (".".join(words[:number]) for number in range(len(words))):
+        for outer in (".".join(words[:number]) for number in range(len(words) + 1)):
             if isinstance(parts.get(outer), torch.jit.ScriptModule):
                 raise InputError(
-                    f"layer {layer.name!r} of {name} lies in TorchScript, whose inner layers cannot be read: give the "
+                    f"layer {layer.name!r} of {name} lies in TorchScript, which lets nothing be read of it: give the "
                     "module that it was made of, or read a layer outside it"
                 )
     if isinstance(module, GraphModule):
-        called = {str(node.target) for node in module.graph.nodes if node.op == "call_module"}
+        called = {str(node.target) for node in module.graph.nodes if node.op == "call_module"} - {"_guards_fn"}
         lost = [layer.name for layer in network.read if layer.name in parts and not _runs(layer.name, called)]
         if lost:
             raise InputError(

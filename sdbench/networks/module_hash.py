@@ -51,7 +51,9 @@ def check_values(key: str, value: Tensor, name: str) -> None:
             "a clip through the module, load its weights, and measure it then"
         )
     if value.is_meta:
-        raise InputError(f"{key} of {name} is on the meta device, a shape without values: load its weights first")
+        raise InputError(
+            f"{key} of {name} is on the meta device, a shape without values, as offloaded weights are: load them first"
+        )
 
 
 def _add(digest: Any, value: Any) -> None:

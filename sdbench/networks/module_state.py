@@ -9,8 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-_TABLES = tuple(name for name, value in vars(nn.Module()).items() if isinstance(value, (dict, set)))
-"""The attributes in which every module has its parameters, buffers, parts and hooks."""
+_TABLES = tuple(
+    name for name, value in vars(nn.Module()).items() if isinstance(value, (dict, set)) and name != "_parameters"
+)
+"""The attributes in which every module has its buffers, parts and hooks.
+
+Whoever exchanges parameters during a pass, such as wrappers that shard them, puts them back or counts on its own.
+"""
 
 
 @dataclass(eq=False)
@@ -80,7 +85,7 @@ class ModuleState:
         for name, part, key, table, content in self._tables:
             now = vars(part).get(key)
             if now is not table or not _same(now, content):
-                if key in ("_buffers", "_parameters") and isinstance(now, dict):
+                if key == "_buffers" and isinstance(now, dict):
                     changed += [_joined(name, of) for of in now if now[of] is not content.get(of)]
                 table.clear()
                 table.update(content)
