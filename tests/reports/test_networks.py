@@ -126,7 +126,7 @@ UNSOUND = [
 def test_answers_that_depend_on_more_than_the_clip(
     kind: Callable[[], nn.Module], sentence: str, own_store: AssetStore, tmp_path: Path
 ) -> None:
-    """facebookresearch/mmf #720, ArrowLuo/CLIP4Clip #12, Coderx7/SimpleNet #2: a clip was answered differently each time."""
+    """facebookresearch/mmf #720, ArrowLuo/CLIP4Clip #12, Coderx7/SimpleNet #2: one clip, another answer each time."""
     module = kind()
     before = copy.deepcopy(module.state_dict())
     with pytest.raises(InputError, match=sentence) as caught:
@@ -157,7 +157,7 @@ def test_numbers_do_not_depend_on_the_batch(own_store: AssetStore, monkeypatch: 
     "[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: not enough memory: you tried to allocate 99 bytes."
 )])  # fmt: skip
 def test_a_batch_that_memory_does_not_hold_is_halved(error: BaseException, own_store: AssetStore) -> None:
-    """Cadene/vqa.pytorch #46, openvax/mhcflurry #366: features of a data set were never had, or the search began anew."""
+    """Cadene/vqa.pytorch #46, openvax/mhcflurry #366: one batch that was too large, and nothing came of the rest."""
 
     class Tight(Plain):
         most, largest = 5, 0
