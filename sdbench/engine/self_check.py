@@ -35,14 +35,19 @@ from sdbench.networks.network import Network
 from sdbench.networks.reading import VideoNetwork
 from sdbench.networks.user_errors import said_by
 
-TOLERANCES = {"float64": 1e-9, "float32": 1e-4, "tf32": 1e-2, "float16": 1e-2, "bfloat16": 5e-2}
+TOLERANCES = {"float64": 1e-9, "float32": 1e-4, "tf32": 2e-2, "float16": 2e-2, "bfloat16": 1e-1}
 """Precision -> how far, in parts of the largest value of a layer, its answers to the same clip may lie apart.
 
-Batches of other sizes are summed in another order: ten to a hundred times what that makes of the rounding of each.
+Batches of other sizes are summed in another order: what rounding makes of that in a deep network, and ten times more.
 """
 
-_COARSEST = 5e-2
+_COARSEST = 1e-1
 """The same for other types, such as 8-bit integers."""
+
+_ALIKE = {"float64": 1e-10, "float32": 1e-5, "tf32": 1e-3, "float16": 1e-3, "bfloat16": 5e-3}
+"""The same for a network that is gone on with: here batches are equal, and only machines may differ."""
+
+_COARSEST_ALIKE = 1e-3
 
 _MOST_ALIKE = 16
 """So many measurements that differ in nothing but what the network answers have their parts side by side."""
@@ -380,7 +385,7 @@ def claim_folder(parent: Path, key: str, checked: Checked) -> Path:
         return parent / key
     if not checked.steady:
         return parent / key_of(key, uuid.uuid4().hex)  # no later run would be one run with it
-    tolerance = _tolerance(checked.precision) / 10
+    tolerance = max(_ALIKE.get(name, _COARSEST_ALIKE) for name in checked.precision.split(" and "))
     places = [parent / key_of(key, number) for number in range(_MOST_ALIKE)]
     try:
         parent.mkdir(parents=True, exist_ok=True)

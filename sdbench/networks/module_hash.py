@@ -101,11 +101,11 @@ def _add_tensor(digest: Any, value: Tensor) -> None:
 
 
 def describe_parts(module: nn.Module) -> list[tuple[str, str, list[tuple[str, Any]]]]:
-    """Name and kind of every submodule, and of torch's own the plain values that it computes with."""
+    """Name and kind of every submodule, and of torch's and this package's own the plain values they compute with."""
     found = []
     for name, part in module.named_modules():
         kind = type(part)
-        own = kind.__module__.startswith("torch.nn.modules.")
+        own = kind.__module__.startswith(("torch.nn.modules.", "sdbench."))
         plain = [
             (key, getattr(value, "__qualname__", value))
             for key, value in sorted(vars(part).items())

@@ -61,7 +61,9 @@ def measurement_sentence(record: dict[str, Any]) -> str:
         check = record["check"]
         sentence += f" {check[:1].upper()}{check[1:]}."
     if record.get("resumed"):
-        sentence += f" {record['resumed']} of {record['samples']} samples are from an earlier, interrupted run."
+        sentence += (
+            f" {record['resumed']} of {record['samples']} samples are from an earlier run, interrupted or a slice."
+        )
     if record["skipped"]:
         sentence += f" Left out: {'; '.join(record['skipped'])}."
     if record.get("notes"):
