@@ -21,7 +21,9 @@ import torch
 from torch import Tensor, nn
 
 from sdbench.base.errors import InputError, unknown_name
+from sdbench.base.memory import is_out_of_memory
 from sdbench.networks.channels import Followed, implied_item, widths
+from sdbench.networks.module_state import ModuleState
 from sdbench.networks.network import Network
 from sdbench.networks.reading import (
     Layer,
@@ -35,6 +37,7 @@ from sdbench.networks.reading import (
     usual_axes,
 )
 from sdbench.video.feed import Feed
+from sdbench.video.frames import Frames
 
 
 @dataclass(frozen=True)
@@ -77,16 +80,18 @@ def look(network: Network) -> tuple[Seen, ...]:
     return _Probe(network.name, network.module, network.read, clips).seen()
 
 
-def settled(network: Network) -> tuple[Network, tuple[Seen, ...]]:
-    """The network with all that it takes to read its layers, and what was seen of them; of the suite's own, nothing is.
+def settled(network: Network) -> tuple[Network, tuple[Seen, ...], bool]:
+    """The network with all that it takes to read its layers; what was seen of them; and whether it takes one clip only.
+
+    Args:
+        network: of no network of the suite.
 
     Raises:
         InputError: a layer cannot be read, or how is not known; or the network does not take what it is fed.
     """
-    if isinstance(network.module, VideoNetwork):
-        return network, ()
-    seen = look(network)
-    return replace(network, layers=_readable(seen)), seen
+    probe = _Probe(network.name, network.module, network.read, _MadeUp(network.feed, network.module))
+    seen = probe.seen()
+    return replace(network, layers=_readable(seen)), seen, probe.alone
 
 
 def units(
@@ -204,6 +209,8 @@ class _Watch:
         """Meanwhile the parts of a module are watched."""
         hooks = []
         for name, part in module.named_modules():
+            if isinstance(part, torch.jit.ScriptModule):
+                continue  # it lets nothing be read of it
             if name in self.layers:
                 hooks.append(part.register_forward_pre_hook(self._begin(name)))
             if name in self.layers or (name and self.before is not None):
@@ -276,16 +283,15 @@ def _same(clips: Tensor) -> tuple[bool, bool, bool]:
 def _answered(layer: Layer, output: Any) -> tuple[_Answered, Tensor | None]:
     """What a layer answered, and the tensor that is read of it, where it can be read."""
     words = _described(output)
+    if isinstance(output, Tensor) and output.is_nested:
+        return _Answered(words, problem="answers a nested tensor, which has no axes to average over"), None
     try:
         activation = layer.activation(output)
     except InputError as error:
         return _Answered(words, problem=_reason(error, layer.name)), None
-    if activation is not output:
+    if layer.item is not None:
         words = f"{words}: {_described(activation)}"
     problem = ""
-    if activation.is_nested or activation.layout != torch.strided:
-        problem = "answers a nested or sparse tensor, which has no axes to average over"
-        return _Answered(words, problem=problem), None
     if not activation.is_floating_point():
         kind = str(activation.dtype).removeprefix("torch.")
         problem = f"answers {kind} numbers, of which there are no means: choose a layer that answers real numbers"
@@ -324,18 +330,47 @@ class _Probe:
         return watch.runs
 
     @cached_property
+    def _several(self) -> tuple[Runs, Runs] | None:
+        """What was answered to two clips, and to three, the first two of which are the same; None where one is taken.
+
+        Raises:
+            InputError: no clip is taken at all.
+        """
+        try:
+            two = self._fed([0, 1])
+            return two, self._fed([0, 0, 1], two)
+        except (InputError, RuntimeError, MemoryError) as error:
+            if not isinstance(error, InputError) and not is_out_of_memory(error):
+                raise
+        return None
+
+    def _fed(self, clips: Sequence[int], before: Runs | None = None) -> Runs:
+        inputs = self.clips(clips)
+        try:
+            with fed(self.name, inputs):
+                return self._pass(inputs, before)
+        except (RuntimeError, MemoryError) as error:
+            if len(clips) > 1 or not is_out_of_memory(error):
+                raise
+            raise InputError(
+                f"memory does not hold one pass of {self.name}, whose batch cannot be smaller: use fewer --frames, a "
+                "smaller --size, or a device with more memory"
+            ) from error
+
+    @cached_property
+    def alone(self) -> bool:
+        """Whether one clip goes through at a time: others are not taken with it, or memory does not hold them."""
+        return self._several is None
+
+    @cached_property
     def two(self) -> Runs:
-        """What was answered to two clips."""
-        inputs = self.clips([0, 1])
-        with fed(self.name, inputs):
-            return self._pass(inputs)
+        """What was answered to two clips; to one, where it goes through alone."""
+        return self._fed([0]) if self._several is None else self._several[0]
 
     @cached_property
     def three(self) -> Runs:
-        """What was answered to three clips, the first two of which are the same."""
-        inputs = self.clips([0, 0, 1])
-        with fed(self.name, inputs):
-            return self._pass(inputs, self.two)
+        """What was answered to three clips, the first two of which are the same; to one, where it goes alone."""
+        return self._fed([0], self.two) if self._several is None else self._several[1]
 
     @cached_property
     def other_frames(self) -> Runs | None:
@@ -351,7 +386,7 @@ class _Probe:
         for feed in feeds:
             # A network that takes no other clips may say so by any exception.
             with contextlib.suppress(Exception):
-                return self._pass(self.clips([0, 1], feed))
+                return self._pass(self.clips([0] if self.alone else [0, 1], feed))
         return None
 
     def _seen(self, layer: Layer) -> Seen:
@@ -374,7 +409,7 @@ class _Probe:
             notes.insert(0, f"runs {len(two)} times, {of} is read")
         shape = list(two[0].shape)
         place = next(place for place, part in enumerate(axes_of(axes)) if "B" in part)
-        shape[place] //= 2
+        shape[place] //= 1 if self.alone else 2
         one = words.replace(_shape_in_words(two[0].shape), _shape_in_words(shape))
         reads = replace(layer, axes=axes, item=item, run=number)
         return Seen(layer.name, one, axes, count, "; ".join(notes), len(two), reads)
@@ -408,7 +443,7 @@ class _Probe:
         two, three = self.two[layer.name][number], self.three[layer.name][number]
         if two.problem or three.problem:
             raise InputError(two.problem or three.problem)
-        batch = _batch_of(two.shape, three)
+        batch = self._batch_alone(layer, two.shape, three) if self.alone else _batch_of(two.shape, three)
         if batch.order == "neither":
             where = (
                 f"{batch.each} rows of axis {batch.axis} to each"
@@ -430,6 +465,29 @@ class _Probe:
             )
         channels = self._channels(layer, number, batch)
         return self._word(two.shape, batch, channels), two.shape[channels]
+
+    @staticmethod
+    def _batch_alone(layer: Layer, shape: tuple[int, ...], answered: _Answered) -> _Batch:
+        """The axis of the batch where all that is answered is of one clip: one of length 1, else any with all its rows.
+
+        Raises:
+            InputError: what is left may be the channels, or is not of one clip as the layer has it.
+        """
+        if layer.axes is not None:
+            parts = axes_of(layer.axes)
+            place = next(place for place, part in enumerate(parts) if "B" in part)
+            if len(parts) == len(shape) and (len(parts[place]) > 1 or shape[place] == 1):
+                return _Batch(place, shape[place], "either")
+            raise InputError(f"answers {_shape_in_words(shape)} to one clip, which does not have the axes {layer.axes}")
+        others = [axis for axis in range(len(shape)) if axis != answered.channels]
+        single = [axis for axis in others if shape[axis] == 1]
+        if single or (others and answered.channels is not None):
+            axis = (single or others)[0]
+            return _Batch(axis, shape[axis], "first")
+        raise InputError(
+            f"answers {_shape_in_words(shape)} to one clip, the only one that it takes at a time, and none of its axes "
+            f"is known: say what they are: --axes {layer.name}=... or sdbench.Layer({layer.name!r}, axes=...)"
+        )
 
     def _channels(self, layer: Layer, number: int, batch: _Batch) -> int:
         """The axis of the channels.
@@ -472,7 +530,7 @@ class _Probe:
         if not runs:
             return None
         of = runs[min(number, len(runs) - 1)]
-        if len(of.shape) != len(shape) or (batch.each == 1 and of.shape[batch.axis] != 2):
+        if len(of.shape) != len(shape) or (batch.each == 1 and of.shape[batch.axis] != shape[batch.axis]):
             return None
         return _moved(shape, of.shape)
 
@@ -598,16 +656,11 @@ def _reason(error: InputError, layer: str) -> str:
 
 @contextlib.contextmanager
 def _undisturbed(module: nn.Module) -> Iterator[None]:
-    """Meanwhile a module is in eval mode and runs as it is written; then it has its modes and buffers again."""
-    training = {part: part.training for part in module.modules()}
-    buffers = [
-        (part, name, value, None if value is None else value.clone())
-        for part in module.modules()
-        for name, value in part._buffers.items()
-    ]
-    compiles = "torch._dynamo" in sys.modules
+    """Meanwhile a module is in eval mode and runs as it is written; then it is as it was given."""
+    state, compiles = ModuleState(module), "torch._dynamo" in sys.modules
     try:
-        module.eval()
+        with contextlib.suppress(NotImplementedError):  # one that was exported has no modes
+            module.eval()
         with (
             torch.no_grad(),
             torch.random.fork_rng(devices=[]),
@@ -615,17 +668,11 @@ def _undisturbed(module: nn.Module) -> Iterator[None]:
         ):
             yield
     finally:
-        for part, mode in training.items():
-            part.training = mode
-        with torch.no_grad():
-            for part, name, value, before in buffers:
-                part._buffers[name] = value
-                if value is not None and before is not None:
-                    value.copy_(before)
+        state.put_back(by_value=True)
 
 
 class _MadeUp:
-    """Clips of noise, each frame of a brightness of its own, as a network takes them.
+    """Made-up clips as a network takes them.
 
     Args:
         feed: what the network is fed.
@@ -656,7 +703,7 @@ class _MadeUp:
 
     def __call__(self, clips: Sequence[int], feed: Feed | None = None) -> dict[str, Tensor]:
         """The inputs of some clips, by their numbers."""
-        made = [_made_up(feed or self.feed, number) for number in clips]
+        made = [made_up(feed or self.feed, number) for number in clips]
         joined = {name: torch.cat([of[name] for of in made]) for name in made[0]}
         return {name: self._placed(values) for name, values in joined.items()}
 
@@ -693,19 +740,26 @@ class _Given:
         return torch.randn(first.shape, generator=generator).to(first)
 
 
-def _made_up(feed: Feed, seed: int) -> dict[str, Tensor]:
-    """One clip of noise as the network takes it."""
+def made_up(feed: Feed, number: int = 0) -> dict[str, Tensor]:
+    """One clip as the network takes it: of noise, or (from number 1) of blocks of colour that move, each another."""
     size = tuple(side + (feed.side - min(feed.height_and_width)) for side in feed.height_and_width)
-    generator = np.random.default_rng(seed)
-
-    def frames(count: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        noise = generator.integers(0, 256, (count, *size, 3))
-        return (noise * generator.uniform(0.2, 1, (count, 1, 1, 1))).astype(np.uint8)
-
+    generator = np.random.default_rng(number)
+    frames = generator.integers(0, 256, (feed.frames, *size, 3), dtype=np.uint8)
+    if number:
+        frames = np.stack([_blocks(frames[0], frame, number) for frame in range(feed.frames)])
     if feed.flow is None:
-        return feed(frames(feed.frames))
+        return feed(frames)
     if feed.flow == "forward":
-        picture = feed.pixels(frames(1)).transpose(0, 1)
+        picture = feed.pixels(frames[:1]).transpose(0, 1)
         return {"image": picture, "flow": picture}
-    pictures = feed.pixels(frames(2)).transpose(0, 1)
+    pictures = feed.pixels(generator.integers(0, 256, (2, *size, 3), dtype=np.uint8)).transpose(0, 1)
     return {"image": pictures[None], "flow": torch.cat([pictures, pictures], dim=1)[None]}
+
+
+def _blocks(noise: Frames, frame: int, number: int) -> Frames:
+    """Blocks in the colours of noise that have moved for so many frames; the brighter, the higher the number."""
+    height, width, _ = noise.shape
+    side = max(height, width) // 4 + 1
+    shown = noise[: height // side + 1, : width // side + 1].repeat(side, axis=0).repeat(side, axis=1)[:height, :width]
+    moved = np.roll(shown, (frame, 2 * frame), axis=(0, 1))
+    return np.asarray(np.minimum(moved.astype(np.int64) // 2 + 40 * number, 255), dtype=np.uint8)

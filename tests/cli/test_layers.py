@@ -122,7 +122,7 @@ def test_axes_are_said_by_an_option_or_in_the_file_of_the_feed(model: str, tmp_p
 
 def test_what_the_network_does_not_take_is_a_sentence(model: str, capsys: Any) -> None:
     assert main(["layers", model, *WORDS, "--order", "BCTHW"]) == 1
-    assert "does not take what it is fed, pixel_values of shape (2, 3, 8, 16, 16)" in capsys.readouterr().err
+    assert "does not take what it is fed, pixel_values of shape (1, 3, 8, 16, 16)" in capsys.readouterr().err
 
 
 def test_of_a_network_of_the_suite_without_its_weights(tmp_path: Path) -> None:

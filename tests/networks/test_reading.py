@@ -206,7 +206,7 @@ def test_a_part_of_an_answer_can_be_read() -> None:
         (lambda video: video.argmax(1), "answers int64 numbers"),
         (lambda video: video.mean(), "answers one number, whatever the number of clips"),
         (lambda video: video.mean((1, 2, 3, 4)), "no axis is left for the channels"),
-        (lambda video: video.to_sparse(), "nested or sparse"),
+        (lambda video: torch.nested.nested_tensor(list(video)), "answers a nested tensor"),
         (lambda _video: None, "answers NoneType, not a tensor"),
         (lambda _video: torch.rand(1, 8, 5), "no axis moves with the number of clips"),
         (lambda video: video.flatten(1) @ video.flatten(1).T, "axes 0 and 1 move with the number of clips"),
@@ -225,7 +225,7 @@ def test_what_cannot_be_read_is_refused_with_the_reason(answer: object, reason: 
 def test_axes_that_were_told_are_held_against_what_was_seen() -> None:
     def measured(axes: str) -> str:
         module = nn.Sequential(nn.Conv3d(3, 4, 1), _Answer(lambda x: x.permute(2, 0, 3, 4, 1).flatten(0, 1)))
-        ((_, seen),) = [settled(Network(module, Feed(2, 8), layers=[Layer("1", axes=axes)]))]
+        _, seen, _ = settled(Network(module, Feed(2, 8), layers=[Layer("1", axes=axes)]))
         return str(seen[0].axes)
 
     assert measured("(TB)HWC") == "(TB)HWC"
