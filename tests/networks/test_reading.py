@@ -269,6 +269,41 @@ def test_of_a_module_that_runs_several_times_the_mean_or_the_chosen_run_is_read(
         units(_Repeating("clips"), {"video": video}, ["conv"], feed=feed)
 
 
+class _Alone(nn.Module):
+    """Takes one clip at a time, whatever the reason."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error, self.stem, self.lone, self.place = error, nn.Conv3d(3, 4, 1), nn.Identity(), nn.Linear(4, 5)
+
+    def forward(self, video: Tensor) -> Tensor:
+        if len(video) > 1:
+            raise self.error
+        answer: Tensor = self.place(self.lone(self.stem(video)[0]).flatten(1).T)
+        return answer
+
+
+@pytest.mark.parametrize("error", [ValueError("one clip, please"), torch.OutOfMemoryError("CUDA out of memory.")])
+def test_of_a_network_that_takes_one_clip_at_a_time_all_rows_are_of_it(error: Exception) -> None:
+    def seen(*layers: str | Layer) -> dict[str, str | None]:
+        network, found, alone = settled(Network(_Alone(error), Feed(2, 8), layers=layers))
+        assert alone
+        assert [of.reads for of in found] == list(network.read)
+        return {of.layer: of.axes for of in found}
+
+    assert seen("stem", "place", Layer("lone", axes="C(BT)HW")) == {
+        "stem": "BCTHW",
+        "place": "(BN)C",
+        "lone": "C(BT)HW",
+    }
+    with pytest.raises(InputError, match=r"layer 'lone' answers \(4, 2, 8, 8\) to one clip, .* none of its axes"):
+        seen("lone")
+    module = _Alone(error)
+    video = torch.rand(1, 3, 2, 8, 8)
+    read = units(module, {"video": video}, ["place"], feed=Feed(2, 8))["place"]
+    torch.testing.assert_close(read, module(video).mean(0, keepdim=True))
+
+
 @pytest.mark.parametrize(
     "axes", ["CTHW", "BTHW", "BCC", "BCXY", "(BT)", "", "BTTC", "(BC)T", "(TBH)C", "(BT)(HW)C", "bc"]
 )
