@@ -17,9 +17,9 @@ class Arranged(nn.Module):
     Args:
         channels: how many.
         kept: the letters of the axes that are left, in their order; over the others the mean is taken.
-        folded: how many axes behind the first B are folded with it; of those before it where negative.
+        folded: how many axes behind that of the clips are put into one with it; of those before it where negative.
         named: whether the last layer is a normalisation that names its channels, which must then come last.
-        frames, size: those of a clip, where no others are taken.
+        fixed: frames and pixels of a clip, where no others are taken.
     """
 
     def __init__(self, channels: int, kept: str, folded: int, named: bool, fixed: tuple[int, int] | None) -> None:
@@ -58,8 +58,8 @@ class Arranged(nn.Module):
 def arrangements(draw: st.DrawFn) -> tuple[Arranged, Feed]:
     others = draw(st.lists(st.sampled_from("THW"), unique=True))
     named = draw(st.booleans())
-    kept = draw(st.permutations([*others, "B"] if named else [*others, "B", "C"]))
-    kept = "".join([*kept, "C"] if named else kept)
+    mixed = draw(st.permutations([*others, "B"] if named else [*others, "B", "C"]))
+    kept = "".join([*mixed, "C"] if named else mixed)
     place, channels = kept.index("B"), kept.index("C")
     before, behind = (channels + 1 if channels < place else 0), (channels if channels > place else len(kept))
     folded = draw(st.integers(before, behind - 1)) - place
@@ -74,7 +74,7 @@ def arrangements(draw: st.DrawFn) -> tuple[Arranged, Feed]:
 def test_of_every_order_of_axes_the_truth_is_read_or_asked_for(arranged: tuple[Arranged, Feed]) -> None:
     module, feed = arranged
     torch.manual_seed(0)
-    video = torch.rand(5, 3, feed.frames, feed.size, feed.size)
+    video = torch.rand(5, 3, feed.frames, *feed.height_and_width)
     try:
         read = units(module, {"video": video}, ["last"], feed=feed)["last"]
     except InputError as error:

@@ -123,7 +123,7 @@ class _Answer(nn.Module):
 
 
 def read(answer: object, layer: str | Layer = "layer", feed: Feed | None = None, rows: int = 2) -> Tensor:
-    size = 8 if feed is None else feed.size
+    size = 8 if feed is None else feed.height_and_width[0]
     shape = (rows, 3, 8, size, size) if feed is None or feed.order == "BCTHW" else (rows, 3, size, size)
     video = torch.rand(shape, generator=torch.Generator().manual_seed(0))
     return units(Answering(answer), {"video": video}, [layer], feed=feed)["layer"]
