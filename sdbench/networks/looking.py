@@ -170,7 +170,7 @@ class _Answered:
         channels: the axis of its channels, where that is known by its place.
         widths: how many channels the module says that it answers.
         inside: the axes of channels of what parts of it answered in the same shape.
-        order: where the clips of a folded axis stand, "first" or "last"; "either" where that makes no difference,
+        order: where the clips of a folded axis stand, "first" or "last"; "either" where nothing tells them apart,
             "neither" where the rows of equal clips are not equal in any of both.
     """
 
@@ -265,19 +265,30 @@ class _Watch:
         apart = rows.reshape(each, 3, *rows.shape[1:]).movedim(1, 0)
         if each == 1:
             # What the clips of a batch have to do with one another is not asked here, but whether they change places.
-            same = _same(together)
-            return "neither" if same in ((False, True, False), (False, False, True)) else "either"
-        fitting = [name for name, of in (("first", together), ("last", apart)) if _same(of) == (True, False, False)]
-        alike = _same(together) == _same(apart) == (True, True, True)
-        return fitting[0] if len(fitting) == 1 else "either" if alike else "neither"
+            return "neither" if _equal_pair(together) in (1, 2) else "either"
+        fitting = [order for order, of in (("first", together), ("last", apart)) if _equal_pair(of) == 0]
+        if fitting:
+            return fitting[0] if len(fitting) == 1 else "either"
+        least = torch.finfo(activation.dtype).eps ** 0.5 * float(activation.abs().max())
+        return "either" if max(*_distances(together), *_distances(apart)) <= least else "neither"
 
 
-def _same(clips: Tensor) -> tuple[bool, bool, bool]:
-    """Of three clips, whether the first is the second, the second the third, and the third the first."""
-    least = torch.finfo(clips.dtype).eps ** 0.5 * float(clips.abs().max())
-    pairs = ((0, 1), (1, 2), (2, 0))
-    one, other, third = (bool((clips[a] - clips[b]).abs().max() <= least) for a, b in pairs)
-    return one, other, third
+_EQUAL = 0.01
+"""Two of three clips are equal that lie apart less than this part of what either lies apart from the third."""
+
+
+def _equal_pair(clips: Tensor) -> int | None:
+    """Which of the pairs (0, 1), (1, 2) and (2, 0) of three clips is equal, where the others are not."""
+    apart = _distances(clips)
+    closest = min(range(3), key=apart.__getitem__)
+    others = min(of for pair, of in enumerate(apart) if pair != closest)
+    return closest if apart[closest] <= _EQUAL * others and others > 0 else None
+
+
+def _distances(clips: Tensor) -> list[float]:
+    """How far the clips of each pair lie apart, at most."""
+    values = clips if clips.dtype in (torch.float32, torch.float64) else clips.float()
+    return [float((values[one] - values[other]).abs().max()) for one, other in ((0, 1), (1, 2), (2, 0))]
 
 
 def _answered(layer: Layer, output: Any) -> tuple[_Answered, Tensor | None]:
@@ -289,12 +300,17 @@ def _answered(layer: Layer, output: Any) -> tuple[_Answered, Tensor | None]:
         activation = layer.activation(output)
     except InputError as error:
         return _Answered(words, problem=_reason(error, layer.name)), None
+    except (RuntimeError, NotImplementedError) as error:  # of a kind of tensor that cannot be made a plain one
+        said = " ".join(str(error).split())[:200]
+        return _Answered(words, problem=f"answers a {type(output).__name__} that cannot be read: {said}"), None
     if layer.item is not None:
         words = f"{words}: {_described(activation)}"
     problem = ""
     if not activation.is_floating_point():
         kind = str(activation.dtype).removeprefix("torch.")
         problem = f"answers {kind} numbers, of which there are no means: choose a layer that answers real numbers"
+    elif activation.numel() == 0:
+        problem = f"answers {_described(activation)}, no numbers at all"
     elif activation.ndim == 0:
         problem = "answers one number, whatever the number of clips"
     shape = tuple(activation.shape)
@@ -460,8 +476,8 @@ class _Probe:
             return layer.axes, two.shape[channels]
         if batch.each > 1 and batch.order == "either":
             raise InputError(
-                f"answers {two.words} to 2 clips, {batch.each} rows of axis {batch.axis} to each, and all are alike: "
-                "say with --axes whether those of a clip stand together, as in (BN), or apart, as in (NB)"
+                f"answers {two.words} to 2 clips, {batch.each} rows of axis {batch.axis} to each, too alike to tell "
+                "their order: say with --axes whether those of a clip stand together, as in (BN), or apart, as in (NB)"
             )
         channels = self._channels(layer, number, batch)
         return self._word(two.shape, batch, channels), two.shape[channels]

@@ -205,6 +205,7 @@ def test_a_part_of_an_answer_can_be_read() -> None:
         (lambda video: video > 0, "answers bool numbers"),
         (lambda video: video.argmax(1), "answers int64 numbers"),
         (lambda video: video.mean(), "answers one number, whatever the number of clips"),
+        (lambda video: video[:, :, :, :0], "no numbers at all"),
         (lambda video: video.mean((1, 2, 3, 4)), "no axis is left for the channels"),
         (lambda video: torch.nested.nested_tensor(list(video)), "answers a nested tensor"),
         (lambda _video: None, "answers NoneType, not a tensor"),
