@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from sdbench import Feed, Layer, Measurement, Network, units
 from sdbench.assets import AssetStore
 from sdbench.engine import measure
+from sdbench.engine.written import content_of
+from sdbench.report.markdown import measurement_sentence
 from tests.made.studies import NoiseStudy
 
 FEED = Feed(4, 8, mean=0.5, std=0.5)
@@ -89,7 +91,8 @@ def test_tokens_or_time_may_come_before_the_batch(kind: str, tmp_path: Path) -> 
     first, right = (measured(seeded(_Tokens, kind, how), "block", tmp_path) for how in (False, True))
     assert shares(first) == pytest.approx(shares(right), abs=1e-3)
     assert (first.reading["block"]["axes"], right.reading["block"]["axes"]) == ("NBC", "BNC")
-    assert "block read as NB[C]" in first.notes
+    assert "block read as NB[C]" in measurement_sentence(first.as_record()), "on the terminal and on the page"
+    assert content_of(first)["measurement"]["reading"]["block"]["axes"] == "NBC"
 
 
 class _PerFrame(nn.Module):
