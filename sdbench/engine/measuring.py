@@ -31,6 +31,7 @@ from sdbench.networks.module_hash import describe_parts
 from sdbench.networks.network import Network
 from sdbench.networks.reading import Layer
 from sdbench.statistics import FACTORS
+from sdbench.statistics.estimating import check_threshold
 from sdbench.video.feed import Feed
 from sdbench.zoo import network_named
 
@@ -227,6 +228,7 @@ def prepare(
     Raises:
         InputError, AssetError: as `measure` does.
     """
+    check_threshold(threshold)
     if isinstance(network, str):
         network = network_named(network, store=store)
     elif not isinstance(network, Network):
