@@ -372,7 +372,7 @@ def _random_state() -> tuple[object, ...]:
     """What tells whether anything was drawn of the random numbers that all share."""
     devices = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     of_torch = [state.numpy().tobytes() for state in (torch.get_rng_state(), *devices)]
-    return (of_torch, random.getstate(), repr(np.random.get_state()[1:3]))
+    return (of_torch, random.getstate(), repr(np.random.get_state(legacy=False)))
 
 
 @contextlib.contextmanager

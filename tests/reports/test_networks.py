@@ -208,6 +208,8 @@ def test_a_state_dict_may_hold_other_things_than_tensors(own_store: AssetStore) 
 class Bank(Plain):
     """Keeps a running mean of what it saw."""
 
+    bank: Tensor
+
     def __init__(self, how: str) -> None:
         super().__init__()
         self.how = how
@@ -263,7 +265,8 @@ def compiled(part: bool) -> nn.Module:
         module = torch.compile(module, backend="eager")
     with torch.no_grad():
         module(torch.zeros(66, 3, 4, 8, 8))
-    return module  # type: ignore[no-any-return]
+    made: nn.Module = module
+    return made
 
 
 class Holding(nn.Module):
@@ -359,6 +362,8 @@ def test_the_precision_that_is_reported_was_used(
 
 class Window(Plain):
     """Looks at the first frames alone; is interrupted after some passes."""
+
+    window: Tensor
 
     def __init__(self, frames: int = 4, act: Any = torch.relu, left: int | None = None) -> None:
         super().__init__()
