@@ -18,6 +18,7 @@ from PIL import Image
 
 from sdbench.assets import AssetStore
 from sdbench.base.errors import InputError
+from sdbench.base.warned import SdbenchWarning
 from sdbench.cli import main
 from sdbench.data import READERS, davis
 from sdbench.data.layouts import LAYOUTS, STYLE_FOLDERS
@@ -347,7 +348,10 @@ class TestCommand:
         target = tmp_path / "made"
         styles = "style1,style2,style3,style4"
         arguments = ["stylize", str(source), str(target), "--layout", "diving48", "--styles", styles]
-        assert main([*arguments, "--short-side", "16", "--processes", "1"]) == 0
+        with pytest.warns(
+            SdbenchWarning, match=r"no videos by their ending \(2: 2 .json\): something-something-v2-labels"
+        ):
+            assert main([*arguments, "--short-side", "16", "--processes", "1"]) == 0
         shown = capsys.readouterr().out
         assert "2 videos; still to make: about 88 frames" in shown
         assert "2 videos painted, 0 were there, 0 could not be read" in shown
