@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -302,6 +303,7 @@ class Feed:
         return self.side, math.floor(width / height * self.side)
 
 
+@functools.lru_cache(maxsize=4096)
 def evenly_spaced(count: int, length: int) -> tuple[int, ...]:
     """Positions of `count` evenly spaced frames of `length`, from the first to the last, cut down to integers.
 

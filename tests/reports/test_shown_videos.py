@@ -211,7 +211,7 @@ def test_replaced_pictures_are_hashed_anew(tmp_path: Path) -> None:
 
 
 def test_what_lies_in_a_folder_is_followed_or_told(tmp_path: Path) -> None:
-    """Links to folders are how subsets of data sets are laid out; what is passed over is counted and named."""
+    """Links to folders are how subsets of data sets are laid out; what is passed over is counted."""
     folder, elsewhere = tmp_path / "videos", tmp_path / "elsewhere"
     for place in (folder, elsewhere):
         place.mkdir()
