@@ -120,7 +120,7 @@ class Feed:
             return
         numbers = given if isinstance(given, tuple) and len(given) == 2 and name == "size" else (given,)
         plain = tuple(_plain(number) for number in numbers)
-        if not all(isinstance(number, (int, float)) and number >= 1 and number == int(number) for number in plain):
+        if not all(isinstance(number, (int, float)) and number >= 1 and float(number).is_integer() for number in plain):
             two = (
                 "one or two positive whole numbers (height and width)" if name == "size" else "a positive whole number"
             )
