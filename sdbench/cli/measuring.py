@@ -152,6 +152,8 @@ def _measure(options: argparse.Namespace) -> None:
             store=store,
             workers=options.workers if runner is None else None,
             runner=runner,
+            batch_size=options.batch_size,
+            unchecked=options.unchecked,
         )
 
     found = measured(network)
@@ -180,7 +182,9 @@ def _measure_slice(options: argparse.Namespace, store: AssetStore, placement: Pl
                 )
             )
     network, study = _chosen(options, store)
-    prepared = prepare(network, study, None, options.seed, 0.5, placement, store)
+    prepared = prepare(network, study, None, options.seed, 0.5, placement, store, options.batch_size, options.unchecked)
+    if not prepared.checked.steady:
+        raise InputError(f"{prepared.checked.wrong}: slices of it would not be slices of one measurement")
     print(measure_slice(prepared, chosen, OneProcess(options.workers)))
 
 
