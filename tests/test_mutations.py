@@ -68,9 +68,7 @@ def test_a_case_that_is_red_without_a_bug_is_no_evidence(looking: Looking) -> No
     moved = first.model_copy(update={"values": {name: value + 1 for name, value in first.values.items()}})
     with pytest.raises(InputError, match=f"red without any bug: {first.id}"):
         Looking(looking.store, [moved, *rest]).look(HARMLESS, 0)
-    with pytest.raises(
-        InputError, match="nothing is recorded of rendered-2/calibration_resnet3d/ for seed 9"
-    ):
+    with pytest.raises(InputError, match="nothing is recorded of rendered-2/calibration_resnet3d/ for seed 9"):
         looking.look(HARMLESS, 9)
 
 
