@@ -41,8 +41,8 @@ from sdbench.suite.datasets import ACTION_SEEDS
 EXPECTED = Path(__file__).parents[1] / "expected"
 
 UNITS, SOURCES, STYLES = 256, 48, 4
-"""As few units as the smallest of the paper's layers has (256 to 2,048): with fewer classes spread more. With
-fewer sources units move more together, and classes spread more."""
+"""As few units as the smallest of the paper's layers has (256 to 2,048): with fewer, classes spread more.
+With fewer sources units move more together, and classes spread more."""
 
 SEQUENCES, FRAMES, DRAWS, SEEDS = 20, 40, 5, 4
 """Of Stylized DAVIS: its sequences have 68 frames on average, which fewer stand for, and four seeds of five draws."""
