@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import errno
 import sys
+import traceback
 from collections.abc import Sequence
 
 from sdbench import __version__
 from sdbench.base.errors import SdbenchError
+from sdbench.base.memory import is_out_of_memory
 from sdbench.base.warned import sentences
 from sdbench.cli import comparing, fetching, layers, listing, making, measuring, segmenting
 from sdbench.history.command import add_parser as add_history
@@ -22,11 +24,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0, 1 after an error that the user can act on, 130 after Ctrl-C; `sdbench history compare` also 3 for a regression.
     """
     options = _parser().parse_args(arguments)
+    debug = getattr(options, "debug", False)
     try:
         with sentences():
             status: int | None = options.run(options)
     except SdbenchError as error:
-        print(f"sdbench: {error}", file=sys.stderr)
+        if debug:
+            traceback.print_exc()
+        hint = " (--debug shows the traceback)" if error.__cause__ is not None and not debug else ""
+        print(f"sdbench: {error}{hint}", file=sys.stderr)
+        return 1
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        if debug:
+            traceback.print_exc()
+        said = " ".join(str(error).split())[:200] or "it is all in use"
+        print(f"sdbench: there is no memory left ({said}); use fewer --workers or smaller inputs", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("sdbench: interrupted; what was done is kept, run the same command again to go on", file=sys.stderr)
@@ -54,4 +68,16 @@ def _parser() -> argparse.ArgumentParser:
     for group in (listing, layers, fetching, measuring, comparing, segmenting, making):
         group.add_commands(commands)
     add_history(commands)
+    _add_debug(parser)
     return parser
+
+
+def _add_debug(parser: argparse.ArgumentParser) -> None:
+    """Every command takes --debug, before its words or behind them."""
+    parser.add_argument(
+        "--debug", action="store_true", default=argparse.SUPPRESS, help="with the traceback of what goes wrong"
+    )
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for command in dict.fromkeys(action.choices.values()):
+                _add_debug(command)

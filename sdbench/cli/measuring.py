@@ -25,7 +25,7 @@ from sdbench.cli.arguments import (
     writing,
 )
 from sdbench.cli.comparing import check_controls, joined, show_controls, untrained
-from sdbench.cli.naming import NETWORK, add_naming, layers_said, opened, words_of_feed
+from sdbench.cli.naming import NETWORK, add_naming, axes_said, layers_said, opened, words_of_feed
 
 if TYPE_CHECKING:
     from sdbench.assets import AssetStore
@@ -152,6 +152,8 @@ def _measure(options: argparse.Namespace) -> None:
             store=store,
             workers=options.workers if runner is None else None,
             runner=runner,
+            batch_size=options.batch_size,
+            unchecked=options.unchecked,
         )
 
     found = measured(network)
@@ -180,7 +182,9 @@ def _measure_slice(options: argparse.Namespace, store: AssetStore, placement: Pl
                 )
             )
     network, study = _chosen(options, store)
-    prepared = prepare(network, study, None, options.seed, 0.5, placement, store)
+    prepared = prepare(network, study, None, options.seed, 0.5, placement, store, options.batch_size, options.unchecked)
+    if not prepared.checked.steady:
+        raise InputError(f"{prepared.checked.wrong}: slices of it would not be slices of one measurement")
     print(measure_slice(prepared, chosen, OneProcess(options.workers)))
 
 
@@ -401,6 +405,7 @@ def _record(options: argparse.Namespace) -> None:
         untrained=options.untrained,
         layers=layers_said(options),
         feed=words_of_feed(options),
+        axes=axes_said(options),
         data=options.data,
         device=options.device,
         workers=options.workers,

@@ -110,14 +110,19 @@ class Measurement:
         skipped: what was left out, and why.
         assets: SHA-256 of every asset that was used.
         weights: SHA-256 of the network's parameters and buffers.
-        seconds: "drawing" (in worker processes, beside the network), "network" and "total".
+        seconds: "drawing" (in worker processes, beside the network), "network", "self-check" of a network that is not
+            of the suite, and "total".
         resumed: number of samples that an interrupted run had already done.
         notes: what a reader of the numbers must know about the protocol and the data; one sentence each.
         seeds: how many seeds there were; values are means over them.
-        precision: what the network computed in, "float32", "bfloat16" or "tf32".
+        precision: what the network was seen to compute in: "float32", "bfloat16", "tf32", "float16", ..., or several.
+        check: what the self-check of the network did and saw, in a sentence; "" where there was none.
         compiled: whether its passes were compiled, and why, in a sentence.
         feed: what the network was fed: the fields of `Feed`.
         study: hash of what was shown, whatever the network: see `sdbench.engine.study.About.identity`.
+        reading: layer -> how it was read, of a network that is not of the suite: its "axes", how many "units" it has,
+            how often its module "runs" in a forward pass and which "run" is read (None: the mean over all), and the
+            "item" of its answer (None: the whole).
         networks: whether each seed is a network of its own, trained from it, shown the same blocks. A unit of one then
             has nothing to do with that of the same number of another: estimate and intervals are those of all units
             of all networks side by side.
@@ -146,9 +151,11 @@ class Measurement:
     seeds: int = 1
     networks: bool = False
     precision: str = "float32"
+    check: str = ""
     compiled: str = ""
     feed: Mapping[str, Any] = field(default_factory=dict)
     study: str = ""
+    reading: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def layers(self) -> tuple[str, ...]:

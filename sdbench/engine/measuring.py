@@ -6,11 +6,13 @@ import contextlib
 import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from sdbench.assets.store import AssetStore
 from sdbench.base.errors import InputError
@@ -20,18 +22,26 @@ from sdbench.base.warned import warn_caller
 from sdbench.engine.compiling import known_choice
 from sdbench.engine.measurement import Measurement
 from sdbench.engine.parts import Finished, Kept, Part, cut
-from sdbench.engine.passes import SECONDS
-from sdbench.engine.placing import Placement, device_named
+from sdbench.engine.passes import SECONDS, BatchSize
+from sdbench.engine.placing import Placement, device_named, placed
 from sdbench.engine.running import Job, OneProcess, Runner
+from sdbench.engine.self_check import Checked, check_kind, check_network, claim_folder
 from sdbench.engine.study import DrawsOnDevice, Plan, Study
 from sdbench.engine.sums import Sums, add_all, from_arrays
+from sdbench.networks.looking import Seen, made_up, settled
+from sdbench.networks.module_hash import describe_parts
 from sdbench.networks.network import Network
-from sdbench.networks.reading import Layer
+from sdbench.networks.reading import Layer, VideoNetwork
 from sdbench.statistics import FACTORS
+from sdbench.statistics.estimating import check_threshold
+from sdbench.video.feed import Feed
 from sdbench.zoo import network_named
 
 PARTS = "parts"
 """Folder of the cache in which unfinished runs keep their parts."""
+
+_NAMED = 6
+"""So many layers that are read alike are named in a note."""
 
 
 def measure(
@@ -48,6 +58,8 @@ def measure(
     workers: int | None = None,
     runner: Runner | None = None,
     finished: Finished | None = None,
+    batch_size: int | None = None,
+    unchecked: bool = False,
 ) -> Measurement:
     """Measure how static and how dynamic the layers of a network are.
 
@@ -69,9 +81,13 @@ def measure(
         runner: does the parts, in place of this process and its workers: see `sdbench.runners`.
         finished: takes the parts of this run, which then stay on disk until the caller discards them; by default they
             go when the measurement is over.
+        batch_size: how many inputs go through the network at once; by default as many as its inputs' size allows. Where
+            memory does not hold them, it is halved. No number depends on it.
+        unchecked: go on where the self-check finds that answers do not depend on the clip alone; a note says so.
 
     Raises:
-        InputError: a name is unknown, a sample cannot be used, there are too few pairs, or the device is not there.
+        InputError: a name is unknown, a sample cannot be used, there are too few pairs, the device is not there, or
+            what the network answers to a clip depends on more than that clip.
         AssetError: weights, videos or styles cannot be had.
         DiskError: what is finished cannot be written.
     """
@@ -81,7 +97,15 @@ def measure(
     if runner is None:
         device_named(device)  # before hours of looking for shots
     prepared = prepare(
-        network, study, layers, seed, threshold, Placement(device, precision, compiling), store or AssetStore()
+        network,
+        study,
+        layers,
+        seed,
+        threshold,
+        Placement(device, precision, compiling),
+        store or AssetStore(),
+        batch_size,
+        unchecked,
     )
     job, parts, kept = prepared.job, prepared.parts, prepared.kept
     resumed = sum(len(part.samples) for part in parts if kept.is_done(part))
@@ -117,7 +141,10 @@ class Collected:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A measurement that is ready to be made: the network, what it is shown, and where its parts are kept."""
+    """A measurement that is ready to be made: the network, what it is shown, and where its parts are kept.
+
+    `seen` is what was seen of its layers; nothing where the network is of the suite.
+    """
 
     job: Job
     plan: Plan[Any]
@@ -126,6 +153,9 @@ class Prepared:
     seed: int
     threshold: float
     store: AssetStore
+    checked: Checked = field(default_factory=Checked)
+    notes: tuple[str, ...] = ()
+    seen: tuple[Seen, ...] = ()
 
     def no_sums(self) -> Collected:
         """Sums to add parts to."""
@@ -164,14 +194,24 @@ class Prepared:
             skipped=about.skipped,
             assets={**self.store.hashes(list(dict.fromkeys(about.assets))), **network.assets},
             weights=network.weights,
-            seconds={"drawing": collected.drawing, "network": collected.network, "total": seconds},
+            seconds={
+                "drawing": collected.drawing,
+                "network": collected.network,
+                **({"self-check": self.checked.seconds} if self.checked.sentence else {}),
+                "total": seconds,
+            },
             resumed=resumed,
-            notes=(*network.notes, *about.notes, *_mixing(network, self.plan), *([warning] if warning else [])),
+            notes=(
+                *(*network.notes, *about.notes, *_mixing(network, self.plan)),
+                *(*reading_notes(self.seen), *([warning] if warning else []), *self.notes),
+            ),
             seeds=len({sample.seed for sample in self.plan.samples}),
-            precision=placement.precision,
+            precision=self.checked.precision,
+            check=self.checked.sentence,
             compiled=choice.why if choice else "",
             feed=asdict(network.feed),
             study=about.identity,
+            reading={of.layer: _reading(of) for of in self.seen},
         )
         if not (uneven := found.unevenness):
             return found
@@ -187,12 +227,15 @@ def prepare(
     threshold: float,
     placement: Placement,
     store: AssetStore,
+    batch_size: int | None = None,
+    unchecked: bool = False,
 ) -> Prepared:
-    """Look everything up and make all random draws; the arguments are those of `measure`.
+    """Look everything up, check the network and make all random draws; the arguments are those of `measure`.
 
     Raises:
         InputError, AssetError: as `measure` does.
     """
+    check_threshold(threshold)
     if isinstance(network, str):
         network = network_named(network, store=store)
     elif not isinstance(network, Network):
@@ -204,17 +247,65 @@ def prepare(
         network = replace(network, layers=layers)
     if warning := placement.warning(network.module):
         warn_caller(warning)
+    if batch_size is not None and batch_size < 1:
+        raise InputError(f"a batch has at least one input; got batch_size={batch_size}")
+    check_kind(network)
+    network, seen, alone = _settled(network, placement)
+    checked = check_network(network, placement, store.folder / PARTS)
+    notes = checked.notes
+    if unchecked:
+        notes = (f"unchecked, as asked for: {checked.wrong or 'the self-check found nothing wrong'}", *notes)
+    elif checked.wrong:
+        raise InputError(f"{checked.wrong}; mend it, or go on with --unchecked (unchecked=True): every report says so")
     plan = study.plan(network.feed, seed)
     if network.mixes_batch is False:
         for sentence in _mixing(network, plan):
             warn_caller(sentence)
     if placement.device != "cpu" and isinstance(study, DrawsOnDevice):
         study = study.on(placement.device)
-    kept = Kept(store.folder / PARTS / _key(network, plan, seed, placement))
+    kept = Kept(claim_folder(store.folder / PARTS, _key(network, plan, seed, placement), checked))
     parts = cut(plan.samples)
     inputs = [part.inputs for part in parts]
-    job = Job(network, study, placement, sum(inputs), max(inputs, default=0), kept.folder)
-    return Prepared(job, plan, parts, kept, seed, threshold, store)
+    size = BatchSize(1 if alone else checked.size.most or batch_size, checked.size.fewest)
+    job = Job(network, study, placement, sum(inputs), max(inputs, default=0), kept.folder, size)
+    return Prepared(job, plan, parts, kept, seed, threshold, store, checked, notes, seen)
+
+
+def _settled(network: Network, placement: Placement) -> tuple[Network, tuple[Seen, ...], bool]:
+    """How the layers of a network are read: seen where it will run, or here where that is elsewhere."""
+    if isinstance(network.module, VideoNetwork):
+        return network, (), False
+    try:
+        device = device_named(placement.device)
+    except InputError:  # of a runner's machines
+        device = torch.device("cpu")
+    with placed(network.module, device):
+        return settled(network)
+
+
+def _reading(of: Seen) -> dict[str, Any]:
+    """How a layer is read, as plain values."""
+    assert of.reads is not None
+    return {"axes": of.axes, "units": of.units, "runs": of.runs, "run": of.reads.run, "item": of.reads.item}
+
+
+def reading_notes(seen: Sequence[Seen]) -> list[str]:
+    """How layers were read, in sentences: their axes, and of those that run several times, which run."""
+    by_axes: dict[str, list[str]] = {}
+    for of in seen:
+        by_axes.setdefault((of.axes or "").replace("C", "[C]"), []).append(of.layer)
+    notes = [f"{_some_layers(names)} read as {axes}" for axes, names in by_axes.items()]
+    for of in seen:
+        if of.runs > 1 and of.reads is not None:
+            what = "the mean over all its runs" if of.reads.run is None else f"run {of.reads.run}, counted from 0,"
+            notes.append(f"{of.layer} runs {of.runs} times in a forward pass, of which {what} is read")
+    return notes
+
+
+def _some_layers(names: Sequence[str]) -> str:
+    if len(names) > _NAMED:
+        return f"{', '.join(names[:_NAMED])} and {len(names) - _NAMED} other layers"
+    return ", ".join(names)
 
 
 def _mixing(network: Network, plan: Plan[Any]) -> tuple[str, ...]:
@@ -238,9 +329,19 @@ def _key(network: Network, plan: Plan[Any], seed: int, placement: Placement) -> 
     about = plan.about
     return key_of(
         *("measurement", network.name, network.weights, sorted(network.assets.items()), network.read, network.feed),
-        network.mixes_batch,
+        *(network.mixes_batch, describe_parts(network.module), _own_feed(network)),
         *(about.dataset, about.protocol, about.styles, seed, placement, versions()),
     )
+
+
+def _own_feed(network: Network) -> str:
+    """Hash of a clip as a feed of the user's own class makes it; "" of `Feed` itself, whose fields say all."""
+    if type(network.feed) is Feed:
+        return ""
+    digest = hashlib.sha256()
+    for values in made_up(network.feed).values():
+        digest.update(values.numpy().tobytes())
+    return digest.hexdigest()
 
 
 @cache

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cached_property
 
-import torch
 from torch import nn
 
 from sdbench.base.errors import InputError, unknown_name
+from sdbench.networks.module_hash import hash_module
 from sdbench.networks.reading import Layer, VideoNetwork, arguments_of, as_layer
 from sdbench.video.feed import Feed
 
@@ -31,8 +30,8 @@ class Network:
         notes: what a reader of its numbers must know: where it came from, what is read of it; one sentence each.
 
     Raises:
-        InputError: no layers are named for a module that does not list its own, one of them is unknown, or the module
-            has no argument of the name that is fed.
+        InputError: no layers are named for a module that does not list its own, one of them is unknown, more than the
+            name is said of one of a network of the suite, or the module has no argument of the name that is fed.
     """
 
     module: nn.Module
@@ -58,6 +57,11 @@ class Network:
             if self.layers is None:
                 return tuple(Layer(name) for name in known if name not in self.module.unread)
             asked = _asked(self.layers, known)
+            for name, layer in asked.items():
+                if layer != Layer(name):
+                    raise InputError(
+                        f"{self.name} says itself how its layers are read: name {name!r} without axes, item or run"
+                    )
             return tuple(asked[name] for name in known if name in asked)
         submodules = [name for name, _ in self.module.named_modules() if name]
         if not self.layers:
@@ -91,12 +95,8 @@ class Network:
 
     @cached_property
     def weights(self) -> str:
-        """SHA-256 over the names and bytes of the module's parameters and buffers."""
-        digest = hashlib.sha256(type(self.module).__qualname__.encode())
-        for name, value in self.module.state_dict().items():
-            digest.update(name.encode())
-            digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-        return digest.hexdigest()
+        """SHA-256 over the names and values of the module's state dict, and of buffers that are no part of it."""
+        return hash_module(self.module, self.name)
 
 
 def _asked(layers: Iterable[str | Layer], known: Sequence[str]) -> dict[str, Layer]:

@@ -77,7 +77,7 @@ def test_more_pairs_go_through_the_clips_again(store: AssetStore) -> None:
 class Cut:
     """Videos of some shots of two clips each, which are never read."""
 
-    name, skipped, assets = "cut", (), ()
+    name, skipped, notes, assets = "cut", (), (), ()
 
     def __init__(self, videos: int, shots: int) -> None:
         self.clips = tuple(
@@ -90,8 +90,21 @@ class Cut:
     def digest_of(self, video: str) -> str:
         return video
 
+    def source_of(self, video: str) -> str:
+        return video
+
     def read(self, clip: Clip) -> Frames:
         raise AssertionError(f"{clip} is read before it is drawn")
+
+
+def test_copies_of_a_video_are_resampled_together(store: AssetStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    cut = Cut(10, 1)
+    monkeypatch.setattr(cut, "source_of", lambda video: "video0" if video in ("video4", "video7") else video)
+    plan: Plan[PlannedClip] = ClipStudy(lambda _length, _side: cut, store, STYLES).plan(FEED, 0)
+    assert (plan.about.unit, plan.about.units) == ("video", 8)
+    blocks = {sample.clip.video: sample.block for sample in plan.samples}
+    assert blocks["video0"] == blocks["video4"] == blocks["video7"]
+    assert len(set(blocks.values())) == 8
 
 
 @pytest.mark.parametrize(
