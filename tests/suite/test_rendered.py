@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from sdbench.assets import AssetStore
 from sdbench.cases.records import Asked, ExpectedValue
 from sdbench.studies import RENDERED
