@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -14,10 +13,12 @@ from sdbench.assets import AssetStore
 from sdbench.base.errors import InputError
 from sdbench.cases.records import Asked, Claim, ExpectedValue, Unpublished
 from sdbench.cases.verdicts import Verdict
+from sdbench.engine import Measurement
 from sdbench.engine.measuring import PARTS
 from sdbench.networks import Network
 from sdbench.networks.filled import fill_state_dict
-from sdbench.suite import Here, Suite, group_of, layer_values, running, why_not
+from sdbench.suite import Here, Suite, group_of, layer_values, why_not
+from sdbench.suite.datasets import Studied
 from tests.answers.test_accuracy import FEED, Answering, Bright, Brightening, make_folder
 from tests.suite.conftest import RECORDS, Small
 
@@ -110,12 +111,14 @@ def test_a_pass_that_fails_is_an_error_that_says_where(suite: Suite, small: Smal
 def test_an_unexpected_exception_is_an_error_of_every_case_of_the_measurement_and_not_tried_again(
     suite: Suite, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = running.data_set_of
+    known = Studied.measure
 
-    def broken(asked: Asked) -> Any:
-        return 1 // 0 if asked.network == "x3d_xs" else known(asked)
+    def broken(data_set: Studied, asked: Asked, here: Here) -> Measurement:
+        if asked.network == "x3d_xs":
+            raise ZeroDivisionError("division by zero")
+        return known(data_set, asked, here)
 
-    monkeypatch.setattr(running, "data_set_of", broken)
+    monkeypatch.setattr(Studied, "measure", broken)
     case = suite.run(RECORDS[X3D])
     assert case.verdict is Verdict.ERROR
     assert case.reason.startswith("ZeroDivisionError: division by zero; this is a fault of sdbench")
