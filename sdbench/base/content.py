@@ -67,7 +67,10 @@ class Contents:
                 for path, digest in zip(missing, pool.map(_sha256, missing), strict=True):
                     found[path] = digest
                     known[path.name] = (*missing[path], digest)
-            write_text(self._place(parent), json.dumps(known))
+            try:
+                write_text(self._place(parent), json.dumps(known))
+            except OSError as error:
+                raise disk_error(self._place(parent), "written", error) from None
         return found
 
     def _recall(self, parent: Path) -> _Known:

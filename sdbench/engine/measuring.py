@@ -12,7 +12,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from sdbench.assets.store import AssetStore
+from sdbench.base.checks import check_fits, listed, number, whole
 from sdbench.base.errors import InputError
 from sdbench.base.kept import Arrays, key_of
 from sdbench.base.progress import progress
@@ -41,7 +44,7 @@ def measure(
     layers: Sequence[str | Layer] | None = None,
     seed: int = 0,
     threshold: float = 0.5,
-    device: str = "cpu",
+    device: str | torch.device = "cpu",
     precision: str = "float32",
     compiling: str = "auto",
     store: AssetStore | None = None,
@@ -78,17 +81,19 @@ def measure(
     started = time.perf_counter()
     if runner is not None and workers is not None:
         raise InputError("workers are this process's own; a runner has its own number of them: leave out workers")
+    placement = Placement(str(device) if isinstance(device, torch.device) else device, precision, compiling)
     if runner is None:
-        device_named(device)  # before hours of looking for shots
-    prepared = prepare(
-        network, study, layers, seed, threshold, Placement(device, precision, compiling), store or AssetStore()
-    )
+        device_named(placement.device)  # before hours of looking for shots
+        runner = OneProcess(workers)
+    elif not hasattr(runner, "sums"):
+        raise InputError(f"expected a runner, such as those of sdbench.runners; got {type(runner).__name__}")
+    prepared = prepare(network, study, layers, seed, threshold, placement, store or AssetStore())
     job, parts, kept = prepared.job, prepared.parts, prepared.kept
     resumed = sum(len(part.samples) for part in parts if kept.is_done(part))
     sums = prepared.no_sums()
     name = f"measuring {job.network.name}"
     with progress(name, len(prepared.plan.samples), resumed, prepared.store.quiet) as advance:
-        coming = (runner or OneProcess(workers)).sums(job, parts, kept, advance)
+        coming = runner.sums(job, parts, kept, advance)
         with contextlib.closing(coming):
             for arrays in coming:
                 sums.add(arrays)
@@ -193,6 +198,9 @@ def prepare(
     Raises:
         InputError, AssetError: as `measure` does.
     """
+    seed, threshold = whole("seed", seed), number("threshold", threshold, -1, 1)
+    if layers is not None:
+        layers = listed("layers", layers)
     if isinstance(network, str):
         network = network_named(network, store=store)
     elif not isinstance(network, Network):
@@ -202,6 +210,7 @@ def prepare(
         )
     if layers is not None:
         network = replace(network, layers=layers)
+    check_fits(f"one input of {network.name}", network.feed.bytes, "use fewer frames, or fewer pixels")
     if warning := placement.warning(network.module):
         warn_caller(warning)
     plan = study.plan(network.feed, seed)

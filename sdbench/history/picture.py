@@ -10,7 +10,7 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
-from sdbench.base.files import atomic_path
+from sdbench.base.files import write_figure
 from sdbench.history.record import Run
 
 matplotlib.use("agg")
@@ -49,8 +49,7 @@ def history_picture(name: str, runs: Sequence[Run], path: Path) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     figure.suptitle(name)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=110, format="png")
+    write_figure(figure, path)
 
 
 def _draw_values(axes: Any, name: str, runs: Sequence[Run]) -> None:

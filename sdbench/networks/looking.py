@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sdbench.base.checks import check_fits
 from sdbench.base.errors import InputError
 from sdbench.networks.network import Network
 from sdbench.networks.reading import Layer, VideoNetwork, average_to_units, fed, read_axes, run_hooked
@@ -47,6 +48,7 @@ def look(network: Network) -> tuple[Seen, ...]:
     Raises:
         InputError: the network does not take what it is fed.
     """
+    check_fits(f"one input of {network.name}", network.feed.bytes, "use fewer frames, or fewer pixels")
     inputs, module = _made_up(network.feed), network.module
     first = next(module.parameters(), None)
     if first is not None:

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sdbench.base.checks import listed, text
 from sdbench.base.errors import InputError, SdbenchError, unknown_name
 from sdbench.video.feed import Feed
 
@@ -48,8 +49,12 @@ class Layer:
     item: int | str | None = None
 
     def __post_init__(self) -> None:
+        text("the name of a layer", self.name)
+        if self.item is not None and (isinstance(self.item, bool) or not isinstance(self.item, (int, str))):
+            raise InputError(f"item of layer {self.name!r} must be a place, a key or an attribute; got {self.item!r}")
         if self.axes is None:
             return
+        text(f"axes of layer {self.name!r}", self.axes, ("BTHWC",))
         rest = self.axes.removeprefix(BY_FRAME) if self.axes.startswith(BY_FRAME) else self.axes.removeprefix("B")
         if rest == self.axes or rest.count("C") != 1 or not set(rest) <= set("CTHWN") or len(set(rest)) != len(rest):
             raise InputError(
@@ -88,7 +93,11 @@ def _described(output: Any) -> str:
 
 
 def as_layer(layer: str | Layer) -> Layer:
-    """The layer, where only its name is given."""
+    """The layer, where only its name is given.
+
+    Raises:
+        InputError: it is neither.
+    """
     return layer if isinstance(layer, Layer) else Layer(layer)
 
 
@@ -205,6 +214,15 @@ def units(
     Raises:
         InputError: a layer is unknown, or an activation has a shape that cannot be averaged to units.
     """
+    if not isinstance(module, nn.Module):
+        raise InputError(f"expected a torch.nn.Module; got {type(module).__name__}")
+    tensors = isinstance(inputs, Mapping) and [isinstance(values, Tensor) for values in inputs.values()]
+    if not tensors or not all(tensors):
+        raise InputError(
+            f'expected inputs by name, such as {{"video": a tensor}}; got {type(inputs).__name__} {inputs!r:.80}'
+        )
+    if layers is not None:
+        layers = listed("layers", layers)
     if isinstance(module, VideoNetwork):
         return _read_trace(module, inputs, layers)
     return _read_submodules(module, inputs, layers, feed)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from tabulate import tabulate
 
-from sdbench.base.files import atomic_path
+from sdbench.base.files import write_figure
 from sdbench.report.comparing import compare, said
 from sdbench.report.outcome import LayerOutcome, Outcome
 from sdbench.report.pictures import COLOURS
@@ -65,8 +65,7 @@ def atlas_picture(outcomes: Sequence[Outcome], path: Path) -> None:
         handles=list(keys(any_control)), loc="outside lower center", ncols=2 if columns == 1 else 4, frameon=False
     )
     figure.suptitle(_title(panels), fontsize=11)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=110, format="png")
+    write_figure(figure, path)
 
 
 def rows_and_columns(panels: int) -> tuple[int, int]:

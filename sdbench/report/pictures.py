@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from sdbench.base.files import atomic_path
+from sdbench.base.files import write_figure
 from sdbench.statistics.estimating import CLASS_NAMES, SHARE_NAMES
 
 matplotlib.use("agg")
@@ -53,8 +53,7 @@ def layers_picture(title: str, layers: Mapping[str, Mapping[str, Mapping[str, fl
     for axes in (shares, units):
         axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle(_cut(title, 100), parse_math=False)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=110, format="png")
+    write_figure(figure, path)
 
 
 def _cut(text: str, most: int) -> str:
@@ -85,5 +84,4 @@ def centre_picture(title: str, mean: npt.NDArray[np.float64], centre: tuple[floa
     axes.set_ylabel("pixels")
     axes.set_title(title)
     figure.colorbar(shown, ax=axes, label="part of the masks that cover the pixel", fraction=0.03)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=110, format="png")
+    write_figure(figure, path)

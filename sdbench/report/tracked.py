@@ -7,7 +7,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from sdbench.base.files import atomic_path
+from sdbench.base.files import write_figure
 from sdbench.report.atlas import MARKS, keys, rows_and_columns
 from sdbench.report.outcome import LayerOutcome, Outcome
 from sdbench.report.pictures import COLOURS
@@ -83,5 +83,4 @@ def tracked_picture(history: Sequence[tuple[int, Outcome]], path: Path) -> None:
     names = _PARTS if crossed else {}
     figure.legend(handles=list(keys(names=names)), loc="outside lower center", ncols=2, frameon=False)
     figure.suptitle(f"{last.network}: each layer during training, on {last.dataset}", fontsize=11)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=110, format="png")
+    write_figure(figure, path)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from sdbench.base.checks import number
 from sdbench.base.errors import InputError
 from sdbench.statistics.sums import FACTORS, FloatArray, Moments, moments
 
@@ -85,7 +86,7 @@ def estimate(
         InputError: wrong shapes, values that are not finite, an unknown factor, fewer than two pairs of a factor, or
             activations that are the same for every clip.
     """
-    return estimate_from_moments(moments(first, second, factor), threshold)
+    return estimate_from_moments(moments(first, second, factor), number("threshold", threshold, -1, 1))
 
 
 def estimate_from_moments(sums: Moments, threshold: float = 0.5) -> Estimate:

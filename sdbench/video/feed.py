@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from sdbench.base.checks import number, text, whole
 from sdbench.base.errors import InputError, unknown_name
 from sdbench.video.frames import Frames, crop_positions, scaled_size
 
@@ -24,6 +25,9 @@ Flow = Literal["forward", "both"]
 Colour = float | tuple[float, float, float]
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+_LARGEST = 2**31 - 1
+"""Of the numbers of a feed: no tensor has a longer axis that Pillow or a codec could make."""
 
 _FILTERS = {"area": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 """How Pillow brings 8-bit pictures to another size; both average where they shrink."""
@@ -75,6 +79,7 @@ class Feed:
     flow: Flow | None = None
 
     def __post_init__(self) -> None:
+        self._make_plain()
         for kind, given, known in (
             ("order of axes", self.order, get_args(Order)),
             ("fit", self.fit, get_args(Fit)),
@@ -83,9 +88,6 @@ class Feed:
         ):
             if given not in known:
                 raise unknown_name(kind, str(given), (str(name) for name in known))
-        numbers = (self.frames, self.stride, *self.height_and_width, self.window, self.short_side, self.alpha)
-        if any(number is not None and (number < 1 or number != int(number)) for number in numbers):
-            raise InputError(f"every number of a feed must be a positive whole number; got {self}")
         if self.fit != "stretch" and self.short_side is not None and min(self.height_and_width) > self.short_side:
             raise InputError(f"a crop of {self.size} does not fit into a short side of {self.short_side} pixels")
         if self.window is not None and self.stride != 1:
@@ -94,6 +96,36 @@ class Feed:
             raise InputError(f"the fast path's {self.frames} frames are not a multiple of alpha {self.alpha}")
         if self.mean is not None and min(_colours(self.std)) <= 0:
             raise InputError(f"every standard deviation must be above 0; got {self.std}")
+
+    def _make_plain(self) -> None:
+        """Numbers as Python's own, lists as tuples.
+
+        Raises:
+            InputError: one of them is no number, not finite, or not positive.
+        """
+
+        def plain(name: str, value: object) -> object:
+            if name in ("mean", "std"):
+                several = isinstance(value, (tuple, list, np.ndarray, Tensor)) and np.ndim(value) == 1
+                if several and len(value) == 3:  # type: ignore[arg-type]
+                    return tuple(number(name, each) for each in value)  # type: ignore[attr-defined]
+                return number(f"{name}, of all colours or of red, green and blue,", value)
+            if name == "size" and isinstance(value, (tuple, list)):
+                if len(value) != 2:
+                    raise InputError(f"size is one number or height and width; got {value!r}")
+                return tuple(whole(name, each, 1, _LARGEST) for each in value)
+            return whole(name, value, 1, _LARGEST)
+
+        for name in ("frames", "size", "mean", "std", "stride", "window", "short_side", "alpha"):
+            if (value := getattr(self, name)) is not None or name in ("frames", "size", "std", "stride"):
+                object.__setattr__(self, name, plain(name, value))
+        text("argument", self.argument, ("video",))
+
+    @property
+    def bytes(self) -> int:
+        """Memory that one input takes, as numbers and as the frames that they are made of."""
+        height, width = self.height_and_width
+        return 3 * sum(self.inputs.values()) * (4 * height * width + self.side**2)
 
     @property
     def height_and_width(self) -> tuple[int, int]:

@@ -292,7 +292,7 @@ def test_what_is_wrong_is_a_sentence(own_store: AssetStore) -> None:
         InputError, match=r"Blind does not list its layers: say which submodules to read.* normal, layer"
     ):
         Network(Blind(), FEED)
-    with pytest.raises(InputError, match="number of workers must be 0 or more"):
+    with pytest.raises(InputError, match="workers must be a whole number from 0"):
         sdbench.measure(network(), NoiseStudy(5), workers=-1, store=own_store)
     shown = Network(Blind(), FEED, layers=[Layer("layer", axes="BNC")])
     with pytest.raises(InputError, match=r"layer 'layer': an activation of shape .* does not have the axes BNC"):
