@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 import sdbench
-from sdbench import InputError, studies
+from sdbench import DiskError, InputError, studies
 from sdbench.answers.masks import measure_masks
 from sdbench.assets import AssetStore
 from sdbench.base import checks
@@ -175,6 +175,20 @@ def test_what_does_not_fit_into_memory_is_refused(monkeypatch: pytest.MonkeyPatc
         studies.rendered(2000)
     monkeypatch.setattr(checks, "free_memory", lambda: None)
     studies.rendered(2000)
+
+
+def test_a_cache_that_cannot_be_written_is_told_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "parts").touch()
+    store = AssetStore(tmp_path, offline=True, quiet=True)
+    with pytest.raises(DiskError, match=r"cannot be written \(Not a directory\); .*SDBENCH_CACHE"):
+        measure(network(), studies.rendered(2), store=store, runner=Unused())
+
+
+class Unused:
+    """A runner that nothing is asked of."""
+
+    def sums(self, *_: object) -> Any:
+        raise AssertionError("nothing is measured")
 
 
 def test_a_gpu_beyond_the_last_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,8 +34,9 @@ def whole(name: str, value: Any, least: int = 0, most: int = _LARGEST) -> int:
     except TypeError:
         number = least - 1
     if not least <= number <= most:
-        limit = f"of at least {least}" if most == _LARGEST else f"from {least} to {most}"
-        raise InputError(f"{name} must be a whole number {limit}; got {_shown(value)}")
+        kind = "positive whole number" if least == 1 else "whole number"
+        limit = f"from {least}" if most == _LARGEST else f"from {least} to {most}"
+        raise InputError(f"{name} must be a {kind} {limit}; got {_shown(value)}")
     return number
 
 

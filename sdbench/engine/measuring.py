@@ -220,6 +220,7 @@ def prepare(
     if placement.device != "cpu" and isinstance(study, DrawsOnDevice):
         study = study.on(placement.device)
     kept = Kept(store.folder / PARTS / _key(network, plan, seed, placement))
+    kept.check()
     parts = cut(plan.samples)
     inputs = [part.inputs for part in parts]
     job = Job(network, study, placement, sum(inputs), max(inputs, default=0), kept.folder)
