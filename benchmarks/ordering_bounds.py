@@ -7,7 +7,7 @@ from functools import cache
 from itertools import combinations
 
 import numpy as np
-from scipy import integrate, optimize, stats
+import scipy
 
 LEVEL = 0.025
 """Chance that all pairs are ordered right where the true rate is at the bound: one-sided, as each end of a 95 %
@@ -19,13 +19,13 @@ def all_right(rate: float, more: int, less: int) -> float:
 
     Scores of either side follow normal distributions of one width.
     """
-    shift = float(np.sqrt(2) * stats.norm.ppf(rate))
+    shift = float(np.sqrt(2) * scipy.stats.norm.ppf(rate))
 
     def density(highest: float) -> float:
-        below = less * stats.norm.pdf(highest) * stats.norm.cdf(highest) ** (less - 1)
-        return float(below * stats.norm.sf(highest - shift) ** more)
+        below = less * scipy.stats.norm.pdf(highest) * scipy.stats.norm.cdf(highest) ** (less - 1)
+        return float(below * scipy.stats.norm.sf(highest - shift) ** more)
 
-    return float(integrate.quad(density, -8, 8 + abs(shift), epsabs=1e-10, limit=200)[0])
+    return float(scipy.integrate.quad(density, -8, 8 + abs(shift), epsabs=1e-10, limit=200)[0])
 
 
 @cache
@@ -40,7 +40,7 @@ def least_rate(sides: tuple[tuple[int, int], ...], level: float = LEVEL) -> floa
     def excess(rate: float) -> float:
         return float(np.prod([all_right(rate, *each) for each in sides])) - level
 
-    return 100 * float(optimize.brentq(excess, 1e-6, 1 - 1e-9))
+    return 100 * float(scipy.optimize.brentq(excess, 1e-6, 1 - 1e-9))
 
 
 def least_rate_of_disjoint(pairs: int, level: float = LEVEL) -> float:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from PIL import Image
 
 from benchmarks.ordering import Ordering
+from sdbench.base.figures import new_figure
 from sdbench.base.files import atomic_path
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#999999", "#CC79A7")
 
@@ -21,7 +24,7 @@ Panel = tuple[str, Sequence[str], Sequence[tuple[str, dict[str, Ordering]]]]
 
 def picture(panels: Sequence[Panel], path: Path) -> None:
     """Draw one panel beside the other: a line a test, points with their intervals, chance as a line at 50 %."""
-    figure = Figure(figsize=(6.5 * len(panels), 7.6), layout="constrained")
+    figure = new_figure(6.5 * len(panels), 7.6)
     for axis, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         _draw(axis, panel)
     figure.supxlabel("pairs of networks that the test orders as their training does, percent", fontsize=10)

@@ -89,6 +89,8 @@ def measure(
     store: AssetStore | None = None,
     workers: int | None = None,
     runner: Runner | None = None,
+    batch_size: int | None = None,
+    unchecked: bool = False,
 ) -> Measurement:
     """Measure how static and how dynamic the layers of a network are.
 
@@ -104,13 +106,18 @@ def measure(
         store: where assets lie, and the parts of unfinished measurements; by default the user's cache.
         workers: processes that draw samples while the network is busy; by default one a core.
         runner: does the parts, in place of this process and its workers: `sdbench.runners.OnRay(...)`.
+        batch_size: how many inputs go through the network at once, at most; it is halved where memory does not hold
+            them. No number depends on it.
+        unchecked: go on where the self-check of a network that is not of the suite finds that its answers depend on
+            more than the clip: on the batch, on chance, or on what it saw before. A note says so.
 
     Returns:
         The measurement: `layers`, `layer(name).estimate`, `layer(name).intervals`, `as_record()`. An interrupted one
         goes on where it stopped when the same call is made again.
 
     Raises:
-        InputError: a name is unknown, a sample cannot be used, there are too few pairs, or the device is not there.
+        InputError: a name is unknown, a sample cannot be used, there are too few pairs, the device is not there, or
+            what the network answers to a clip depends on more than that clip.
         AssetError: weights, videos or styles cannot be had.
         DiskError: what is finished cannot be written.
     """
@@ -129,6 +136,8 @@ def measure(
         store=store,
         workers=workers,
         runner=runner,
+        batch_size=batch_size,
+        unchecked=unchecked,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from benchmarks import atlas
 from tests.zoo.adapters.local_hub import COMMIT, Hub, serving
 from tests.zoo.adapters.small_checkpoints import small
 
-pytest.importorskip("transformers", reason="needs sdbench[transformers]")
+pytestmark = pytest.mark.skipif(find_spec("transformers") is None, reason="needs sdbench[transformers]")
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[1]
-pytest.importorskip("nox")
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("nox") is None, reason="nox is not installed")
 
 
 class RefusedError(Exception):

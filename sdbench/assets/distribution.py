@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from importlib import resources
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -100,12 +101,12 @@ def _watch(process: subprocess.Popen[bytes], source: DistributionMember, folder:
 
 
 def _bytes_below(folder: Path) -> int:
+    """Bytes of all files in a folder in which another process makes and removes files and folders."""
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_size if path.is_file() else 0
-        except OSError:  # gone between listing and looking
-            continue
+    for parent, _, names in os.walk(folder):  # passes over what is gone before it is listed
+        for name in names:
+            with suppress(OSError):  # gone between listing and looking
+                total += (Path(parent) / name).stat().st_size
     return total
 
 

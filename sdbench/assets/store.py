@@ -66,7 +66,7 @@ class AssetStore:
         mutex = self.folder / "locks" / "lock-file.lock"
         self.lock = LockFile(lock or lock_path(self.folder), mutex)
         self._own_lock = LockFile(self.folder / "lock.json", mutex)
-        self._verified: dict[Path, tuple[int, int]] = {}
+        self._verified: dict[Path, tuple[int, ...]] = {}
         self._unpacked: set[Path] = set()
 
     @property
@@ -227,7 +227,7 @@ class AssetStore:
                 status = path.stat()
             except FileNotFoundError:
                 return False
-            stamp = (status.st_size, status.st_mtime_ns)
+            stamp = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
             if self._verified.get(path) == stamp:
                 return True
             expected = asset.fixed if not isinstance(asset.source, Url) else self._recorded(asset)

@@ -1,8 +1,17 @@
-"""What files hold, as a hash that is taken once: it is kept by the file's size and time."""
+"""What files hold, as a hash that is taken once: it is kept by the file's number, size and times.
+
+A file is hashed anew when its inode, its size, its time of writing or its time of change differs. The time of change is
+set by the system whenever content is written, and programs that keep the time of writing (tar, rsync -t, cp -p) cannot
+set it. A file that changed within two seconds before it was hashed is hashed again next time, since times may be that
+coarse. What remains: content that is written past the file system (to the raw disk), a clock that is set back, and
+systems without a time of change (Windows, some network shares), where only size and time of writing speak.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import time
 from collections import defaultdict
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,8 +22,14 @@ from sdbench.base.files import sha256_of, write_text
 from sdbench.base.kept import disk_error, key_of
 from sdbench.base.machine import available_cores
 
-_Known = dict[str, tuple[int, int, str]]
-"""Name of a file -> its size, its time of change in nanoseconds, and its SHA-256."""
+_Stamp = tuple[int, int, int, int]
+"""Inode, size, time of writing and time of change, in nanoseconds."""
+
+_Known = dict[str, tuple[int, int, int, int, str]]
+"""Name of a file -> its stamp, and its SHA-256."""
+
+_COARSEST = 2_000_000_000
+"""Nanoseconds: so coarse may the times of a file system be (FAT's are)."""
 
 
 class Contents:
@@ -28,10 +43,14 @@ class Contents:
         self.folder = folder
         self._known: dict[Path, _Known] = {}
 
-    def of(self, files: Iterable[Path]) -> str:
+    def of(self, files: Iterable[Path], names: bool = True) -> str:
         """One hash for the names and contents of some files, in their order.
 
-        Files that have the size and time that they had when they were last hashed are not read.
+        Files that are as they were when they were last hashed are not read: see the module's text.
+
+        Args:
+            files: the files.
+            names: whether their names count.
 
         Raises:
             InputError: one of them is not there.
@@ -44,29 +63,26 @@ class Contents:
         hashes: dict[Path, str] = {}
         for parent, inside in by_parent.items():
             hashes |= self._hashed(parent, list(dict.fromkeys(inside)))
-        return key_of([(path.name, hashes[path]) for path in listed])
+        return key_of([(path.name, hashes[path]) if names else hashes[path] for path in listed])
 
     def _hashed(self, parent: Path, files: list[Path]) -> dict[Path, str]:
         known = self._recall(parent)
         found: dict[Path, str] = {}
-        missing: dict[Path, tuple[int, int]] = {}
+        missing: dict[Path, _Stamp] = {}
         for path in files:
-            try:
-                status = path.stat()
-            except FileNotFoundError:
-                raise InputError(f"{path} is no longer there; was the data set changed meanwhile?") from None
-            except OSError as error:
-                raise disk_error(path, "read", error) from None
-            stamp = (status.st_size, status.st_mtime_ns)
-            if path.name in known and tuple(known[path.name][:2]) == stamp:
-                found[path] = known[path.name][2]
+            stamp = _stamp(path)
+            if path.name in known and tuple(known[path.name][:-1]) == stamp:
+                found[path] = known[path.name][-1]
             else:
                 missing[path] = stamp
         if missing:
+            settled = time.time_ns() - _COARSEST
             with ThreadPoolExecutor(available_cores()) as pool:
                 for path, digest in zip(missing, pool.map(_sha256, missing), strict=True):
                     found[path] = digest
-                    known[path.name] = (*missing[path], digest)
+                    known.pop(path.name, None)
+                    if max(missing[path][2:]) < settled:
+                        known[path.name] = (*missing[path], digest)
             try:
                 write_text(self._place(parent), json.dumps(known))
             except OSError as error:
@@ -83,6 +99,18 @@ class Contents:
 
     def _place(self, parent: Path) -> Path:
         return self.folder / f"{key_of(str(parent.resolve()))[:32]}.json"
+
+
+def _stamp(path: Path) -> _Stamp:
+    """Of the file itself, wherever links lead."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        raise InputError(f"{path} is no longer there; was the data set changed meanwhile?") from None
+    except OSError as error:
+        raise disk_error(path, "read", error) from None
+    changed = status.st_ctime_ns if os.name == "posix" else 0
+    return status.st_ino, status.st_size, status.st_mtime_ns, changed
 
 
 def _sha256(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Memory that a pass frees is kept for the next."""
+"""Memory: what a pass frees is kept for the next, and how it is seen that there is none left."""
 
 from __future__ import annotations
 
@@ -33,3 +33,18 @@ def kept_memory() -> Iterator[None]:
         for parameter, value in _USUAL:
             libc.mallopt(parameter, value)
         libc.malloc_trim(0)
+
+
+_NONE_LEFT = (
+    *("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory", "bad allocation"),
+    *("bad_alloc", "alloc_failed"),
+)
+"""What allocators say: of torch on the CPU and on other devices, of CUDA's libraries, and of C++."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that there is no memory left, whoever raises it: Python, NumPy, torch or a device."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    said = str(error).lower()
+    return isinstance(error, RuntimeError) and any(words in said for words in _NONE_LEFT)

@@ -79,13 +79,10 @@ def measure_trained(
     if task not in kind.tasks:
         raise unknown_name(f"task of {name}", task, kind.tasks)
     study = SceneStudy(kind, BLOCKS if pairs is None else -(-pairs // 2))
-    feed = feed_of(kind)
     unseen_textures()  # made once here, and not in every process that is forked
     trainings = []
     for training in range(SEEDS):
-        module = load_trained(name, task, training, folder)
-        layers = [layer for layer in module.layers[:-1] if layer not in module.dead_ends]
-        network = Network(module, feed, name, layers)
+        network = trained_network(name, task, training, folder)
         # More threads than one wait for each other longer than networks as small as these take.
         with one_thread():
             found = measure(
@@ -93,6 +90,18 @@ def measure_trained(
             )
         trainings.append(found)
     return join(trainings, [f"values are means over {SEEDS} networks that were trained alike from other seeds"])
+
+
+def trained_network(name: str, task: str, training: int = 0, folder: Path = FOLDER) -> Network:
+    """One training of a small network on a task, with all layers but the answer and those it does not depend on.
+
+    Raises:
+        InputError: a name is unknown.
+        AssetError: the weights are missing or damaged.
+    """
+    module = load_trained(name, task, training, folder)
+    layers = [layer for layer in module.layers[:-1] if layer not in module.dead_ends]
+    return Network(module, feed_of(kind_named(name)), name, layers)
 
 
 def _runner_for(device: str) -> Runner:

@@ -245,9 +245,9 @@ class ExpectedFile(_Record):
                     f"{value.id} is of {value.network} on {value.dataset}; the file's subject is "
                     f"{self.subject.network} on {self.subject.study}"
                 )
-            if value.quantity not in QUANTITIES:
+            if value.quantity not in (*QUANTITIES, "variance"):
                 raise ValueError(
-                    f"{value.id} is of {value.quantity}; of a subject, {' and '.join(QUANTITIES)} are known"
+                    f"{value.id} is of {value.quantity}; of a subject, {', '.join(QUANTITIES)} and variance are known"
                 )
         return self
 

@@ -37,6 +37,9 @@ PAIRS = "pairs of each factor"
 _ROUNDING = 1e-9
 """Points: a deterministic value that lies on the band's edge to the last bit is inside."""
 
+_WRITTEN = 1e-3
+"""Points: recorded values and tolerances are written to so many, so that one unit of 24 is 4.167 give or take this."""
+
 
 class Verdict(str, Enum):
     """What became of a case.
@@ -169,7 +172,7 @@ def _judge_recorded(expected: ExpectedValue, reading: Reading) -> tuple[Verdict,
     moved = [
         f"{name} moved by {reading.values[name] - value:+.2f} (at most {band[name]:.2f})"
         for name, value in expected.judged.items()
-        if abs(reading.values[name] - value) > band[name]
+        if abs(reading.values[name] - value) > band[name] + _WRITTEN
     ]
     if moved:
         return Verdict.CHANGED, f"{'; '.join(moved)}: {expected.tolerance_reason}"

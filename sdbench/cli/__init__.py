@@ -6,10 +6,12 @@ import argparse
 import contextlib
 import errno
 import sys
+import traceback
 from collections.abc import Sequence
 
 from sdbench import __version__
 from sdbench.base.errors import SdbenchError
+from sdbench.base.memory import is_out_of_memory
 from sdbench.base.outputs import check_outputs, is_to_stdout
 from sdbench.base.streams import lasting_streams, printing_to_stderr
 from sdbench.base.warned import sentences
@@ -24,20 +26,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0, 1 after an error that the user can act on, 130 after Ctrl-C; `sdbench history compare` also 3 for a regression.
     """
+    debug = False
     try:
         with lasting_streams():
             options = _parser().parse_args(arguments)
+            debug = getattr(options, "debug", False)
             with sentences(), printing_to_stderr() if is_to_stdout(options) else contextlib.nullcontext():
                 check_outputs(options)
                 status: int | None = options.run(options)
     except SdbenchError as error:
-        return _end(str(error))
+        if debug:
+            traceback.print_exc()
+        hint = " (--debug shows the traceback)" if error.__cause__ is not None and not debug else ""
+        return _end(f"{error}{hint}")
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        if debug:
+            traceback.print_exc()
+        said = " ".join(str(error).split())[:200] or "it is all in use"
+        return _end(f"there is no memory left ({said}); use fewer --workers or smaller inputs")
     except KeyboardInterrupt:
         return _end("interrupted; what was done is kept, run the same command again to go on", 130)
-    except MemoryError as error:
-        return _end(
-            f"there is not enough memory ({error or 'the system says no more'}); ask for fewer or smaller frames"
-        )
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return _end("the disk is full; make room and run the same command again to go on")
@@ -68,4 +78,16 @@ def _parser() -> argparse.ArgumentParser:
     for group in (listing, layers, fetching, measuring, comparing, segmenting, making):
         group.add_commands(commands)
     add_history(commands)
+    _add_debug(parser)
     return parser
+
+
+def _add_debug(parser: argparse.ArgumentParser) -> None:
+    """Every command takes --debug, before its words or behind them."""
+    parser.add_argument(
+        "--debug", action="store_true", default=argparse.SUPPRESS, help="with the traceback of what goes wrong"
+    )
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for command in dict.fromkeys(action.choices.values()):
+                _add_debug(command)

@@ -78,6 +78,17 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
         help="compile the passes: where it saves time, always, never (default: auto)",
     )
     parser.add_argument(
+        "--batch-size",
+        type=positive,
+        metavar="N",
+        help="clips that go through the network at once, at most (default: by their size); fewer where memory is short",
+    )
+    parser.add_argument(
+        "--unchecked",
+        action="store_true",
+        help="go on where answers to a clip depend on its batch, on chance or on what came before; reports say so",
+    )
+    parser.add_argument(
         "--ray",
         metavar="ADDRESS",
         help="measure on --workers workers of a Ray cluster; auto joins the one that runs here, or starts one",

@@ -146,6 +146,8 @@ def _measure(options: argparse.Namespace) -> None:
             workers=options.workers if runner is None else None,
             runner=runner,
             finished=finished,
+            batch_size=options.batch_size,
+            unchecked=options.unchecked,
         )
 
     found = measured(network)
@@ -176,7 +178,9 @@ def _measure_slice(options: argparse.Namespace, store: AssetStore, placement: Pl
                 )
             )
     network, study = _chosen(options, store)
-    prepared = prepare(network, study, None, options.seed, 0.5, placement, store)
+    prepared = prepare(network, study, None, options.seed, 0.5, placement, store, options.batch_size, options.unchecked)
+    if not prepared.checked.steady:
+        raise InputError(f"{prepared.checked.wrong}: slices of it would not be slices of one measurement")
     print(measure_slice(prepared, chosen, OneProcess(options.workers)))
 
 

@@ -14,7 +14,20 @@ if TYPE_CHECKING:
     from sdbench.assets import AssetStore
     from sdbench.networks import Network
 
-_FEED = ("frames", "size", "mean", "std", "order", "argument", "stride", "window", "short_side", "fit", "resample")
+_FEED = (
+    "frames",
+    "size",
+    "mean",
+    "std",
+    "order",
+    "argument",
+    "stride",
+    "window",
+    "short_side",
+    "fit",
+    "resample",
+    "colours",
+)
 """Fields of `sdbench.Feed` that have an option of their own."""
 
 NETWORK = (
@@ -40,6 +53,7 @@ def add_naming(parser: argparse.ArgumentParser) -> None:
     feed.add_argument("--frames", type=positive, help="frames that it sees at once; with --stylised davis: see there")
     feed.add_argument("--size", type=_size, help="pixels: 224, or height and width: 240x427")
     feed.add_argument("--mean", type=_colour, help="of colours between 0 and 1: one number, or red,green,blue")
+    feed.add_argument("--colours", help="rgb (default), or bgr for networks trained with Caffe or OpenCV")
     feed.add_argument("--std", type=_colour, help="deviation of the same")
     feed.add_argument("--order", help="of the input's axes: BCTHW, BTCHW, BTHWC, or '(BT)CHW' for single frames")
     feed.add_argument("--argument", help="name of the input among the arguments of its forward")

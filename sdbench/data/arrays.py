@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from sdbench.base.errors import InputError
+from sdbench.base.errors import InputError, some
 from sdbench.base.kept import key_of
 from sdbench.data.clip import Clip
 from sdbench.video.frames import Frames, check_clip
@@ -43,6 +43,18 @@ class ArrayDataset:
             self._frames[video] = np.ascontiguousarray(np.rint(frames), dtype=np.uint8)
             listed.append(Clip(video, 0, 0, *frames.shape[:3]))
         self.clips = tuple(listed)
+        digests = {self.digest_of(video): video for video in reversed(self._frames)}
+        self._first = {video: digests[self.digest_of(video)] for video in self._frames}
+        copies = [video for video, first in self._first.items() if first != video]
+        still = [video for video, frames in self._frames.items() if (frames == frames[:1]).all()]
+        self.notes = (
+            *([f"arrays that hold the same as others count as one with them: {some(copies)}"] if copies else []),
+            *([f"nothing moves in {len(still)} of {len(listed)} clips: {some(still)}"] if still else []),
+        )
+
+    def source_of(self, video: str) -> str:
+        """What is resampled when intervals are made: the clip, or the first one of those that hold the same."""
+        return self._first[video]
 
     def digest_of(self, video: str) -> str:
         """Hash of the frames of a clip."""

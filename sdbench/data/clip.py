@@ -50,12 +50,21 @@ class Dataset(Protocol):
         ...
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of numbers must know of the videos; one sentence each."""
+        ...
+
+    @property
     def assets(self) -> tuple[str, ...]:
         """Names of the assets that the clips came from."""
         ...
 
     def digest_of(self, video: str) -> str:
         """Hash of what a video holds; equal digests mean equal frames."""
+        ...
+
+    def source_of(self, video: str) -> str:
+        """What is resampled when intervals are made: the video, or the first one of those that hold the same."""
         ...
 
     def read(self, clip: Clip) -> Frames:

@@ -18,6 +18,8 @@ from sdbench.data.layouts import DESCRIPTION, FINISHED_MARKS
 from sdbench.data.segmentation import Mask, VideoSequence
 from sdbench.video.decode import natural_key, opened_picture, picture_size
 from sdbench.video.flow import flow_folder
+from sdbench.video.frame_files import find_gap
+from sdbench.video.orientation import upright
 
 PICTURES, FRAMES, MASKS, LISTS = "JPEGImages", "JPEGImages/480p", "Annotations/480p", "ImageSets/480p"
 
@@ -142,6 +144,14 @@ class Check:
             self._compare("frames", self.root / FRAMES / name, frames, ".jpg")
         else:
             self._lacks("sequences", name, 1, self.root / FRAMES / name)
+        numbered = all(frame.isascii() and frame.isdigit() for frame in frames)
+        if directions and numbered and (gap := find_gap(sorted(map(int, frames)))):
+            self._unusable(
+                name,
+                f"the list leaves out frames of {name} between {gap[0]} and {gap[1]}: the flow of {gap[0]} leads to a "
+                "frame that is not shown",
+            )
+            return
         self._compare("masks", self.root / MASKS / name, frames, ".png")
         for backward in directions:
             what = "backward flow pictures" if backward else "flow pictures"
@@ -243,17 +253,22 @@ def find_root(folder: Path, wanted: str) -> Path:
 
 
 def read_mask(path: Path) -> Mask:
-    """A mask (H, W) bool of one object, from a picture with 0 outside of it and another value inside.
+    """A mask (H, W) bool of one object, from a picture with 0 outside of it and another value or colour inside.
 
-    Of a picture with several channels the first is taken; of one with a palette, its indices.
+    Of a picture with a palette its indices are taken. It is turned as its EXIF orientation says.
 
     Raises:
-        InputError: the picture is not there or damaged, or tells several objects apart.
+        InputError: the picture is not there or damaged, tells several objects apart, or has transparent pixels.
     """
     with opened_picture(path) as picture:
-        values = np.asarray(picture)
+        values = np.asarray(upright(picture))
     if values.ndim == 3:
-        values = values[..., 0]
+        channels = picture.getbands()
+        if channels[-1] in ("A", "a"):
+            if len(np.unique(values[..., -1])) > 1:
+                raise InputError(f"mask {path} is transparent in places; expected 0 and one other value, opaque")
+            values = values[..., :-1]
+        values = values.astype(np.int64) @ (256 ** np.arange(values.shape[2]))
     objects = np.unique(values)
     objects = objects[objects != 0]
     if len(objects) > 1:

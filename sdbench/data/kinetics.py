@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sdbench.base.errors import InputError, unknown_name
+from sdbench.base.errors import InputError, some, unknown_name
+from sdbench.base.warned import warn_caller
 from sdbench.video.decode import VIDEO_SUFFIXES, decode_frames, natural_key
 from sdbench.video.frames import Frames
 
@@ -43,11 +44,18 @@ def labelled_folder(folder: Path) -> LabelledFolder:
     listed = folder / _CLASSES_FILE
     if listed.is_file():
         lines = listed.read_text(encoding="utf-8").splitlines()
-        return LabelledFolder(folder, [line.strip() for line in lines if line.strip()])
+        return _told(LabelledFolder(folder, [line.strip() for line in lines if line.strip()]))
     names = [path.name for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
     if names and all(name.isdigit() for name in names):
-        return LabelledFolder(folder, [str(i) for i in range(max(map(int, names)) + 1)])
-    return LabelledFolder(folder)
+        return _told(LabelledFolder(folder, [str(i) for i in range(max(map(int, names)) + 1)]))
+    return _told(LabelledFolder(folder))
+
+
+def _told(found: LabelledFolder) -> LabelledFolder:
+    """The same, after a warning of what is passed over."""
+    if found.passed_over:
+        warn_caller(f"{found.folder}: {len(found.passed_over)} files are no videos: {some(found.passed_over)}")
+    return found
 
 
 class LabelledFolder:
@@ -61,6 +69,7 @@ class LabelledFolder:
     Attributes:
         videos: all of them, by class and name.
         classes: the names, in order.
+        passed_over: what lies in the class folders and is no video.
 
     Raises:
         InputError: there is no such folder, it holds no video, or a class folder is not among `classes`.
@@ -77,10 +86,14 @@ class LabelledFolder:
         if len(index) != len(self.classes):
             raise InputError("each class may be named once; two of the class names are alike")
         videos: list[LabelledVideo] = []
+        passed_over: list[str] = []
         for path in found:
             if _plain(path.name) not in index:
                 raise unknown_name(f"class in {folder}", path.name, self.classes)
-            files = [file for file in path.iterdir() if file.suffix.lower() in VIDEO_SUFFIXES and file.is_file()]
+            listed = list(path.iterdir())
+            files = [file for file in listed if file.suffix.lower() in VIDEO_SUFFIXES and file.is_file()]
+            files = [file for file in files if not file.name.startswith(".")]
+            passed_over += [f"{path.name}/{file.name}" for file in listed if file not in files]
             for file in sorted(files, key=lambda file: natural_key(file.name)):
                 class_index = index[_plain(path.name)]
                 videos.append(LabelledVideo(f"{path.name}/{file.name}", self.classes[class_index], class_index))
@@ -89,6 +102,7 @@ class LabelledFolder:
                 f"{folder} holds no labelled video; expected CLASS/VIDEO with files ending in "
                 + ", ".join(sorted(VIDEO_SUFFIXES))
             )
+        self.passed_over = tuple(sorted(passed_over, key=natural_key))
         self.videos = tuple(videos)
 
     def file(self, video: LabelledVideo) -> Path:

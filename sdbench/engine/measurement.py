@@ -110,11 +110,13 @@ class Measurement:
         skipped: what was left out, and why.
         assets: SHA-256 of every asset that was used.
         weights: SHA-256 of the network's parameters and buffers.
-        seconds: "drawing" (in worker processes, beside the network), "network" and "total".
+        seconds: "drawing" (in worker processes, beside the network), "network", "self-check" of a network that is not
+            of the suite, and "total".
         resumed: number of samples that an interrupted run had already done.
         notes: what a reader of the numbers must know about the protocol and the data; one sentence each.
         seeds: how many seeds there were; values are means over them.
-        precision: what the network computed in, "float32", "bfloat16" or "tf32".
+        precision: what the network was seen to compute in: "float32", "bfloat16", "tf32", "float16", ..., or several.
+        check: what the self-check of the network did and saw, in a sentence; "" where there was none.
         compiled: whether its passes were compiled, and why, in a sentence.
         feed: what the network was fed: the fields of `Feed`.
         study: hash of what was shown, whatever the network: see `sdbench.engine.study.About.identity`.
@@ -146,6 +148,7 @@ class Measurement:
     seeds: int = 1
     networks: bool = False
     precision: str = "float32"
+    check: str = ""
     compiled: str = ""
     feed: Mapping[str, Any] = field(default_factory=dict)
     study: str = ""

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from sdbench.assets.store import AssetStore
-from sdbench.base.checks import check_fits, listed, number, whole
+from sdbench.base.checks import check_fits, listed, whole
 from sdbench.base.errors import InputError
 from sdbench.base.kept import Arrays, key_of
 from sdbench.base.progress import progress
@@ -23,14 +23,19 @@ from sdbench.base.warned import warn_caller
 from sdbench.engine.compiling import known_choice
 from sdbench.engine.measurement import Measurement
 from sdbench.engine.parts import Finished, Kept, Part, cut
-from sdbench.engine.passes import SECONDS
+from sdbench.engine.passes import SECONDS, BatchSize
 from sdbench.engine.placing import Placement, device_named
 from sdbench.engine.running import Job, OneProcess, Runner
+from sdbench.engine.self_check import Checked, check_network, claim_folder
 from sdbench.engine.study import DrawsOnDevice, Plan, Study
 from sdbench.engine.sums import Sums, add_all, from_arrays
+from sdbench.networks.looking import made_up
+from sdbench.networks.module_hash import describe_parts
 from sdbench.networks.network import Network
 from sdbench.networks.reading import Layer
 from sdbench.statistics import FACTORS
+from sdbench.statistics.estimating import check_threshold
+from sdbench.video.feed import Feed
 from sdbench.zoo import network_named
 
 PARTS = "parts"
@@ -51,6 +56,8 @@ def measure(
     workers: int | None = None,
     runner: Runner | None = None,
     finished: Finished | None = None,
+    batch_size: int | None = None,
+    unchecked: bool = False,
 ) -> Measurement:
     """Measure how static and how dynamic the layers of a network are.
 
@@ -72,9 +79,13 @@ def measure(
         runner: does the parts, in place of this process and its workers: see `sdbench.runners`.
         finished: takes the parts of this run, which then stay on disk until the caller discards them; by default they
             go when the measurement is over.
+        batch_size: how many inputs go through the network at once; by default as many as its inputs' size allows. Where
+            memory does not hold them, it is halved. No number depends on it.
+        unchecked: go on where the self-check finds that answers do not depend on the clip alone; a note says so.
 
     Raises:
-        InputError: a name is unknown, a sample cannot be used, there are too few pairs, or the device is not there.
+        InputError: a name is unknown, a sample cannot be used, there are too few pairs, the device is not there, or
+            what the network answers to a clip depends on more than that clip.
         AssetError: weights, videos or styles cannot be had.
         DiskError: what is finished cannot be written.
     """
@@ -87,7 +98,7 @@ def measure(
         runner = OneProcess(workers)
     elif not hasattr(runner, "sums"):
         raise InputError(f"expected a runner, such as those of sdbench.runners; got {type(runner).__name__}")
-    prepared = prepare(network, study, layers, seed, threshold, placement, store or AssetStore())
+    prepared = prepare(network, study, layers, seed, threshold, placement, store or AssetStore(), batch_size, unchecked)
     job, parts, kept = prepared.job, prepared.parts, prepared.kept
     resumed = sum(len(part.samples) for part in parts if kept.is_done(part))
     sums = prepared.no_sums()
@@ -131,6 +142,8 @@ class Prepared:
     seed: int
     threshold: float
     store: AssetStore
+    checked: Checked = field(default_factory=Checked)
+    notes: tuple[str, ...] = ()
 
     def no_sums(self) -> Collected:
         """Sums to add parts to."""
@@ -169,11 +182,23 @@ class Prepared:
             skipped=about.skipped,
             assets={**self.store.hashes(list(dict.fromkeys(about.assets))), **network.assets},
             weights=network.weights,
-            seconds={"drawing": collected.drawing, "network": collected.network, "total": seconds},
+            seconds={
+                "drawing": collected.drawing,
+                "network": collected.network,
+                **({"self-check": self.checked.seconds} if self.checked.sentence else {}),
+                "total": seconds,
+            },
             resumed=resumed,
-            notes=(*network.notes, *about.notes, *_mixing(network, self.plan), *([warning] if warning else [])),
+            notes=(
+                *network.notes,
+                *about.notes,
+                *_mixing(network, self.plan),
+                *([warning] if warning else []),
+                *self.notes,
+            ),
             seeds=len({sample.seed for sample in self.plan.samples}),
-            precision=placement.precision,
+            precision=self.checked.precision,
+            check=self.checked.sentence,
             compiled=choice.why if choice else "",
             feed=asdict(network.feed),
             study=about.identity,
@@ -192,13 +217,17 @@ def prepare(
     threshold: float,
     placement: Placement,
     store: AssetStore,
+    batch_size: int | None = None,
+    unchecked: bool = False,
 ) -> Prepared:
-    """Look everything up and make all random draws; the arguments are those of `measure`.
+    """Look everything up, check the network and make all random draws; the arguments are those of `measure`.
 
     Raises:
         InputError, AssetError: as `measure` does.
     """
-    seed, threshold = whole("seed", seed), number("threshold", threshold, -1, 1)
+    seed = whole("seed", seed)
+    check_threshold(threshold)
+    threshold = float(threshold)
     if layers is not None:
         layers = listed("layers", layers)
     if isinstance(network, str):
@@ -213,18 +242,27 @@ def prepare(
     check_fits(f"one input of {network.name}", network.feed.bytes, "use fewer frames, or fewer pixels")
     if warning := placement.warning(network.module):
         warn_caller(warning)
+    if batch_size is not None:
+        batch_size = whole("batch_size", batch_size, 1)
+    checked = check_network(network, placement, store.folder / PARTS)
+    notes = checked.notes
+    if unchecked:
+        notes = (f"unchecked, as asked for: {checked.wrong or 'the self-check found nothing wrong'}", *notes)
+    elif checked.wrong:
+        raise InputError(f"{checked.wrong}; mend it, or go on with --unchecked (unchecked=True): every report says so")
     plan = study.plan(network.feed, seed)
     if network.mixes_batch is False:
         for sentence in _mixing(network, plan):
             warn_caller(sentence)
     if placement.device != "cpu" and isinstance(study, DrawsOnDevice):
         study = study.on(placement.device)
-    kept = Kept(store.folder / PARTS / _key(network, plan, seed, placement))
+    kept = Kept(claim_folder(store.folder / PARTS, _key(network, plan, seed, placement), checked))
     kept.check()
     parts = cut(plan.samples)
     inputs = [part.inputs for part in parts]
-    job = Job(network, study, placement, sum(inputs), max(inputs, default=0), kept.folder)
-    return Prepared(job, plan, parts, kept, seed, threshold, store)
+    size = BatchSize(checked.size.most or batch_size, checked.size.fewest)
+    job = Job(network, study, placement, sum(inputs), max(inputs, default=0), kept.folder, size)
+    return Prepared(job, plan, parts, kept, seed, threshold, store, checked, notes)
 
 
 def _mixing(network: Network, plan: Plan[Any]) -> tuple[str, ...]:
@@ -248,9 +286,19 @@ def _key(network: Network, plan: Plan[Any], seed: int, placement: Placement) -> 
     about = plan.about
     return key_of(
         *("measurement", network.name, network.weights, sorted(network.assets.items()), network.read, network.feed),
-        network.mixes_batch,
+        *(network.mixes_batch, describe_parts(network.module), _own_feed(network)),
         *(about.dataset, about.protocol, about.styles, seed, placement, versions()),
     )
+
+
+def _own_feed(network: Network) -> str:
+    """Hash of a clip as a feed of the user's own class makes it; "" of `Feed` itself, whose fields say all."""
+    if type(network.feed) is Feed:
+        return ""
+    digest = hashlib.sha256()
+    for values in made_up(network.feed).values():
+        digest.update(values.numpy().tobytes())
+    return digest.hexdigest()
 
 
 @cache

@@ -20,6 +20,9 @@ from sdbench.engine.compiling import forget_choice
 from sdbench.engine.loader import Drawn, Kind, drawn
 from sdbench.engine.study import Planned
 
+OUTPUTS = "outputs"
+"""File beside the parts of a run: what the network answered to clips that are the same for every network."""
+
 INPUTS = 64
 """A part is full when its samples have at least so many inputs that differ."""
 
@@ -135,6 +138,9 @@ class Kept:
         for part in parts:
             self.place(part).unlink(missing_ok=True)
         forget_choice(self.folder)
+        with contextlib.suppress(FileNotFoundError):
+            if [path.name for path in self.folder.iterdir()] == [OUTPUTS]:
+                (self.folder / OUTPUTS).unlink()
         with contextlib.suppress(OSError):  # another run with this key may go on in it
             self.folder.rmdir()
 

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import time
 from collections import deque
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sdbench.base.errors import InputError
 from sdbench.base.kept import Arrays
+from sdbench.base.memory import is_out_of_memory
+from sdbench.base.warned import warn_caller
 from sdbench.engine.compiling import Choice, Read, choose, compiled, compiler, keep_choice, known_choice
 from sdbench.engine.loader import Drawn
 from sdbench.engine.placing import Placement, device_named, on_device, placed
 from sdbench.engine.sums import Block, Sums, add, to_arrays
+from sdbench.networks.module_state import ModuleState
 from sdbench.networks.network import Network
 from sdbench.networks.reading import VideoNetwork, fed, units
 from sdbench.statistics import moments
@@ -33,6 +36,8 @@ _NUMBERS = 2**23
 _MOST_INPUTS = 96
 """A part, which has hardly more than `sdbench.engine.parts.INPUTS`, then goes through in one batch where it fits."""
 
+Watching = contextlib.AbstractContextManager[object]
+
 _Crossed = tuple[Block, npt.NDArray[np.float64]]
 """A resampling block, and the values (4, rows, units) of one crossed sample of it."""
 
@@ -40,8 +45,23 @@ SECONDS = "seconds"
 """Of the arrays of a part: how long drawing its samples and its passes took."""
 
 
+@dataclass(frozen=True)
+class BatchSize:
+    """How many inputs go through a network at once; numbers do not depend on it.
+
+    Attributes:
+        most: at most so many, fewer where memory does not hold them; None leaves it to their size.
+        fewest: at least so many; what is missing is filled up, and left out of what is read.
+    """
+
+    most: int | None = None
+    fewest: int = 1
+
+
 @contextlib.contextmanager
-def passes_of(network: Network, placement: Placement, inputs: int, largest: int, folder: Path) -> Iterator[Passes]:
+def passes_of(
+    network: Network, placement: Placement, inputs: int, largest: int, folder: Path, size: BatchSize | None = None
+) -> Iterator[Passes]:
     """A network where its passes are made.
 
     Args:
@@ -50,13 +70,14 @@ def passes_of(network: Network, placement: Placement, inputs: int, largest: int,
         inputs: how many inputs the whole measurement has, whoever makes the passes.
         largest: how many the largest of its parts has.
         folder: of its parts; what was chosen is kept there.
+        size: of the batches.
 
     Raises:
         InputError: the device is not there.
     """
     device = device_named(placement.device)
     with placed(network.module, device, placement.precision == "tf32"), compiler():
-        yield Passes(network, placement, device, inputs, largest, folder)
+        yield Passes(network, placement, device, inputs, largest, folder, size or BatchSize())
 
 
 class Passes:
@@ -64,18 +85,37 @@ class Passes:
 
     Attributes:
         choice: whether passes are compiled; None until the first is made.
+        state: of a module that is not of the suite: every pass begins with the module as it was given.
     """
 
     def __init__(
-        self, network: Network, placement: Placement, device: torch.device, inputs: int, largest: int, folder: Path
+        self,
+        network: Network,
+        placement: Placement,
+        device: torch.device,
+        inputs: int,
+        largest: int,
+        folder: Path,
+        size: BatchSize,
     ) -> None:
         self.network, self.placement, self.device = network, placement, device
         self.inputs, self.largest, self.folder = inputs, largest, folder
         self.choice: Choice | None = None
+        self.state = None if isinstance(network.module, VideoNetwork) else ModuleState(network.module)
+        self._most, self._fewest = size.most, size.fewest
         self._compiled: Read | None = None
+        self._has_compiled = any(map(_is_compiled, network.module.modules()))
+
+    def batch_of(self, sample: Drawn) -> int:
+        """How many inputs a batch of such samples has."""
+        numbers = sum(int(values.numel()) for values in sample.value.values()) / sample.planned.inputs
+        usual = max(1, min(_MOST_INPUTS, int(_NUMBERS / numbers)))
+        return self._most or usual
 
     def read(self, batch: Mapping[str, Tensor], inputs: int, whole: int = 1, meet: bool = False) -> dict[str, Tensor]:
         """Unit values of every layer: layer -> (rows, units), on the device, perhaps still being computed.
+
+        Where memory does not hold a batch, this and all later ones are halved.
 
         Args:
             batch: name -> the rows of its inputs, in main memory.
@@ -85,19 +125,49 @@ class Passes:
             meet: whether they meet in the network, so that none may be added.
 
         Raises:
-            InputError: the network does not take what it is fed, or a layer cannot be read.
+            InputError: the network does not take what it is fed, a layer cannot be read, or memory does not hold a
+                single input.
         """
-        placed = {name: on_device(values, self.network.module, self.device) for name, values in batch.items()}
+        if self._most is not None and inputs > self._most and not meet:
+            return self._read_pieces(batch, inputs, self._most)
+        try:
+            return self._read(batch, inputs, whole, meet)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            said = " ".join(str(error).split())[:200]
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if meet or inputs == 1:
+            raise no_memory(self.network, said)
+        self._most = -(-inputs // 2)
+        warn_caller(
+            f"memory does not hold {inputs} inputs of {self.network.name} at once; it goes on with {self._most} "
+            f"(--batch-size {self._most} begins so), and no number depends on it"
+        )
+        return self._read_pieces(batch, inputs, self._most)
+
+    def _read_pieces(self, batch: Mapping[str, Tensor], inputs: int, most: int) -> dict[str, Tensor]:
+        """What is read of a batch in passes of at most so many inputs."""
+        pieces = zip(*(torch.split(values, len(values) // inputs * most) for values in batch.values()), strict=True)
+        found = [
+            self.read(dict(zip(batch, piece, strict=True)), min(most, inputs - number * most), most)
+            for number, piece in enumerate(pieces)
+        ]
+        return {layer: torch.cat([answers[layer] for answers in found]) for layer in found[0]}
+
+    def _read(self, batch: Mapping[str, Tensor], inputs: int, whole: int, meet: bool) -> dict[str, Tensor]:
+        placed = self.on_device(batch)
         timed = None
         whole = min(whole, self.largest)
         rows = {name: len(values) // inputs * whole for name, values in placed.items()}
         if self.choice is None:
             self.choice = known_choice(self.folder)
         if self.choice is None and not meet:
-            chosen, timed = self._chosen(placed, rows, -(-self.inputs // whole))
+            chosen, timed = self._chosen(placed, inputs, rows, -(-self.inputs // whole))
             self.choice = keep_choice(self.folder, chosen)
         if meet or self.choice is None or not self.choice.compiled:
-            return timed or self._eager(placed)
+            return timed or self.eager(placed, inputs)
         pieces = {name: torch.split(values, rows[name]) for name, values in placed.items()}
         found = [
             self._run_filled({name: of[number] for name, of in pieces.items()}, rows)
@@ -105,19 +175,54 @@ class Passes:
         ]
         return {layer: torch.cat([answers[layer] for answers in found]) for layer in found[0]}
 
-    def _eager(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        with self._autocast(), fed(self.network.name, batch):
+    def on_device(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """A batch where the network is."""
+        return {name: on_device(values, self.network.module, self.device) for name, values in batch.items()}
+
+    def eager(
+        self, batch: Mapping[str, Tensor], inputs: int, watching: Callable[[], Watching] = contextlib.nullcontext
+    ) -> dict[str, Tensor]:
+        """Unit values of a batch on the device, in a pass that is not compiled, whatever the module says.
+
+        Args:
+            batch: name -> the rows of its inputs.
+            inputs: how many there are.
+            watching: what holds during the pass, such as hooks.
+
+        Raises:
+            InputError: as `read` does.
+        """
+        if inputs < self._fewest:
+            rows = {name: len(values) // inputs * self._fewest for name, values in batch.items()}
+            return self._filled_up(self._eager, batch, rows)
+        return self._eager(batch, watching)
+
+    def _eager(
+        self, batch: Mapping[str, Tensor], watching: Callable[[], Watching] = contextlib.nullcontext
+    ) -> dict[str, Tensor]:
+        # What torch compiled of a module knows nothing of the hooks that read its layers.
+        stance = torch.compiler.set_stance("force_eager") if self._has_compiled else contextlib.nullcontext()
+        if self.state is not None:
+            self.state.put_back()
+        with self._autocast(), fed(self.network.name, batch), stance, watching():
             return self._units(batch)
 
     def _run_filled(self, batch: Mapping[str, Tensor], rows: Mapping[str, int]) -> dict[str, Tensor]:
-        """A compiled pass of a batch to which rows are added; what these answer is left out."""
+        """A compiled pass of a batch to which rows are added."""
+        return self._filled_up(self._run_compiled, batch, rows)
+
+    @staticmethod
+    def _filled_up(read: Read, batch: Mapping[str, Tensor], rows: Mapping[str, int]) -> dict[str, Tensor]:
+        """What is read of a batch to which rows are added; what these answer is left out."""
         filled = {name: _filled(values, rows[name]) for name, values in batch.items()}
         part = len(next(iter(batch.values()))) / len(next(iter(filled.values())))
-        return {layer: values[: round(len(values) * part)] for layer, values in self._run_compiled(filled).items()}
+        return {layer: values[: round(len(values) * part)] for layer, values in read(filled).items()}
 
     def _run_compiled(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if self._compiled is None:
             self._compiled = compiled(self._units)
+        if self.state is not None:
+            self.state.put_back()
         with self._autocast():
             return self._compiled(batch)
 
@@ -131,7 +236,7 @@ class Passes:
         return contextlib.nullcontext()
 
     def _chosen(
-        self, batch: Mapping[str, Tensor], rows: Mapping[str, int], passes: int
+        self, batch: Mapping[str, Tensor], inputs: int, rows: Mapping[str, int], passes: int
     ) -> tuple[Choice, dict[str, Tensor] | None]:
         """Whether passes are compiled, and what an eager pass answered where one was made to see."""
         eager: dict[str, Tensor] | None = None
@@ -152,7 +257,7 @@ class Passes:
             self.placement.compiling,
             self.network.module,
             passes,
-            lambda: seconds(self._eager, int(self.device.type != "cpu")),
+            lambda: seconds(lambda rest: self.eager(rest, inputs), int(self.device.type != "cpu")),
             lambda: seconds(lambda rest: self._run_filled(rest, rows), 1),
         )
         return chosen, eager if self.placement.compiling == "auto" else None
@@ -160,6 +265,20 @@ class Passes:
     def _wait(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
+
+
+def no_memory(network: Network, said: str) -> InputError:
+    """The sentence for a single input that memory does not hold."""
+    said = said or "it says no more"
+    return InputError(
+        f"memory does not hold one pass of {network.name}, whose batch cannot be smaller ({said}): "
+        "use fewer --frames, a smaller --size, or a device with more memory"
+    )
+
+
+def _is_compiled(part: nn.Module) -> bool:
+    """Whether a module was given to torch.compile."""
+    return type(part).__name__ == "OptimizedModule" or getattr(part, "_compiled_call_impl", None) is not None
 
 
 def _filled(values: Tensor, rows: int) -> Tensor:
@@ -252,7 +371,7 @@ class UnitSums:
                         continue
                 rows = {name: _rows(values, number, inputs) for name, values in sample.value.items()}
                 self._waiting.append(_Waiting(opened, rows, answer))
-            self._whole = _batch_of(sample)
+            self._whole = self.passes.batch_of(sample)
             while len(self._waiting) >= self._whole:
                 self._pass(self._whole)
         self._take_finished()
@@ -373,9 +492,3 @@ def _numbers(layers: Sequence[str], answers: Sequence[Mapping[str, Tensor]]) -> 
     """Unit values of some layers side by side, (rows, units of all of them)."""
     beside = [torch.cat([answer[layer] for layer in layers], dim=1) for answer in answers]
     return torch.cat(beside).cpu().numpy()
-
-
-def _batch_of(sample: Drawn) -> int:
-    """How many inputs a batch of such samples has."""
-    numbers = sum(int(values.numel()) for values in sample.value.values()) / sample.planned.inputs
-    return max(1, min(_MOST_INPUTS, int(_NUMBERS / numbers)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from sdbench.base.checks import text
 from sdbench.base.errors import InputError, unknown_name
 from sdbench.base.memory import kept_memory
+from sdbench.networks.module_state import ModuleState
+from sdbench.networks.user_errors import users_code
 
 PRECISIONS = ("float32", "bfloat16", "tf32")
 """What a network computes in. float32 is the reference; bfloat16 is torch's autocast; tf32 is a mode of CUDA."""
@@ -115,48 +117,64 @@ def device_named(name: str | torch.device) -> torch.device:
 def placed(module: nn.Module, device: torch.device, tf32: bool = False) -> Iterator[nn.Module]:
     """The module on a device, in eval mode, without gradients, convolutions with their channels innermost.
 
-    Afterwards it is as it was given: device, memory layout and the training mode of each of its parts. Meanwhile
-    float32 is full float32, or tf32 where that is asked for, and convolutions are deterministic, whatever the defaults
-    are.
+    Afterwards it is as it was given: device, memory layout, the values of its buffers, its hooks and the training mode
+    of each of its parts. Meanwhile float32 is full float32, or tf32 where that is asked for, and convolutions are
+    deterministic, whatever the defaults are.
     """
-    training = {part: part.training for part in module.modules()}
+    given = ModuleState(module)
     parameters = [(parameter, parameter.data) for parameter in module.parameters()]
-    buffers = [(part, name, value) for part in module.modules() for name, value in part.named_buffers(recurse=False)]
     usual = torch.get_float32_matmul_precision()
-    try:
+    with contextlib.ExitStack() as stack:
+        stack.callback(torch.set_float32_matmul_precision, usual)
+        stack.callback(_give_back, given, parameters)
         torch.set_float32_matmul_precision("high" if tf32 else "highest")
-        module.to(device).eval()
+        with users_code(f"{type(module).__name__} cannot be placed on the device {device}"):
+            module.to(device)
+            set_to_eval(module)
         for kind, axes, layout in ((nn.Conv3d, 5, torch.channels_last_3d), (nn.Conv2d, 4, torch.channels_last)):
             if any(isinstance(part, kind) for part in module.modules()):
                 _lay_out(module, axes, layout)
-        with (
-            torch.no_grad(),
-            kept_memory() if device.type == "cpu" else contextlib.nullcontext(),
-            torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=tf32),
-        ):
-            yield module
-    finally:
-        torch.set_float32_matmul_precision(usual)
-        for parameter, value in parameters:
-            parameter.data = value
-        for part, name, value in buffers:
-            part._buffers[name] = value
-        for part, mode in training.items():
-            part.training = mode
+        for part in module.modules():
+            if isinstance(part, nn.DataParallel):  # on several GPUs each would see a piece of the batch
+                stack.callback(setattr, part, "device_ids", part.device_ids)
+                part.device_ids = []
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(kept_memory() if device.type == "cpu" else contextlib.nullcontext())
+        stack.enter_context(
+            torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=tf32)
+        )
+        yield module
+
+
+def _give_back(given: ModuleState, parameters: Sequence[tuple[nn.Parameter, Tensor]]) -> None:
+    for parameter, value in parameters:
+        parameter.data = value
+    given.put_back(by_value=True)
+
+
+def set_to_eval(module: nn.Module) -> None:
+    """Set a module to eval mode; one that was exported has none, and computes as it was exported."""
+    with contextlib.suppress(NotImplementedError):
+        module.eval()
 
 
 def _lay_out(module: nn.Module, axes: int, layout: torch.memory_format) -> None:
-    """Lay out the tensors of a module that have so many axes; `Module.to` fails where others have one more or less."""
-    module._apply(  # type: ignore[no-untyped-call]
-        lambda value: value.to(memory_format=layout) if value.ndim == axes else value
-    )
+    """Lay out the parameters of a module that have so many axes; `Module.to` fails where others have one more or less.
+
+    Those that are sharded over processes stay as they are: their wrappers count on the memory that they gave them.
+    """
+    if any("FSDP" in kind.__name__ for part in module.modules() for kind in type(part).__mro__):
+        return
+    for parameter in module.parameters():
+        if parameter.ndim == axes:
+            parameter.data = parameter.data.to(memory_format=layout)
 
 
 def on_device(values: Tensor, module: nn.Module, device: torch.device) -> Tensor:
     """A batch where the module is, of its type, and laid out as its convolutions are."""
     batch = values.to(device, non_blocking=True)
     if batch.is_floating_point():
-        batch = batch.to(_precision_of(module))
+        batch = batch.to(precision_of(module))
         if batch.ndim == 5 and batch.shape[1] == 3:
             return batch.contiguous(memory_format=torch.channels_last_3d)
         if batch.ndim == 4 and batch.shape[1] == 3:
@@ -164,6 +182,6 @@ def on_device(values: Tensor, module: nn.Module, device: torch.device) -> Tensor
     return batch
 
 
-def _precision_of(module: nn.Module) -> torch.dtype:
+def precision_of(module: nn.Module) -> torch.dtype:
     """The type of a module's parameters, which its inputs must have too; float32 where it has none."""
     return next((value.dtype for value in module.parameters() if value.is_floating_point()), torch.float32)

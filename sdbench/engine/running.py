@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,7 +14,7 @@ from sdbench.base.checks import whole
 from sdbench.base.kept import Arrays
 from sdbench.engine.loader import MOST_WORKERS, Kind, drawn
 from sdbench.engine.parts import Kept, Part, Task, run
-from sdbench.engine.passes import UnitSums, passes_of
+from sdbench.engine.passes import BatchSize, UnitSums, passes_of
 from sdbench.engine.placing import Placement
 from sdbench.engine.study import DrawsOnDevice, Study
 from sdbench.networks.network import Network
@@ -31,6 +31,7 @@ class Job:
         inputs: how many inputs all parts have together.
         largest: how many the largest part has.
         folder: of the parts, on a disk that all workers share, or of each worker's own where they share none.
+        size: of the batches.
     """
 
     network: Network
@@ -39,6 +40,7 @@ class Job:
     inputs: int
     largest: int
     folder: Path
+    size: BatchSize = field(default_factory=BatchSize)
 
     @property
     def kind(self) -> Kind:
@@ -61,7 +63,7 @@ class Job:
         Raises:
             InputError: the device is not there.
         """
-        with passes_of(self.network, self.placement, self.inputs, self.largest, self.folder) as passes:
+        with passes_of(self.network, self.placement, self.inputs, self.largest, self.folder, self.size) as passes:
             yield lambda: UnitSums(passes)
 
 

@@ -162,7 +162,8 @@ def merge_slices(
         collected.add(arrays)
         advance(number + 1)
     choice = known_choice(folder)
-    seconds = {"drawing": collected.drawing, "network": collected.network, "total": time.perf_counter() - started}
+    seconds = {**content["measurement"]["seconds"], "drawing": collected.drawing, "network": collected.network}
+    seconds["total"] = time.perf_counter() - started
     plain: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in content["measurement"].items()
     }

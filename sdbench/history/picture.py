@@ -7,13 +7,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-from matplotlib.figure import Figure
-
+from sdbench.base.figures import new_figure
 from sdbench.base.files import write_figure
 from sdbench.history.record import Run
-
-matplotlib.use("agg")
 
 # Okabe and Ito's palette: told apart by readers with any colour vision. Values come as dynamic, static, ...: the first
 # two are drawn in the colours that they have in a report.
@@ -31,7 +27,7 @@ def history_picture(name: str, runs: Sequence[Run], path: Path) -> None:
         runs: the history.
         path: the PNG file to write.
     """
-    figure = Figure(figsize=(max(7.0, 0.45 * len(runs) + 2.5), 4.2), layout="constrained")
+    figure = new_figure(max(7.0, 0.45 * len(runs) + 2.5), 4.2)
     axes = figure.subplots()
     if any(name in run.timings for run in runs):
         known = [run for run in runs if name in run.timings]

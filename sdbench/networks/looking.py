@@ -16,6 +16,7 @@ from sdbench.base.errors import InputError
 from sdbench.networks.network import Network
 from sdbench.networks.reading import Layer, VideoNetwork, average_to_units, fed, read_axes, run_hooked
 from sdbench.video.feed import Feed
+from sdbench.video.frames import Frames
 
 _SEED = 0
 
@@ -49,7 +50,7 @@ def look(network: Network) -> tuple[Seen, ...]:
         InputError: the network does not take what it is fed.
     """
     check_fits(f"one input of {network.name}", network.feed.bytes, "use fewer frames, or fewer pixels")
-    inputs, module = _made_up(network.feed), network.module
+    inputs, module = made_up(network.feed), network.module
     first = next(module.parameters(), None)
     if first is not None:
         inputs = {name: _like(values, first) for name, values in inputs.items()}
@@ -120,11 +121,13 @@ def _like(values: Tensor, parameter: Tensor) -> Tensor:
     return values.to(parameter.device, parameter.dtype if values.is_floating_point() else values.dtype)
 
 
-def _made_up(feed: Feed) -> dict[str, Tensor]:
-    """One clip of noise as the network takes it."""
+def made_up(feed: Feed, number: int = 0) -> dict[str, Tensor]:
+    """One clip as the network takes it: of noise, or (from number 1) of blocks of colour that move, each another."""
     size = tuple(side + (feed.side - min(feed.height_and_width)) for side in feed.height_and_width)
-    generator = np.random.default_rng(_SEED)
+    generator = np.random.default_rng(_SEED + number)
     frames = generator.integers(0, 256, (feed.frames, *size, 3), dtype=np.uint8)
+    if number:
+        frames = np.stack([_blocks(frames[0], frame, number) for frame in range(feed.frames)])
     if feed.flow is None:
         return feed(frames)
     if feed.flow == "forward":
@@ -132,3 +135,12 @@ def _made_up(feed: Feed) -> dict[str, Tensor]:
         return {"image": picture, "flow": picture}
     pictures = feed.pixels(generator.integers(0, 256, (2, *size, 3), dtype=np.uint8)).transpose(0, 1)
     return {"image": pictures[None], "flow": torch.cat([pictures, pictures], dim=1)[None]}
+
+
+def _blocks(noise: Frames, frame: int, number: int) -> Frames:
+    """Blocks in the colours of noise that have moved for so many frames; the brighter, the higher the number."""
+    height, width, _ = noise.shape
+    side = max(height, width) // 4 + 1
+    shown = noise[: height // side + 1, : width // side + 1].repeat(side, axis=0).repeat(side, axis=1)[:height, :width]
+    moved = np.roll(shown, (frame, 2 * frame), axis=(0, 1))
+    return np.asarray(np.minimum(moved.astype(np.int64) // 2 + 40 * number, 255), dtype=np.uint8)

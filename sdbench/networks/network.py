@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cached_property
 
-import torch
 from torch import nn
 
 from sdbench.base.checks import listed, text
 from sdbench.base.errors import InputError, unknown_name
+from sdbench.networks.module_hash import hash_module
 from sdbench.networks.reading import Layer, VideoNetwork, arguments_of, as_layer
 from sdbench.video.feed import Feed
 
@@ -94,12 +93,8 @@ class Network:
 
     @cached_property
     def weights(self) -> str:
-        """SHA-256 over the names and bytes of the module's parameters and buffers."""
-        digest = hashlib.sha256(type(self.module).__qualname__.encode())
-        for name, value in self.module.state_dict().items():
-            digest.update(name.encode())
-            digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-        return digest.hexdigest()
+        """SHA-256 over the names and values of the module's state dict, and of buffers that are no part of it."""
+        return hash_module(self.module, self.name)
 
 
 def _asked(layers: Iterable[str | Layer], known: Sequence[str]) -> dict[str, Layer]:

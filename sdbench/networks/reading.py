@@ -19,6 +19,8 @@ from torch import Tensor, nn
 
 from sdbench.base.checks import listed, text
 from sdbench.base.errors import InputError, SdbenchError, unknown_name
+from sdbench.base.memory import is_out_of_memory
+from sdbench.networks.user_errors import is_expected, is_users, said_by
 from sdbench.video.feed import Feed
 
 BY_FRAME = "(BT)"
@@ -54,7 +56,8 @@ class Layer:
             raise InputError(f"item of layer {self.name!r} must be a place, a key or an attribute; got {self.item!r}")
         if self.axes is None:
             return
-        text(f"axes of layer {self.name!r}", self.axes, ("BTHWC",))
+        if not isinstance(self.axes, str):
+            raise InputError(f"axes of layer {self.name!r} must be a text such as 'BTHWC'; got {self.axes!r}")
         rest = self.axes.removeprefix(BY_FRAME) if self.axes.startswith(BY_FRAME) else self.axes.removeprefix("B")
         if rest == self.axes or rest.count("C") != 1 or not set(rest) <= set("CTHWN") or len(set(rest)) != len(rest):
             raise InputError(
@@ -82,10 +85,19 @@ class Layer:
                 f"layer {self.name!r} answers {_described(found)}, not a tensor: choose another layer, or say "
                 f"which part of it to read: sdbench.Layer({self.name!r}, item=0)"
             )
-        return found
+        return _plain_numbers(found)
 
     def __str__(self) -> str:
         return self.name
+
+
+def _plain_numbers(values: Tensor) -> Tensor:
+    """The same numbers, each in its place: of a quantised, sparse or distributed tensor."""
+    if hasattr(values, "full_tensor"):
+        values = values.full_tensor()
+    if values.is_quantized:
+        return values.dequantize()
+    return values if values.layout is torch.strided else values.to_dense()
 
 
 def _described(output: Any) -> str:
@@ -377,29 +389,29 @@ def arguments_of(module: nn.Module) -> tuple[str, ...]:
     return (*(parameter.name for parameter in parameters if parameter.kind in named), *(["**"] if takes_any else []))
 
 
-_UNEXPECTED = (RuntimeError, TypeError, ValueError, LookupError, AssertionError)
-
-
 @contextlib.contextmanager
 def fed(name: str, inputs: Mapping[str, Tensor]) -> Iterator[None]:
-    """Say in a sentence what a network was fed, where its own code does not take it.
+    """Say in a sentence what a network raised, where, and what it was fed.
 
     Args:
         name: of the network.
         inputs: what it is fed meanwhile.
 
     Raises:
-        InputError: the network raises what functions raise that are given something else than they expect; that there
-            is no memory left, and any other error, is none of its inputs' doing and stays what it is.
+        InputError: the network raises anything; that it is interrupted, or that there is no memory left, stays what it
+            is.
     """
     try:
         yield
-    except (SdbenchError, torch.OutOfMemoryError):
+    except (SdbenchError, KeyboardInterrupt, GeneratorExit):
         raise
-    except _UNEXPECTED as error:
+    except BaseException as error:
+        if is_out_of_memory(error) or not is_users(error):
+            raise
         given = ", ".join(f"{argument} of shape {tuple(values.shape)}" for argument, values in inputs.items())
-        said = " ".join(str(error).split())[:400] or "it says no more"
+        if not is_expected(error):
+            raise InputError(f"the forward pass of {name} fails, fed {given} ({said_by(error)})") from error
         raise InputError(
-            f"{name} does not take what it is fed, {given} ({type(error).__name__}: {said}): say with its feed what it "
+            f"{name} does not take what it is fed, {given} ({said_by(error)}): say with its feed what it "
             "takes: the number of frames, size, order of axes and name of the argument"
         ) from error

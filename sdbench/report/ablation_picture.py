@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
+from sdbench.base.figures import new_figure
 from sdbench.base.files import write_figure
 from sdbench.report.pictures import COLOURS
 
@@ -23,7 +22,7 @@ def ablation_picture(title: str, ablation: Mapping[str, Any], path: Path) -> Non
         ablation: `Ablation.record()`.
         path: the PNG file to write.
     """
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    figure = new_figure(6.4, 4.2)
     axes = figure.subplots()
     points: Sequence[Mapping[str, Any]] = ablation["points"]
     for selection in dict.fromkeys(point["selection"] for point in points):

@@ -13,17 +13,16 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 from markupsafe import Markup
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
+from sdbench.base.figures import new_figure
 from sdbench.report.panels import Panel, streams
 from sdbench.statistics import READING_ORDER
 
-mpl.use("agg")
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _STYLES = (("-", "o"), ("--", "s"), (":", "^"), ("-.", "D"))
 """Line and marker of each path of a network."""
@@ -113,8 +112,10 @@ def panel_svg(panel: Panel, behind: Sequence[Panel], top: float, number: int) ->
         top: upper end of the axis, in percent.
         number: of the picture in the page.
     """
+    import matplotlib as mpl  # noqa: PLC0415
+
     with mpl.rc_context({**_SETTINGS, "svg.hashsalt": f"picture {number}"}):
-        figure = Figure(figsize=(3.7, 2.3), layout="constrained")
+        figure = new_figure(3.7, 2.3)
         axes = figure.subplots()
         for other in behind:
             for curve in curves_of(other):

@@ -47,7 +47,8 @@ def render_markdown(report: Report, pictures: Sequence[str]) -> str:
 
 def measurement_sentence(record: dict[str, Any]) -> str:
     """What one measurement did, in a sentence."""
-    stages = " and ".join(f"{stage} {spent:.0f} s" for stage, spent in record["seconds"].items() if stage != "total")
+    spent = [f"{stage} {seconds:.0f} s" for stage, seconds in record["seconds"].items() if stage != "total"]
+    stages = ", ".join(spent[:-1]) + f" and {spent[-1]}"
     sentence = (
         f"{record['network']} on {record['dataset']}: {counted(record['clips'], 'clip')}, "
         f"{counted(record['samples'], 'sample')}, "
@@ -59,6 +60,13 @@ def measurement_sentence(record: dict[str, Any]) -> str:
     )
     if record["compiled"]:
         sentence += f" Passes: {record['compiled']}."
+    if record.get("check"):
+        check = record["check"]
+        sentence += f" {check[:1].upper()}{check[1:]}."
+    if record.get("resumed"):
+        sentence += (
+            f" {record['resumed']} of {record['samples']} samples are from an earlier run, interrupted or a slice."
+        )
     if record["skipped"]:
         sentence += f" Left out: {'; '.join(record['skipped'])}."
     if record.get("notes"):

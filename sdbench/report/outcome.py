@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from sdbench.engine import Measurement
 
 _EXPECTED = "expected a file that `sdbench measure NETWORK --json FILE` writes"
+_ROUNDING = 0.5
+"""Percent, by which shares may miss 100 together in a file that somebody rounded."""
+
 _UNTRAINED = "untrained:"
 """Begins the note on a network with fresh weights."""
 
@@ -216,6 +220,8 @@ def _outcome(content: Mapping[str, Any], source: str, where: str = "what was giv
 
 def _layer(written: Mapping[str, Any]) -> LayerOutcome:
     shares = {name: float(written["shares"][name]) for name in SHARE_NAMES}
+    if not all(0 <= share <= 100 for share in shares.values()) or abs(sum(shares.values()) - 100) > _ROUNDING:
+        raise ValueError(f"expected shares from 0 to 100 % that add up to 100; got {shares}")
     limits, without = written.get("intervals"), written.get("without")
     intervals = None if limits is None else {name: Interval(*map(float, limits[name])) for name in SHARE_NAMES}
     variance = _parts_of_variance(written["variance"]) if written.get("variance") else None
@@ -225,6 +231,8 @@ def _layer(written: Mapping[str, Any]) -> LayerOutcome:
 
 def _parts_of_variance(written: Mapping[str, Any]) -> PartsOutcome:
     limits, without = written["intervals"], written["without"]
+    if not all(math.isfinite(written["parts"][name]) for name in PART_NAMES):
+        raise ValueError(f"expected parts of variance that are numbers; got {written['parts']}")
     return PartsOutcome(
         {name: float(written["parts"][name]) for name in PART_NAMES},
         None if limits is None else {name: Interval(*map(float, limits[name])) for name in PART_NAMES},

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import numpy.typing as npt
-from matplotlib.figure import Figure
 
+from sdbench.base.figures import new_figure
 from sdbench.base.files import write_figure
 from sdbench.statistics.estimating import CLASS_NAMES, SHARE_NAMES
-
-matplotlib.use("agg")
 
 # Okabe and Ito's palette: told apart by readers with any colour vision.
 COLOURS = {"dynamic": "#D55E00", "static": "#0072B2", "joint": "#009E73", "residual": "#BBBBBB", "dead": "#333333"}
@@ -29,7 +26,7 @@ def layers_picture(title: str, layers: Mapping[str, Mapping[str, Mapping[str, fl
         path: the PNG file to write.
     """
     names = list(layers)
-    figure = Figure(figsize=(max(7.0, 0.55 * len(names) + 2.5), 6.4), layout="constrained")
+    figure = new_figure(max(7.0, 0.55 * len(names) + 2.5), 6.4)
     shares, units = figure.subplots(2, 1, sharex=True)
     positions = range(len(names))
     for name in SHARE_NAMES:
@@ -71,7 +68,7 @@ def centre_picture(title: str, mean: npt.NDArray[np.float64], centre: tuple[floa
         path: the PNG file to write.
     """
     height, width = mean.shape
-    figure = Figure(figsize=(8.6, 8.6 * height / width * 0.82 + 0.8), layout="constrained")
+    figure = new_figure(8.6, 8.6 * height / width * 0.82 + 0.8)
     axes = figure.subplots()
     shown = axes.imshow(mean, cmap="viridis", vmin=0, extent=(0, width, height, 0), interpolation="nearest")
     axes.plot(width / 2, height / 2, "+", color="white", markersize=14, label="middle of the frame")

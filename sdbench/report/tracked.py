@@ -5,27 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
+from sdbench.base.figures import new_figure
 from sdbench.base.files import write_figure
-from sdbench.report.atlas import MARKS, keys, rows_and_columns
-from sdbench.report.outcome import LayerOutcome, Outcome
+from sdbench.report.atlas import IN_WORDS, MARKS, crossed, keys, rows_and_columns, value_of
+from sdbench.report.outcome import Outcome
 from sdbench.report.pictures import COLOURS
-from sdbench.statistics import READING_ORDER, Interval
-
-_PARTS = {"static": "appearance alone", "dynamic": "motion alone"}
-"""How the parts of variance are called that are drawn as the shares of these factors are elsewhere."""
-
-_OF_FACTOR = {"static": "appearance", "dynamic": "motion"}
-
-
-def _course(layers: Sequence[LayerOutcome], factor: str, crossed: bool) -> tuple[list[float], list[Interval | None]]:
-    """What is drawn of a factor over the steps, and its intervals."""
-    if not crossed:
-        return [of.shares[factor] for of in layers], [of.intervals[factor] if of.intervals else None for of in layers]
-    found = [of.variance for of in layers if of.variance is not None]
-    part = _OF_FACTOR[factor]
-    return [of.parts[part] for of in found], [of.intervals[part] if of.intervals else None for of in found]
+from sdbench.statistics import READING_ORDER
 
 
 def tracked_picture(history: Sequence[tuple[int, Outcome]], path: Path) -> None:
@@ -39,16 +24,16 @@ def tracked_picture(history: Sequence[tuple[int, Outcome]], path: Path) -> None:
         path: the PNG file to write.
     """
     steps = [step for step, _ in history]
-    crossed = all(layer.variance is not None for _, outcome in history for layer in outcome.layers.values())
+    parts = crossed(outcome for _, outcome in history)
     last = history[-1][1]
     rows, columns = rows_and_columns(len(last.layers))
-    figure = Figure(figsize=(max(5.2, 3.1 * columns), 2.7 * rows + 0.9), layout="constrained")
+    figure = new_figure(max(5.2, 3.1 * columns), 2.7 * rows + 0.9)
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for number, (axes, name) in enumerate(zip(grid.flat, last.layers, strict=False)):
         of_layer = [outcome.layers[name] for _, outcome in history]
         for factor in READING_ORDER:
             line, mark = MARKS[factor]
-            values, limits = _course(of_layer, factor, crossed)
+            values, limits = zip(*(value_of(layer, factor, parts) for layer in of_layer), strict=True)
             axes.plot(
                 steps,
                 values,
@@ -73,14 +58,14 @@ def tracked_picture(history: Sequence[tuple[int, Outcome]], path: Path) -> None:
         axes.grid(axis="y", alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
         if number % columns == 0:
-            axes.set_ylabel("part of the variance (%)" if crossed else "share of the layer (%)")
+            axes.set_ylabel("part of the variance (%)" if parts else "share of the layer (%)")
         if number + columns >= len(last.layers):
             axes.set_xlabel("step")
             axes.tick_params(labelbottom=True)
     for axes in grid.flat[len(last.layers) :]:
         axes.set_visible(False)
-    grid[0, 0].set_ylim(bottom=None if crossed else 0)
-    names = _PARTS if crossed else {}
+    grid[0, 0].set_ylim(bottom=None if parts else 0)
+    names = IN_WORDS if parts else {}
     figure.legend(handles=list(keys(names=names)), loc="outside lower center", ncols=2, frameon=False)
     figure.suptitle(f"{last.network}: each layer during training, on {last.dataset}", fontsize=11)
     write_figure(figure, path)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sdbench.base.checks import number
 from sdbench.base.errors import InputError
 from sdbench.statistics.sums import FACTORS, FloatArray, Moments, moments
 
@@ -80,13 +79,14 @@ def estimate(
         first: (N, C) unit vectors of the first members: activations averaged over space and time.
         second: (N, C) unit vectors of the second members.
         factor: (N,) what the members of each pair share, "dynamic" / "static" or 0 / 1.
-        threshold: score above which (strictly) a unit counts as encoding a factor, in [-1, 1].
+        threshold: score above which (strictly) a unit counts as encoding a factor, from 0 to 1.
 
     Raises:
-        InputError: wrong shapes, values that are not finite, an unknown factor, fewer than two pairs of a factor, or
-            activations that are the same for every clip.
+        InputError: wrong shapes, values that are not finite, an unknown factor, fewer than two pairs of a factor, a
+            threshold that no score can have, or activations that are the same for every clip.
     """
-    return estimate_from_moments(moments(first, second, factor), number("threshold", threshold, -1, 1))
+    check_threshold(threshold)
+    return estimate_from_moments(moments(first, second, factor), threshold)
 
 
 def estimate_from_moments(sums: Moments, threshold: float = 0.5) -> Estimate:
@@ -111,6 +111,14 @@ def estimate_from_moments(sums: Moments, threshold: float = 0.5) -> Estimate:
         pairs=dict(zip(FACTORS, sums.pairs.tolist(), strict=True)),
         threshold=threshold,
     )
+
+
+def check_threshold(threshold: float) -> None:
+    """Raise InputError unless a score can be above the threshold and another below it."""
+    if not isinstance(threshold, (int, float, np.floating)) or not 0 <= threshold <= 1:
+        raise InputError(
+            f"a threshold of scores must be a number from 0 to 1, as covariance over variance is; got {threshold!r}"
+        )
 
 
 def check_pairs(sums: Moments) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 from sdbench.base.errors import InputError
 from sdbench.statistics.estimating import CLASS_NAMES, SHARE_NAMES
@@ -102,7 +102,7 @@ def margin(greater: Side, lesser: Side, paired: bool, level: float = LEVEL) -> I
     variances = np.array([greater.error, lesser.error]) ** 2 * groups / (groups - 1)
     total = variances.sum()
     freedom = total**2 / (variances**2 / (groups - 1)).sum() if total else groups.min() - 1
-    reach = float(stats.t.ppf((1 + level) / 2, freedom) * np.sqrt(total))
+    reach = float(stdtrit(freedom, (1 + level) / 2) * np.sqrt(total))
     return Interval(centre - reach, centre + reach)
 
 

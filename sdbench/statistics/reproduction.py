@@ -22,7 +22,7 @@ from statistics import fmean, stdev
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy.special import stdtrit
 
 from sdbench.statistics.counting import fisher, moved_scores
 from sdbench.statistics.estimating import CLASS_NAMES, SHARE_NAMES, class_fractions, summarise
@@ -67,7 +67,7 @@ def draw_error(
     if members.max() == 1:
         videos, members = np.zeros(len(videos), dtype=np.int64), np.array([len(videos)])
     freedom = int((members - 1).sum())
-    t = float(stats.t.ppf((1 + level) / 2, freedom))
+    t = float(stdtrit(freedom, (1 + level) / 2))
     # A deviation from the mean of a video's M cells is short by (M - 1) / M on average, and leaving a cell out moves
     # an estimate by a little more than the cell had moved it.
     gain = np.sqrt(members / np.maximum(members - 1, 1))[videos] * (1 - 1 / len(videos))
@@ -90,7 +90,7 @@ def draw_error(
 
 def interval_of_runs(values: Sequence[float], level: float = LEVEL) -> Interval:
     """The interval of the mean of at least two independent runs, by Student's t."""
-    reach = float(stats.t.ppf((1 + level) / 2, len(values) - 1)) * stdev(values) / sqrt(len(values))
+    reach = float(stdtrit(len(values) - 1, (1 + level) / 2)) * stdev(values) / sqrt(len(values))
     return Interval(fmean(values) - reach, fmean(values) + reach)
 
 

@@ -125,7 +125,7 @@ def plan_clips(
     drawn = _paired(len(crops), looks, feed.choose(), generator, pairs)
     used = [(clip, crop, views) for (clip, crop), views in zip(crops, drawn, strict=True) if views]
     clips = list(dict.fromkeys(clip for clip, *_ in used))
-    unit, thing = _grouping(clips)
+    unit, thing = _grouping(clips, dataset.source_of)
     block = blocks_of(thing.values())
     samples = tuple(
         PlannedClip(
@@ -151,7 +151,7 @@ def plan_clips(
         units=len(block),
         clips=len(clips),
         styles=styles,
-        notes=notes,
+        notes=(*notes, *dataset.notes),
         skipped=dataset.skipped,
         assets=(*dataset.assets, *assets),
         identity=key_of(dataset.name, protocol, styles, seed, unit, sorted(shown), made_with),
@@ -225,10 +225,10 @@ def _shuffled(frames: tuple[int, ...], generator: np.random.Generator) -> tuple[
             return order
 
 
-def _grouping(clips: Sequence[Clip]) -> tuple[str, dict[Clip, tuple[str, int]]]:
-    """What is resampled, "video" or "shot", and which each clip is of."""
-    videos = dict.fromkeys(clip.video for clip in clips)
-    shots = dict.fromkeys((clip.video, clip.shot) for clip in clips)
+def _grouping(clips: Sequence[Clip], source_of: Callable[[str], str]) -> tuple[str, dict[Clip, tuple[str, int]]]:
+    """What is resampled, "video" or "shot", and which each clip is of; videos that hold the same are one."""
+    shot = {clip: (source_of(clip.video), clip.shot) for clip in clips}
+    videos, shots = {video for video, _ in shot.values()}, set(shot.values())
     if len(videos) >= FEWEST_GROUPS or len(shots) == len(videos):
-        return "video", {clip: (clip.video, 0) for clip in clips}
-    return "shot", {clip: (clip.video, clip.shot) for clip in clips}
+        return "video", {clip: (video, 0) for clip, (video, _) in shot.items()}
+    return "shot", shot

@@ -13,8 +13,8 @@ from typing import ClassVar, Literal, Protocol
 
 from sdbench import engine
 from sdbench.base.errors import InputError, unknown_name
-from sdbench.calibration.measuring import SceneStudy, measure_trained
-from sdbench.calibration.trained import kind_named
+from sdbench.calibration.measuring import SceneStudy, measure_trained, trained_network
+from sdbench.calibration.trained import KINDS, kind_named
 from sdbench.cases.records import Asked
 from sdbench.data import READERS, packaged_videos
 from sdbench.data.davis_here import PAINTED, assets_of_davis, davis_at_hand, lacking_davis
@@ -79,7 +79,7 @@ class DataSet(Protocol):
 
 
 class Studied:
-    """A data set on which units are measured: by a study, with a network of the zoo."""
+    """A data set on which units are measured: by a study, with a network of the zoo or a small one that comes along."""
 
     seeds: ClassVar[int] = 1
 
@@ -87,6 +87,8 @@ class Studied:
         raise NotImplementedError
 
     def network(self, asked: Asked, here: Here) -> Network:
+        if asked.network in KINDS:
+            return trained_network(asked.network, asked.trained_on)
         return network_named(asked.network, asked.trained_on, store=here.store)
 
     def measure(self, asked: Asked, here: Here) -> Measurement:
@@ -137,6 +139,11 @@ class PackagedStylised(_Packaged):
         dataset = packaged_stylised(here.store, shot_finder(here.store))
         return StylisedStudy(dataset, here.store, here.protocol, here.pairs)
 
+    def network(self, asked: Asked, here: Here) -> Network:
+        network = super().network(asked, here)
+        # As almost all published networks of action recognition are fed; a small one has no way of its own.
+        return replace(network, feed=replace(network.feed, resample="bilinear"))
+
 
 class RenderedScenes(_Packaged):
     """The scenes of `RENDERED`, for any network; nothing is fetched but its weights.
@@ -144,7 +151,7 @@ class RenderedScenes(_Packaged):
     They are fewer than `sdbench measure` draws by default: it is looked at whether numbers move.
     """
 
-    scenes: ClassVar[int] = 64
+    scenes: ClassVar[int] = 32
 
     def assets(self, asked: Asked, here: Here) -> list[str]:
         return []
@@ -181,7 +188,7 @@ class PackagedDavis(_Sequences, _Packaged):
 
     def network(self, asked: Asked, here: Here) -> Network:
         network = super().network(asked, here)
-        return replace(network, feed=replace(network.feed, size=self._SIZE))
+        return replace(network, feed=replace(network.feed, size=self._SIZE, fit="stretch"))
 
 
 class PaintedDavis(_Sequences):

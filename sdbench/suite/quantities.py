@@ -117,7 +117,7 @@ class _Plain:
 
 @dataclass(frozen=True)
 class OfUnits(_Plain):
-    """Shares or unit classes of a layer: one of `sdbench.statistics.quantities.QUANTITIES`."""
+    """Shares, unit classes or parts of variance of a layer: see `sdbench.engine.LayerMeasurement.read`."""
 
     name: str
 
@@ -276,7 +276,7 @@ class Ablation:
 
 
 QUANTITIES: dict[str, Quantity] = {
-    **{name: OfUnits(name) for name in OF_UNITS},
+    **{name: OfUnits(name) for name in (*OF_UNITS, "variance")},
     "accuracy_lost_without_units": Lost(),
     "right_when_shown": Shown(),
     "linear_probe": Probed(),

@@ -17,6 +17,7 @@ from sdbench.base.errors import InputError
 from sdbench.base.files import write_text
 from sdbench.base.machine import processor_name
 from sdbench.base.rehearsal import MARK, is_rehearsal
+from sdbench.calibration.trained import KINDS
 from sdbench.cases.records import Asked, ExpectedFile, ExpectedValue, Source
 from sdbench.cases.subject import Subject
 from sdbench.engine import Measurement
@@ -27,7 +28,10 @@ from sdbench.suite.running import Suite
 from sdbench.zoo import FILLED, model, model_names
 
 _SHARES_MOVE = 0.05
-"""Percentage points: what float32 sums in another order may move a share by."""
+"""Percentage points: what float32 sums in another order may move a share or a part of the variance by."""
+
+_PARTS = ("variance", "shares")
+"""Quantities of a whole layer, which its number of units does not make coarse."""
 
 _FEWEST_UNITS = 8
 """Classes of fewer units than this move by more than 12 points at a time: not recorded."""
@@ -106,24 +110,23 @@ def record_values(wanted: ToRecord, output: Path, root: Path) -> None:
         named = trained_on if plain and trained_on else f"weights {subject.sha256[:12]}"
         asked = Asked(subject.network, named, subject.study, subject.read_from(output.parent))
         folder = f"own/{_plain(output.stem)}"
-    found, samples = _measured(asked, here, wanted.seeds)
+    measured = [_measured(asked, here, seed, wanted.seeds) for seed in range(wanted.seeds)]
     source = Source(
         reading="recorded",
-        where=f"this suite, seed by seed, {found.pairs} pairs of each factor",
+        where=f"this suite, seed by seed, at least {min(found.pairs for found in measured)} pairs of each factor",
         date=datetime.now(timezone.utc).date().isoformat(),
         command=_command(wanted, output, root) if subject is None else _own_command(subject, output, wanted.seeds),
         commit=revision if subject is None else f"sdbench {sdbench_version()}, {revision}",
         machine=processor_name(),
     )
-    units = {name: len(found.layer(name).estimate.unit_labels) for name in found.layers}
-    task = known.task if known is not None else _NO_TASK
-    values = []
-    for (name, quantity), given in samples.items():
-        about = f"{folder}/{_plain(name)}/{quantity}"
-        values += [
-            _value(asked, task, about, name, quantity, seed, sample, units[name], source)
-            for seed, sample in given.items()
-        ]
+    task = known.task if known is not None else _task(wanted.network)
+    values = [
+        _value(asked, task, f"{folder}/{_plain(name)}/{quantity}", name, quantity, seed, found, source)
+        for name in measured[0].layers
+        for quantity in measured[0].layer(name).quantities
+        for seed, found in enumerate(measured)
+        if quantity in _PARTS or (quantity == "units" and _has_classes(found, name))
+    ]
     title = f"{asked.network} on the data set {asked.dataset}: what this suite measured, to notice when it moves"
     file = ExpectedFile.model_validate({"schema": 1, "about": title, "subject": subject, "values": values})
     write_text(output, file.model_dump_json(indent=1, by_alias=True, exclude_defaults=True) + "\n")
@@ -161,38 +164,23 @@ def _subject(wanted: ToRecord, output: Path, here: Here) -> Subject | None:
     return subject.model_copy(update={"sha256": network.weights}).written_to(output.parent, wanted.data)
 
 
-def _measured(
-    asked: Asked, here: Here, seeds: int
-) -> tuple[Measurement, dict[tuple[str, str], dict[int, dict[str, float]]]]:
-    """The last measurement, and (layer, quantity) -> seed -> its values."""
-    samples: dict[tuple[str, str], dict[int, dict[str, float]]] = {}
-    step = 1
-    for number in range(seeds):
-        print(f"seed {number} of {seeds}", file=sys.stderr)
-        # A measurement of segmentation is itself a mean over seeds: those of the next must be others.
-        found = Suite(replace(here, seed=number * step)).measurement(asked)
-        step = found.seeds
-        for name in found.layers:
-            layer = found.layer(name)
-            for quantity in ("shares", "units"):
-                if quantity == "shares" or len(layer.estimate.unit_labels) >= _FEWEST_UNITS:
-                    samples.setdefault((name, quantity), {})[number * step] = layer.read(quantity).values
-    return found, samples
+def _measured(asked: Asked, here: Here, seed: int, seeds: int) -> Measurement:
+    """The measurement of one seed."""
+    print(f"seed {seed} of {seeds}", file=sys.stderr)
+    return Suite(replace(here, seed=seed)).measurement(asked)
+
+
+def _has_classes(found: Measurement, layer: str) -> bool:
+    return len(found.layer(layer).estimate.unit_labels) >= _FEWEST_UNITS
 
 
 def _value(
-    asked: Asked,
-    task: str,
-    about: str,
-    layer: str,
-    quantity: str,
-    seed: int,
-    sample: dict[str, float],
-    units: int,
-    source: Source,
+    asked: Asked, task: str, about: str, layer: str, quantity: str, seed: int, found: Measurement, source: Source
 ) -> ExpectedValue:
     """What one seed gave: the draws are then equal, and what is left is float error."""
-    if quantity == "shares":
+    read = found.layer(layer)
+    sample, units = read.read(quantity).values, len(read.estimate.unit_labels)
+    if quantity in _PARTS:
         tolerance = _SHARES_MOVE
         what = f"{_SHARES_MOVE} points are five times the 0.01 that another number of threads may change"
     else:
@@ -217,13 +205,21 @@ def _value(
     )
 
 
+def _task(network: str) -> str:
+    """What a network is for that is none of the published ones."""
+    if network not in KINDS:
+        return _NO_TASK
+    return "video object segmentation" if KINDS[network].segments else "action recognition"
+
+
 def _published(trained_on: str | None) -> str | None:
     """The training set of published weights; those that are made up stand for any."""
     return None if trained_on == FILLED else trained_on
 
 
 def _command(wanted: ToRecord, output: Path, root: Path) -> str:
-    of_weights = f" --trained-on {wanted.trained_on}" if wanted.trained_on not in (None, _first(wanted.network)) else ""
+    first = model(wanted.network).trained_on if wanted.network in model_names() else None
+    of_weights = f" --trained-on {wanted.trained_on}" if wanted.trained_on not in (None, first) else ""
     return f"sdbench record {wanted.network} {wanted.study} {_shown(output, root)} --seeds {wanted.seeds}{of_weights}"
 
 
@@ -240,10 +236,6 @@ def _own_command(subject: Subject, output: Path, seeds: int) -> str:
             )
             words += [f"--{name.replace('_', '-')}", str(joined)]
     return shlex.join(words)
-
-
-def _first(network: str) -> str:
-    return model(network).trained_on
 
 
 def _plain(name: str) -> str:

@@ -46,6 +46,7 @@ class Tracker:
             history goes on.
         workers: processes that draw samples while the network is busy; 0 draws in this one.
         store: where assets and unfinished parts lie; by default the user's cache.
+        unchecked: go on where answers depend on more than the clip: see `sdbench.measure`.
 
     Attributes:
         history: what was measured at each step, as plain values: "step", "seconds", and what `sdbench measure --json`
@@ -67,6 +68,7 @@ class Tracker:
         path: str | Path | None = None,
         workers: int = 0,
         store: AssetStore | None = None,
+        unchecked: bool = False,
     ) -> None:
         if not isinstance(network, Network):
             raise InputError(
@@ -76,7 +78,7 @@ class Tracker:
             raise InputError(f"every must be a positive whole number of steps; got {every}")
         self.network = network if layers is None else replace(network, layers=layers)
         self.study = rendered(SCENES) if study is None else study_of(study)
-        self.every, self.seed = int(every), whole("seed", seed)
+        self.every, self.seed, self.unchecked = int(every), whole("seed", seed), unchecked
         self.workers = whole("workers", workers, 0, MOST_WORKERS)
         self.store = store or AssetStore(quiet=True)
         self.path = None if path is None else Path(path)
@@ -112,6 +114,7 @@ class Tracker:
                 store=self.store,
                 workers=self.workers,
                 finished=finished,
+                unchecked=self.unchecked,
             )
             content = {"step": number, "seconds": round(time.perf_counter() - started, 3), **content_of(found)}
             record: dict[str, Any] = json.loads(json_text(content))  # what a file gives back

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,26 +15,48 @@ from av.video.reformatter import VideoReformatter
 from PIL import Image, UnidentifiedImageError
 
 from sdbench.base.errors import InputError
+from sdbench.video.frame_files import PICTURE_SUFFIXES, frame_files, natural_key, ordered_pictures, picture_files
 from sdbench.video.frames import Frames
+from sdbench.video.orientation import Orientation, upright, upright_size
+from sdbench.video.stream_check import StreamCheck
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp"})
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm"})
+READING = 2
+"""Changes whenever frames of the same files are read otherwise: what was found in them before is then stale."""
 
-_SPARE_FRAMES = 2
-"""Containers may count a frame or two that an edit list hides; more than that missing means the file was cut off."""
+_SIXTEEN_BITS = 257
+"""65535 over 255."""
+
+Timed = tuple[Fraction | None, Fraction | None, Frames]
+"""When a frame is shown and how long, in seconds, where the file says so; and the frame."""
 
 
-def decode_frames(source: Path) -> Iterator[Frames]:
-    """Yield the frames (H, W, 3) uint8 RGB of a video file, or of a folder of pictures in the order of their numbers.
+def decode_frames(source: Path, square: bool = True) -> Iterator[Frames]:
+    """Yield the frames of a video file, or of a folder of pictures in the order of their numbers, as they are shown.
+
+    They are turned and flipped as the file says.
+
+    Args:
+        source: the file or folder.
+        square: whether pixels that are not square are made so, by making the frame wider or higher.
+
+    Yields:
+        (H, W, 3) uint8, RGB.
 
     Raises:
-        InputError: there is nothing to decode, the file is damaged, cut off or not a video, or a frame has another
-        size.
+        InputError: there is nothing to decode; the file is damaged, cut off or not a video; a frame has another size;
+        or the pictures are of several kinds or have gaps in their numbers: see `frame_files`.
     """
-    frames = _folder_frames(source) if source.is_dir() else _video_frames(source)
+    for _, _, frame in _timed_frames(source, square):
+        yield frame
+
+
+def _timed_frames(source: Path, square: bool = True) -> Iterator[Timed]:
+    frames = _folder_frames(source) if source.is_dir() else _video_frames(source, square)
     size: tuple[int, ...] | None = None
     number = -1
-    for number, frame in enumerate(frames):
+    for number, timed in enumerate(frames):
+        frame = timed[2]
         if size is None:
             size = frame.shape
         if frame.shape != size:
@@ -43,7 +64,7 @@ def decode_frames(source: Path) -> Iterator[Frames]:
                 f"frame {number} of {source} has {frame.shape[1]} x {frame.shape[0]} pixels, the ones before it "
                 f"{size[1]} x {size[0]}; expected one size"
             )
-        yield frame
+        yield timed
     if number < 0:
         raise InputError(f"{source} holds no frame; expected a video or a folder of pictures")
 
@@ -71,10 +92,10 @@ def outline(source: Path) -> Outline:
         InputError: there is nothing to decode, or the file is damaged or not a video.
     """
     if source.is_dir():
-        first = next(_folder_frames(source), None)
-        if first is None:
+        files = frame_files(source)
+        if not files:
             raise InputError(f"{source} holds no frame; expected a video or a folder of pictures")
-        return Outline(len(picture_files(source)), None, first.shape[0], first.shape[1])
+        return Outline(len(files), None, *picture_size(files[0]))
     with _opened(source) as container:
         stream = container.streams.video[0]
         rate = stream.average_rate or stream.guessed_rate
@@ -82,52 +103,67 @@ def outline(source: Path) -> Outline:
         if not seconds and container.duration:
             seconds = container.duration / av.time_base
         promised = stream.frames or (round(seconds * rate) if rate else 0)
-        return Outline(promised, Fraction(rate) if rate else None, stream.height, stream.width)
+        size = Orientation(source, stream, square=True).size(stream.height, stream.width)
+        return Outline(promised, Fraction(rate) if rate else None, *size)
 
 
 def frames_at_rate(source: Path, rate: int | None) -> Iterator[Frames]:
     """The frames of `decode_frames` at another rate: the k-th is what is seen k / rate seconds after the first.
 
-    A folder of pictures has no rate of its own, so its frames are taken as they are; so are all where `rate` is None.
+    The times are those that the file gives each frame; where it gives none, frames follow each other at its rate. A
+    folder of pictures has no times, so its frames are taken as they are; so are all where `rate` is None.
 
     Raises:
-        InputError: as `decode_frames`; or a video file does not say how many frames it shows per second.
+        InputError: as `decode_frames`; or a video file says neither times nor how many frames it shows per second.
     """
-    own = None if rate is None else outline(source).rate
     if rate is None or source.is_dir():
         yield from decode_frames(source)
         return
-    if own is None:
-        raise InputError(f"{source} does not say how many frames it shows per second; convert it to another format")
-    wanted = 0
-    for number, frame in enumerate(decode_frames(source)):
-        while wanted * own < (number + 1) * rate:
-            yield frame
+    own = outline(source).rate
+    wanted, shown = 0, None
+    start = now = Fraction(0)
+    lasts: Fraction | None = None
+    for number, (told, lasting, frame) in enumerate(_timed_frames(source)):
+        if told is None and own is None:
+            raise InputError(f"{source} does not say how many frames it shows per second; convert it to another format")
+        time: Fraction = told if told is not None else start + number / Fraction(own or 1)
+        if number == 0:
+            start = time
+        now, lasts = max(now, time - start), lasting
+        while shown is not None and wanted < now * rate:
+            yield shown
             wanted += 1
+        shown = frame
+    assert shown is not None  # or `_timed_frames` says that there is none
+    end = now + (lasts or (1 / own if own else Fraction(1, rate)))
+    while wanted < end * rate:
+        yield shown
+        wanted += 1
 
 
-def natural_key(name: str) -> list[tuple[bool, int, str]]:
-    """Sort key under which frame9 comes before frame10."""
-    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", name)]
-
-
-def _video_frames(path: Path) -> Iterator[Frames]:
+def _video_frames(path: Path, square: bool) -> Iterator[Timed]:
     with _opened(path) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
         # One for each video: PyAV 19 keeps one for each thread, and the threads of that one are not there in a forked
         # worker, which would wait for them for ever.
         reformatter = VideoReformatter()
-        count = 0
-        for frame in container.decode(stream):
-            picture: Any = reformatter.reformat(frame, format="rgb24")
-            yield picture.to_ndarray()
-            count += 1
-        if count < stream.frames - _SPARE_FRAMES:
-            raise InputError(
-                f"{path} is cut off: its header promises {stream.frames} frames and {count} could be decoded; "
-                "copy it again"
-            )
+        orientation, check = Orientation(path, stream, square), StreamCheck(path, container, stream)
+        for packet in container.demux():
+            if not check.packet(packet):
+                continue
+            for frame in packet.decode():
+                check.frame(frame)
+                # As the ffmpeg program does where colours of odd sizes or more bits have to be interpolated.
+                picture: Any = reformatter.reformat(frame, format="rgb24", interpolation="BICUBIC")
+                pixels = orientation.show(picture.to_ndarray(), frame)
+                base = frame.time_base
+                yield _seconds(frame.pts, base), _seconds(frame.duration or None, base), pixels
+        check.finish()
+
+
+def _seconds(count: int | None, base: Fraction | None) -> Fraction | None:
+    return None if count is None or base is None else count * base
 
 
 @contextlib.contextmanager
@@ -150,29 +186,43 @@ def _opened(path: Path) -> Iterator[Any]:
         raise InputError(f"{path} cannot be decoded as a video ({error.strerror}); is it whole?") from None
 
 
-def _folder_frames(folder: Path) -> Iterator[Frames]:
-    for path in ordered_pictures(folder):
-        yield read_picture(path)
+def _folder_frames(folder: Path) -> Iterator[Timed]:
+    for path in frame_files(folder):
+        yield None, None, read_picture(path)
 
 
 def read_picture(path: Path) -> Frames:
-    """A picture (H, W, 3) uint8, of whatever mode its file has.
+    """A picture (H, W, 3) uint8, of whatever mode its file has, upright as its EXIF orientation says.
+
+    Sixteen bits are scaled to eight.
 
     Raises:
-        InputError: it is not there, damaged, or no picture.
+        InputError: it is not there, damaged, no picture or several; or its numbers have no known scale.
     """
     with opened_picture(path) as picture:
-        return np.asarray(picture.convert("RGB"))
+        if picture.format != "MPO" and getattr(picture, "is_animated", False):
+            raise InputError(f"frame {path} holds several pictures; expected one a file: write each into its own")
+        shown = upright(picture)
+        if shown.mode.startswith("I;16") or (shown.mode == "I" and picture.format in ("PNG", "PPM")):
+            grey = (np.asarray(shown).astype(np.int64) + _SIXTEEN_BITS // 2) // _SIXTEEN_BITS
+            return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
+        if shown.mode in ("I", "F"):
+            kind = "whole numbers of 32 bits" if shown.mode == "I" else "floating-point numbers"
+            raise InputError(
+                f"frame {path} holds {kind} (mode {shown.mode}), and it is not known which of them is white; "
+                "convert it to 8 or 16 bits"
+            )
+        return np.asarray(shown.convert("RGB"))
 
 
 def picture_size(path: Path) -> tuple[int, int]:
-    """Height and width of a picture, read from its header alone.
+    """Height and width of a picture as it is shown, read from its header alone.
 
     Raises:
         InputError: it is not there, or no picture.
     """
     with opened_picture(path) as picture:
-        return picture.height, picture.width
+        return upright_size(picture)
 
 
 @contextlib.contextmanager
@@ -187,11 +237,19 @@ def opened_picture(path: Path) -> Iterator[Image.Image]:
         raise InputError(f"frame {path} cannot be read as a picture ({error}); replace it and run again") from None
 
 
-def ordered_pictures(folder: Path) -> list[Path]:
-    """The pictures that lie directly in `folder`, in the order of their numbers."""
-    return sorted(picture_files(folder), key=lambda path: natural_key(path.name))
-
-
-def picture_files(folder: Path) -> list[Path]:
-    """The pictures that lie directly in `folder`."""
-    return [path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()]
+__all__ = [
+    "PICTURE_SUFFIXES",
+    "READING",
+    "VIDEO_SUFFIXES",
+    "Outline",
+    "decode_frames",
+    "frame_files",
+    "frames_at_rate",
+    "natural_key",
+    "opened_picture",
+    "ordered_pictures",
+    "outline",
+    "picture_files",
+    "picture_size",
+    "read_picture",
+]

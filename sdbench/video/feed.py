@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from sdbench.base.checks import number, text, whole
+from sdbench.base.checks import whole
 from sdbench.base.errors import InputError, unknown_name
 from sdbench.video.frames import Frames, crop_positions, scaled_size
 
@@ -22,6 +23,7 @@ Order = Literal["BCTHW", "BTCHW", "BTHWC", "(BT)CHW"]
 Fit = Literal["crop", "crops", "stretch"]
 Resample = Literal["area", "bicubic", "bilinear", "corners"]
 Flow = Literal["forward", "both"]
+Colours = Literal["rgb", "bgr"]
 Colour = float | tuple[float, float, float]
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -41,8 +43,9 @@ class Feed:
         frames: how many frames a network sees at once, at least 1; of SlowFast, its fast path; of a network of image
             and flow, 1.
         size: height and width that it is fed, in pixels; one number for a square.
-        mean, std: subtracted and divided by, in a range of 0 to 1; one number for all colours or red, green and blue.
-            A `mean` of None feeds the bytes as they are (uint8, 0 to 255).
+        mean, std: subtracted and divided by, of colours between 0 and 1, so that both lie there too; one number for
+            all colours, or red, green and blue, in this order whatever `colours` says. A `mean` of None feeds the bytes
+            as they are (uint8, 0 to 255).
         order: of the axes of the input. "(BT)CHW" is for image networks, to which every frame is a picture of its own.
         argument: the input's name among the arguments of the network's forward.
         stride: frames of a video for each that is seen.
@@ -59,9 +62,12 @@ class Feed:
             and "fast" in place of `argument`.
         flow: the network takes "image" and "flow" in place of `argument`: a frame with the picture of its "forward"
             flow, or (RTNet) two frames of a video, each with forward and backward flow ("both").
+        colours: the order in which the network takes them: "rgb", or "bgr" for networks trained with Caffe or OpenCV.
+
+    Lists are taken where tuples are expected, as they come from files.
 
     Raises:
-        InputError: a number is not positive, does not fit the others, or a word is unknown.
+        InputError: a value is no number or one that cannot be meant, does not fit the others, or a word is unknown.
     """
 
     frames: int = 16
@@ -77,49 +83,71 @@ class Feed:
     resample: Resample = "area"
     alpha: int | None = None
     flow: Flow | None = None
+    colours: Colours = "rgb"
 
     def __post_init__(self) -> None:
-        self._make_plain()
         for kind, given, known in (
             ("order of axes", self.order, get_args(Order)),
             ("fit", self.fit, get_args(Fit)),
             ("resample", self.resample, get_args(Resample)),
             ("flow", self.flow, (None, *get_args(Flow))),
+            ("order of colours", self.colours, get_args(Colours)),
         ):
             if given not in known:
                 raise unknown_name(kind, str(given), (str(name) for name in known))
+        if not isinstance(self.argument, str) or not self.argument:
+            raise InputError(f"the argument of a feed is a name; got {self.argument!r}")
+        for name in ("size", "mean", "std"):
+            given = getattr(self, name)
+            if isinstance(given, (list, tuple, np.ndarray)):
+                object.__setattr__(self, name, tuple(_plain(number) for number in given))
+        for name in ("frames", "stride", "size", "window", "short_side", "alpha"):
+            self._check_whole(name, optional=name in ("window", "short_side", "alpha"))
+        if self.mean is not None:
+            self._check_colours("mean", "at least 0 and at most 1", lambda value: 0 <= value <= 1)
+            self._check_colours("std", "above 0 and at most 1", lambda value: 0 < value <= 1)
         if self.fit != "stretch" and self.short_side is not None and min(self.height_and_width) > self.short_side:
             raise InputError(f"a crop of {self.size} does not fit into a short side of {self.short_side} pixels")
         if self.window is not None and self.stride != 1:
             raise InputError("frames are spread over a window or taken at a stride; give one of the two")
         if self.alpha is not None and self.frames % self.alpha:
             raise InputError(f"the fast path's {self.frames} frames are not a multiple of alpha {self.alpha}")
-        if self.mean is not None and min(_colours(self.std)) <= 0:
-            raise InputError(f"every standard deviation must be above 0; got {self.std}")
 
-    def _make_plain(self) -> None:
-        """Numbers as Python's own, lists as tuples.
+    def _check_whole(self, name: str, optional: bool) -> None:
+        """See that a field is a positive whole number; `size` may be two.
 
         Raises:
-            InputError: one of them is no number, not finite, or not positive.
+            InputError: it is not.
         """
+        given = getattr(self, name)
+        if given is None and optional:
+            return
+        numbers = given if isinstance(given, tuple) and len(given) == 2 and name == "size" else (given,)
+        try:
+            plain = tuple(whole(name, _plain(number), 1, _LARGEST) for number in numbers)
+        except InputError:
+            two = (
+                "one or two positive whole numbers (height and width)" if name == "size" else "a positive whole number"
+            )
+            raise InputError(f"{name} of a feed must be {two}, at most {_LARGEST}; got {given!r}") from None
+        object.__setattr__(self, name, plain if isinstance(given, tuple) else plain[0])
 
-        def plain(name: str, value: object) -> object:
-            if name in ("mean", "std"):
-                several = isinstance(value, (tuple, list, np.ndarray, Tensor)) and np.ndim(value) == 1
-                if several and len(value) == 3:  # type: ignore[arg-type]
-                    return tuple(number(name, each) for each in value)  # type: ignore[attr-defined]
-                return number(f"{name}, of all colours or of red, green and blue,", value)
-            if name == "size" and isinstance(value, (tuple, list)):
-                if len(value) != 2:
-                    raise InputError(f"size is one number or height and width; got {value!r}")
-                return tuple(whole(name, each, 1, _LARGEST) for each in value)
-            return whole(name, value, 1, _LARGEST)
+    def _check_colours(self, name: str, expected: str, is_meant: Callable[[float], bool]) -> None:
+        """See that a field is one number or three, in the range of colours between 0 and 1.
 
-        for name in ("frames", "size", "mean", "std", "stride", "window", "short_side", "alpha"):
-            if (value := getattr(self, name)) is not None or name in ("frames", "size", "std", "stride"):
-                object.__setattr__(self, name, plain(name, value))
-        text("argument", self.argument, ("video",))
+        Raises:
+            InputError: it is not.
+        """
+        given = _plain(getattr(self, name))
+        values = given if isinstance(given, tuple) else (given,)
+        numbers = all(isinstance(value, (int, float)) for value in values)
+        if len(values) not in (1, 3) or not numbers or not all(map(is_meant, values)):
+            large = numbers and any(value > 1 for value in values)
+            raise InputError(
+                f"{name} of a feed must be one number or three (red, green, blue), {expected}, as it is of colours "
+                f"between 0 and 1; got {given!r}" + (": divide it by 255" if large else "")
+            )
+        object.__setattr__(self, name, given if len(values) == 3 else values[0])
 
     @property
     def bytes(self) -> int:
@@ -215,6 +243,8 @@ class Feed:
             if x.shape[2:] != size:
                 corners = self.resample == "corners"
                 x = F.interpolate(x, size=size, mode="bilinear", align_corners=corners, antialias=False)
+        if self.colours == "bgr":
+            x = x.flip(0)
         if self.fit == "stretch":
             return x
         height, width = self.height_and_width
@@ -283,6 +313,7 @@ class Feed:
         return self.side, math.floor(width / height * self.side)
 
 
+@functools.lru_cache(maxsize=4096)
 def evenly_spaced(count: int, length: int) -> tuple[int, ...]:
     """Positions of `count` evenly spaced frames of `length`, from the first to the last, cut down to integers.
 
@@ -312,6 +343,13 @@ def window(start: int, length: int, available: int) -> tuple[int, ...]:
     if start < 0 or left < 1:
         raise InputError(f"a window cannot start at frame {start} of a video of {available} frames")
     return tuple(start + i % left for i in range(length))
+
+
+def _plain(value: Any) -> Any:
+    """A number of numpy or torch as Python's; True and False are none."""
+    if isinstance(value, (bool, np.bool_)):
+        return str(value)
+    return value.item() if isinstance(value, np.generic) or (isinstance(value, Tensor) and value.ndim == 0) else value
 
 
 def _colours(value: Colour) -> tuple[float, ...]:

@@ -29,6 +29,9 @@ DESCRIPTION = "flow.json"
 PRESETS = ("ultrafast", "fast", "medium")
 """Of OpenCV's DIS, from coarse to fine."""
 
+_UNKNOWN = 1e9
+"""Pixels: from here on a number marks flow that is not known (Middlebury's files have 1e10)."""
+
 _SEGMENTS = (
     ((255, 0, 0), 15),  # red to yellow
     ((255, 255, 0), 6),  # yellow to green
@@ -71,6 +74,14 @@ class FlowMethod:
             raise InputError(
                 f"flow method {self.name} must answer finite numbers ({first.shape[0]}, {first.shape[1]}, 2); "
                 f"got {flow.shape}{'' if np.isfinite(flow).all() else ' with NaN or infinity'}"
+            )
+        farthest = float(np.abs(flow).max(initial=0))
+        if farthest > sum(first.shape[:2]):
+            row, column, _ = np.unravel_index(np.abs(flow).argmax(), flow.shape)
+            raise InputError(
+                f"flow method {self.name} answers a motion of {farthest:.3g} pixels at row {row}, column {column} of "
+                f"frames of {first.shape[1]} x {first.shape[0]}, which no motion within them can be (1e10 marks "
+                "unknown flow): every pixel needs a flow, filled in from its neighbours where it is not known"
             )
         return flow
 
@@ -146,7 +157,15 @@ def draw_flow(flow: Flow) -> Frames:
 
     Returns:
         (H, W, 3) uint8; white where nothing moves.
+
+    Raises:
+        InputError: it is no flow, or not known somewhere: NaN, infinite, or marked by 1e9 and more.
     """
+    if flow.ndim != 3 or flow.shape[2] != 2 or not (np.abs(flow) < _UNKNOWN).all():
+        raise InputError(
+            f"only flow (H, W, 2) that is known everywhere can be drawn, with numbers below {_UNKNOWN:g}; got "
+            f"{flow.shape} up to {np.abs(flow).max(initial=0):.3g}"
+        )
     right, down = flow[..., 0].astype(np.float64), flow[..., 1].astype(np.float64)
     speed = np.hypot(right, down)
     fastest = speed.max(initial=0)

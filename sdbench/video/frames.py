@@ -13,6 +13,10 @@ Frames = npt.NDArray[np.uint8]
 LEAST_CONTRAST = 2.0
 """Grey levels of 255. Below this standard deviation a frame is a blank: no texture, no edge that could move."""
 
+LEAST_CHANGE = 4.0
+"""Grey levels of 255. Where no value of a frame of 27 x 48 changes by so much, nothing moves: encoders change a still
+picture by up to 3."""
+
 _WIDE = 1.5
 """From this ratio of long to short side, three crops see what one would miss."""
 
@@ -45,6 +49,11 @@ def crop_positions(height: int, width: int, size: tuple[int, int]) -> tuple[tupl
     if max(height, width) < _WIDE * min(height, width):
         return ((spare[0] // 2, spare[1] // 2),)
     return tuple((spare[0] * i // 2, spare[1] * i // 2) for i in range(3))
+
+
+def change_between(earlier: Frames, later: Frames) -> float:
+    """The largest change of a value from one small frame to another, in grey levels of 255."""
+    return float(np.abs(later.astype(np.int16) - earlier).max())
 
 
 def check_clip(frames: npt.NDArray[np.generic], what: str) -> None:

@@ -6,6 +6,7 @@ import importlib.util
 import io
 import multiprocessing
 import os
+import shutil
 import sys
 import tarfile
 import zipfile
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from sdbench.assets import Asset, AssetStore, DistributionMember, LocalFile, Manifest, packaged_manifest
+from sdbench.assets import Asset, AssetStore, DistributionMember, LocalFile, Manifest, distribution, packaged_manifest
 from sdbench.base.errors import AssetError, InputError
 from sdbench.base.files import atomic_path, extract_member, sha256_of
 
@@ -127,6 +128,21 @@ def test_no_import_hook_is_asked_for_pip(tmp_path: Path, index: Path, monkeypatc
     assert asked == ["antigravity"], "the hook is in its place"
     store_of(tmp_path, wheel_asset(index)).path("toy")
     assert "pip" not in asked, "torch.compile fails from then on, before Python 3.12"
+
+
+def test_what_pip_removes_while_its_bytes_are_counted_ends_nothing(tmp_path: Path, monkeypatch) -> None:
+    for name in ("gone", "kept"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "part").write_bytes(b"1234")
+    scandir = os.scandir
+
+    def list_late(path: object) -> object:
+        if Path(str(path)).name == "gone":
+            shutil.rmtree(str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", list_late)
+    assert distribution._bytes_below(tmp_path) == 4
 
 
 def test_two_assets_of_one_archive_cost_one_download(tmp_path: Path, index: Path, monkeypatch) -> None:

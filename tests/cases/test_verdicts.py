@@ -145,6 +145,17 @@ def test_a_recorded_value_changes_beyond_its_band(dynamic: float, verdict: Verdi
     assert f"{dynamic - 20:+.2f}" in case.reason
 
 
+def test_a_recorded_class_of_units_may_move_by_one_unit_and_by_no_more() -> None:
+    for units in (24, 48, 96, 184, 480, 1024):
+        tolerance = {"static": round(100 / units, 3)}
+        for before in range(units - 1):
+            value = expected(RECORDED, static=round(100 * before / units, 3))
+            value = value.model_copy(update={"tolerance": tolerance, "uncertainty": 0.0})
+            for moved, verdict in ((1, Verdict.UNCHANGED), (2, Verdict.CHANGED)):
+                now = Reading({"static": 100 * (before + moved) / units}, None)
+                assert judge_value(value, now, Evidence(9)).verdict is verdict
+
+
 def test_a_measurement_that_lacks_a_name_or_is_nan_is_refused() -> None:
     for values in ({"dynamic": 20.0}, {"dynamic": 20.0, "static": float("nan")}):
         with pytest.raises(InputError, match="toy/value expects static"):

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 _SUITE = "bookworm"
 _PYTHON = "3.11"
 _NEWEST_GLIBC = 36
-_INCLUDED = "python3,python3-venv,ca-certificates"
+_INCLUDED = "ca-certificates,libstdc++6,passwd,python3,python3-venv"
 
 _INSTALLED = (
     "av",
@@ -59,11 +59,11 @@ _PIP_CONFIGURATION = "[global]\nno-index = true\nfind-links = /opt/wheels\n"
 def lacking() -> str | None:
     """Why no base image can be made here; None where it can."""
     if sys.platform != "linux":
-        return "a base image is made with debootstrap, on Linux"
-    if shutil.which("debootstrap") is None:
-        return "debootstrap is not installed"
+        return "a base image is made with mmdebstrap, on Linux"
+    if shutil.which("mmdebstrap") is None:
+        return "mmdebstrap is not installed"
     if os.geteuid() != 0:
-        return "debootstrap needs root"
+        return "mmdebstrap needs root"
     return None
 
 
@@ -95,10 +95,10 @@ def make(client: docker.DockerClient, name: str) -> None:
 
 
 def _debian(root: Path) -> None:
-    _run(["debootstrap", "--variant=minbase", f"--include={_INCLUDED}", _SUITE, str(root)])
-    for stale in (root / "var/cache/apt", root / "var/lib/apt/lists"):
-        shutil.rmtree(stale)
-        stale.mkdir()
+    left_out = ("doc", "locale", "man")
+    options = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in left_out]
+    options += ["--dpkgopt=force-unsafe-io", "--variant=essential", f"--include={_INCLUDED}"]
+    _run(["mmdebstrap", "--quiet", *options, _SUITE, str(root)])
 
 
 def _python_packages(site: Path, wheels: Path) -> None:

@@ -45,9 +45,9 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The videos that a scan decoded, in order."""
     calls: list[Path] = []
 
-    def counted(source: Path) -> Iterator[np.ndarray]:
+    def counted(source: Path, square: bool) -> Iterator[np.ndarray]:
         calls.append(source)
-        return decode_frames(source)
+        return decode_frames(source, square)
 
     monkeypatch.setattr("sdbench.data.shots.decode_frames", counted)
     return calls
@@ -61,9 +61,11 @@ def test_a_scan_is_kept_under_what_decides_it(
     assert (found.frames, found.size, found.shots) == (20, (32, 44), (Shot(0, 20),))
     expected = [contrast_of(resize_frame(resize_frame(f, (32, 44)), (27, 48))[None]) for f in decode_frames(path)]
     np.testing.assert_array_equal(found.contrast, np.array(expected, np.float32))
+    assert not found.is_still(0, 16)
     again = ShotFinder(one_shot.network, one_shot.weights, one_shot.folder).scan(path, "content", 32)
     assert (again.size, again.shots) == (found.size, found.shots)
     np.testing.assert_array_equal(again.contrast, found.contrast)
+    assert again.fingerprint == found.fingerprint
     assert len(decoded) == 1, "the second time from the disk"
     one_shot.scan(path, "other content", 32)
     assert one_shot.scan(path, "content", 40).size == (40, 52)

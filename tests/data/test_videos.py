@@ -39,8 +39,8 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """Video and number of every frame that reading clips decoded."""
     seen: list[tuple[str, int]] = []
 
-    def counted(source: Path) -> Iterator[np.ndarray]:
-        for number, frame in enumerate(decode_frames(source)):
+    def counted(source: Path, square: bool) -> Iterator[np.ndarray]:
+        for number, frame in enumerate(decode_frames(source, square)):
             seen.append((source.name, number))
             yield frame
 

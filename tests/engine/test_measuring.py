@@ -144,7 +144,7 @@ def test_a_full_disk_is_a_sentence(own_store: AssetStore, monkeypatch: pytest.Mo
     def full(*_given: object, **_options: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("sdbench.base.kept.save_file", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(DiskError, match=r"no room for .*safetensors; make room and run the same command again"):
         measure(network(), NoiseStudy(50), store=own_store)
 

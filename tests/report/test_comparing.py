@@ -21,8 +21,8 @@ from sdbench.base.files import json_text
 from sdbench.engine import join
 from sdbench.engine.written import content_of
 from sdbench.networks import VideoNetwork
-from sdbench.report.atlas import atlas_picture, atlas_rows, atlas_table, controls_sentence
-from sdbench.report.outcome import outcome_of
+from sdbench.report.atlas import atlas_picture, atlas_rows, atlas_table, controls_sentence, crossed
+from sdbench.report.outcome import Outcome, PartsOutcome, outcome_of
 
 FEED = Feed(4, 24)
 
@@ -271,6 +271,30 @@ def test_the_table_ranks_those_that_were_shown_the_same(measured: Measured) -> N
     lines = table.splitlines()[3:]
     for number, (line, found) in enumerate(zip(lines, ranked, strict=True), 1):
         assert line.split()[:3] == [str(number), found.network, found.layers[-1]]
+
+
+def test_of_crossed_scenes_the_part_of_motion_ranks(measured: Measured) -> None:
+    """The first by its dynamic share is the second by what motion alone explains of its variance."""
+
+    def with_parts(of: Outcome, motion: float) -> Outcome:
+        parts = PartsOutcome({"appearance": 90 - motion, "motion": motion, "both": 10.0}, None, None)
+        return replace(of, layers={name: replace(layer, variance=parts) for name, layer in of.layers.items()})
+
+    plain = [outcome_of(measured()), outcome_of(measured(Moving(4.0)))]
+    first, second = atlas_rows(plain)
+    held = {of.source: of for of in plain}
+    shown = [with_parts(held[first["source"]], 20.0), with_parts(held[second["source"]], 40.0)]
+    rows = atlas_rows(shown)
+    assert [row["source"] for row in rows] == [second["source"], first["source"]]
+    assert [row["rank"] for row in rows] == [1, 2]
+    assert (rows[0]["appearance"], rows[0]["motion"]) == (50.0, 40.0)
+    assert rows[0]["dynamic"] == second["dynamic"]
+    assert rows[0]["most_motion"]["part"] == 40.0
+    heads = " ".join(atlas_table(shown).splitlines()[:2]).split()
+    assert heads.count("alone") == heads.count("share") == 2
+    bare = {name: replace(layer, variance=None) for name, layer in plain[0].layers.items()}
+    assert crossed(plain)
+    assert not crossed([*shown, replace(plain[0], layers=bare)])
 
 
 def grey(path: Path) -> int:

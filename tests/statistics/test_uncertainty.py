@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy import stats
+import scipy
 
 from sdbench.statistics import FEWEST_GROUPS, Moments, beside, estimate_from_moments, intervals, merge, moments
 
@@ -126,4 +126,4 @@ def test_dead_units_are_counted_as_the_replicates_count_them() -> None:
     assert len(set(dead)) > 2
     whole = estimate_from_moments(merge(groups)).unit_classes["dead"]
     width = found.classes["dead"].high - 100 * whole / UNITS
-    assert width == pytest.approx(stats.t.ppf(0.975, 11) * np.sqrt(12 / 11) * dead.std(ddof=1))
+    assert width == pytest.approx(scipy.stats.t.ppf(0.975, 11) * np.sqrt(12 / 11) * dead.std(ddof=1))

@@ -47,7 +47,7 @@ def as_bytes(views: Tensor) -> np.ndarray:
 class Cut:
     """Videos of some shots of two clips each, of as many frames as are asked for; never read."""
 
-    name, skipped, assets = "cut", (), ()
+    name, skipped, notes, assets = "cut", (), (), ()
 
     def __init__(self, videos: int, shots: int, length: int, side: int, digest: str = "") -> None:
         self.digest = digest
@@ -60,6 +60,9 @@ class Cut:
 
     def digest_of(self, video: str) -> str:
         return video + self.digest
+
+    def source_of(self, video: str) -> str:
+        return video
 
     def read(self, clip: Clip) -> Frames:
         raise AssertionError(f"{clip} is read before it is drawn")

@@ -77,7 +77,7 @@ def test_more_pairs_go_through_the_clips_again(store: AssetStore) -> None:
 class Cut:
     """Videos of some shots of two clips each, which are never read."""
 
-    name, skipped, assets = "cut", (), ()
+    name, skipped, notes, assets = "cut", (), (), ()
 
     def __init__(self, videos: int, shots: int) -> None:
         self.clips = tuple(
@@ -88,6 +88,9 @@ class Cut:
         )
 
     def digest_of(self, video: str) -> str:
+        return video
+
+    def source_of(self, video: str) -> str:
         return video
 
     def read(self, clip: Clip) -> Frames:

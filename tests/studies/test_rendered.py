@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy
 import torch
-from scipy.stats import chi2_contingency
 from torch import Tensor
 
 from sdbench import studies
@@ -120,7 +120,7 @@ def test_all_four_of_a_scene_are_drawn_apart() -> None:
         rows, columns = (sorted(set(side)) for side in zip(*pairs, strict=True))
         table = [[sum(pair == [row, column] for pair in pairs) for column in columns] for row in rows]
         assert np.min(table) > 100
-        assert chi2_contingency(table).pvalue > 1e-3
+        assert scipy.stats.chi2_contingency(table).pvalue > 1e-3
     speeds = np.array([[np.hypot(*each.figure.velocity) for each in scene.motions] for scene in scenes])
     assert abs(np.corrcoef(speeds.T)[0, 1]) < 0.1
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import scipy
 from scipy.ndimage import map_coordinates
-from scipy.stats import ks_2samp, kstest
 
 from sdbench.base.errors import InputError
 from sdbench.video.render import (
@@ -161,7 +161,7 @@ def test_poses_are_even_on_torus_circle_and_sizes() -> None:
         found = [getattr(each, pose) for each in drawn]
         values = [[each.angle / (2 * np.pi), each.phase, *np.divide(each.places, sides).ravel()] for each in found]
         for column in np.transpose(values):
-            assert kstest(column, "uniform").pvalue > 1e-3
+            assert scipy.stats.kstest(column, "uniform").pvalue > 1e-3
         correlation = np.corrcoef(np.transpose(values)) - np.eye(len(values[0]))
         assert np.abs(correlation).max() < 4 / np.sqrt(len(drawn))
 
@@ -190,7 +190,7 @@ def test_a_late_frame_is_distributed_as_the_first_one_is(kind: str) -> None:
         for time in (0, frames - 1)
     )
     for name, see in SEEN.items():
-        assert ks_2samp([see(f[..., 1]) for f in first], [see(f[..., 1]) for f in last]).pvalue > 1e-3, name
+        assert scipy.stats.ks_2samp([see(f[..., 1]) for f in first], [see(f[..., 1]) for f in last]).pvalue > 1e-3, name
 
 
 @pytest.mark.parametrize("look", LOOKS)

@@ -21,7 +21,7 @@ from sdbench.base.files import atomic_path, write_text
 from sdbench.base.kept import disk_error
 from sdbench.data.davis2016 import read_list
 from sdbench.data.davis_check import FRAMES, LISTS, PICTURES, find_root, names_in
-from sdbench.video.decode import ordered_pictures, read_picture
+from sdbench.video.decode import frame_files, read_picture
 from sdbench.video.flow import DESCRIPTION, FlowMethod, draw_flow, flow_description, flow_folder, flow_sentence
 
 _END_OF_PNG = b"IEND\xaeB`\x82"
@@ -74,7 +74,8 @@ def frames_of(folder: Path, split: str = "val") -> tuple[Path, dict[str, list[Pa
     in `JPEGImages/480p`, or else in `JPEGImages`, is one.
 
     Raises:
-        InputError: there is no such folder or sequence, frames are missing, or a sequence has one frame.
+        InputError: there is no such folder or sequence, frames are missing, pictures of a folder are not the frames of
+            one sequence (see `frame_files`), or a sequence has one frame.
     """
     root = find_root(folder, PICTURES)
     if (root / LISTS).is_dir():
@@ -88,7 +89,7 @@ def frames_of(folder: Path, split: str = "val") -> tuple[Path, dict[str, list[Pa
             raise InputError(f"missing frames: {count}, of {some(list(missing))} (first {first}); bring DAVIS whole")
     else:
         place = root / FRAMES if (root / FRAMES).is_dir() else root / PICTURES
-        sequences = {inner.name: ordered_pictures(inner) for inner in sorted(place.iterdir()) if inner.is_dir()}
+        sequences = {inner.name: frame_files(inner) for inner in sorted(place.iterdir()) if inner.is_dir()}
         sequences = {name: paths for name, paths in sequences.items() if paths}
         if not sequences:
             raise InputError(f"{place} holds no folder of pictures; expected one for each sequence")

@@ -24,19 +24,13 @@ from PIL import Image
 
 from sdbench.base.errors import InputError, SdbenchError
 from sdbench.base.files import atomic_path, remove_tree, write_text
+from sdbench.base.warned import warn_caller
 from sdbench.data.layouts import Layout
 from sdbench.data.make.flow import frames_of
 from sdbench.data.make.job import QUALITY, Job, check_apart, claim
 from sdbench.data.make.painters import FramePainter
-from sdbench.video.decode import (
-    PICTURE_SUFFIXES,
-    VIDEO_SUFFIXES,
-    frames_at_rate,
-    natural_key,
-    ordered_pictures,
-    outline,
-    picture_files,
-)
+from sdbench.data.video_folder import find_videos
+from sdbench.video.decode import frames_at_rate, ordered_pictures, outline
 from sdbench.video.frames import Frames, resize_frame
 
 
@@ -81,7 +75,7 @@ class Outcome:
 
 
 def find_sources(folder: Path, layout: Layout, split: str = "val") -> dict[str, Path]:
-    """Name of each video's folder in the layout -> its file, or its folder of frames.
+    """Name of each video's folder in the layout -> its file, or its folder of frames; what is passed over is warned of.
 
     Args:
         folder: holds videos or folders of frames; for the layout of DAVIS, DAVIS itself.
@@ -93,25 +87,15 @@ def find_sources(folder: Path, layout: Layout, split: str = "val") -> dict[str, 
     """
     if layout.mirrors:
         return {name: frames[0].parent for name, frames in frames_of(folder, split)[1].items()}
-    if not folder.is_dir():
-        raise InputError(f"no folder at {folder}; expected one with videos or with folders of frames")
+    listed = find_videos(folder, layout.annotations)
     found: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*"), key=lambda path: natural_key(path.as_posix())):
-        if path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES:
-            name = path.stem
-        elif path.is_dir() and picture_files(path):
-            name = path.name
-        else:
-            continue
-        name = layout.video_folder(name)
+    for path in listed.sources.values():
+        name = layout.video_folder(path.name if path.is_dir() else path.stem)
         if name in found:
             raise InputError(f"{found[name]} and {path} would both become {name}; rename one or leave it out")
         found[name] = path
-    if not found:
-        raise InputError(
-            f"{folder} holds no video: expected files ending in {', '.join(sorted(VIDEO_SUFFIXES))}, "
-            f"or folders of pictures ({', '.join(sorted(PICTURE_SUFFIXES))})"
-        )
+    for sentence in listed.passed_over:
+        warn_caller(f"{folder}: {sentence}")
     return found
 
 

@@ -23,6 +23,12 @@ FILES = ("video_preprocessor_config.json", "preprocessor_config.json", "processo
 
 _NESTED = ("video_processor", "image_processor")
 
+_STEPS = ("do_resize", "do_center_crop", "do_rescale", "do_normalize")
+"""The steps of preprocessing that are followed."""
+
+_WITHOUT_EFFECT = ("do_convert_rgb", "do_sample_frames", "do_reduce_labels", "do_pad")
+"""Steps that change nothing of what is fed here: frames are RGB, sampled and of one size before, and have no labels."""
+
 _RESAMPLE = {2: "area", 3: "bicubic"}
 """Pillow's number of a filter -> what a feed calls it."""
 
@@ -44,13 +50,20 @@ def feed_of(folder: Path, family: Family, config: Any, asked: Asked) -> Feed:
         asked: by the user.
 
     Raises:
-        InputError: a number is neither in the files nor asked for, or what is asked for does not fit the network.
+        InputError: a number is neither in the files nor asked for, a step of theirs is not known, or what is asked for
+            does not fit the network.
         AssetError: a file is no JSON.
     """
     for name in ("order", "argument", "alpha", "flow"):
         if name in asked.feed:
             raise InputError(f"{name} says nothing of a checkpoint of transformers: its family tells it")
     found, source = _described(folder)
+    unknown = [name for name, value in (found or {}).items() if name.startswith("do_") and value]
+    if unknown := [name for name in unknown if name not in (*_STEPS, *_WITHOUT_EFFECT)]:
+        raise InputError(
+            f"{source} has a step of preprocessing that is not known here, {unknown[0]}: feed the network yourself, "
+            "by a function of your own that returns sdbench.Network(module, feed)"
+        )
     words, missing = _words(found, source, family)
     for field, why in missing.items():
         if field not in asked.feed:
@@ -121,6 +134,8 @@ def _geometry(found: Mapping[str, Any], source: str) -> tuple[dict[str, Any], di
     """`size`, `short_side` and `fit`."""
     if found.get("do_resize", True) is False:
         return {}, {"size": f"{source} does not resize frames (do_resize is false)"}
+    if found.get("crop_pct") is not None:
+        return {}, {"size": f"{source} has a crop_pct, by which its processor resizes frames before it crops them"}
     side, exact = _size(found.get("size"))
     crop = _exact(found.get("crop_size"))
     if side is None and exact is None:

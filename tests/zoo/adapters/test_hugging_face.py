@@ -8,6 +8,9 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import import_module
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +27,7 @@ from sdbench.zoo import network_named
 from sdbench.zoo.adapters.hidden_states import FAMILIES, HiddenStates
 from tests.zoo.adapters.small_checkpoints import SMALL, Small, small
 
-transformers = pytest.importorskip("transformers", reason="needs sdbench[transformers]")
+pytestmark = pytest.mark.skipif(find_spec("transformers") is None, reason="needs sdbench[transformers]")
 
 TOWERS = {
     "CLIPModel": "vision_model",
@@ -57,7 +60,7 @@ def clips_for(network: Network, count: int = 2) -> torch.Tensor:
 
 def states_of_the_library(of: Small, folder: Path, clips: torch.Tensor) -> dict[str, torch.Tensor]:
     """Layer -> tokens (B, N, C) or class tokens, from the library's own call, put together one by one."""
-    whole = getattr(transformers, of.made).from_pretrained(folder)
+    whole = getattr(import_module("transformers"), of.made).from_pretrained(folder)
     tower = whole.get_submodule(TOWERS.get(of.made, ""))
     batch, frames = clips.shape[:2]
     by_frame = of.family in IMAGES or of.family == "X-CLIP"
@@ -227,7 +230,7 @@ def test_notes_say_what_was_read(tmp_path: Path) -> None:
     assert network.name == f"hf:{folder}"
     assert network.notes == (
         "a checkpoint in a folder of the user's own",
-        f"loaded as VivitModel by transformers {transformers.__version__}",
+        f"loaded as VivitModel by transformers {version('transformers')}",
         "read: the mean over all tokens; the class token as NAME.cls",
     )
 
@@ -397,6 +400,7 @@ def test_a_config_that_the_library_does_not_take_is_refused(tmp_path: Path) -> N
 def test_a_class_without_hidden_states_is_refused(tmp_path: Path) -> None:
     of = small("CLIPModel")
     with torch.random.fork_rng(devices=[]):
+        transformers = import_module("transformers")
         text = transformers.CLIPTextModelWithProjection(transformers.CLIPTextConfig(**of.config["text_config"]))
     text.save_pretrained(tmp_path)
     assert "'clip_text_model', which is not read" in refused(tmp_path)

@@ -193,6 +193,7 @@ def without(*names: str) -> dict[str, Any]:
         ("videomae", {**FILE, "size": {"max_pixels": 9}}, "says no size that is known here", {"size": 224}),
         ("videomae", without("crop_size"), "crops the middle, but has no crop_size; give --size", {"size": 224}),
         ("videomae", {**FILE, "do_center_crop": False}, "keeps the shape of frames", {"size": 224}),
+        ("videomae", {**FILE, "crop_pct": 0.875}, "has a crop_pct, by which", {"size": 224}),
         ("videomae", {**FILE, "do_resize": False}, "does not resize frames", {"size": 224}),
         ("videomae", {**FILE, "size": {"shortest_edge": 200}}, "pads with black", {"size": 224}),
         ("videomae", {**FILE, "size": {"height": 256, "width": 256}}, "squeezes frames to", {"size": 224}),
@@ -207,6 +208,12 @@ def test_what_decides_a_number_and_is_missing_is_asked_for(
         fed(tmp_path, file, kind)
     feed = fed(tmp_path, file, kind, **given)
     assert {name: getattr(feed, name) for name in given} == given
+
+
+def test_a_step_that_is_not_known_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="a step of preprocessing that is not known here, do_flip_channel_order"):
+        fed(tmp_path, {**FILE, "do_flip_channel_order": True})
+    assert fed(tmp_path, {**FILE, "do_flip_channel_order": False, "do_convert_rgb": True}).size == 224
 
 
 def test_without_a_file_all_of_it_is_asked_for(tmp_path: Path) -> None:

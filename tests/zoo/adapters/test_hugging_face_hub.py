@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from http.server import ThreadingHTTPServer
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from sdbench.zoo.adapters.hugging_face_hub import silent
 from tests.zoo.adapters.local_hub import COMMIT, Hub, point_to, serving
 from tests.zoo.adapters.small_checkpoints import small
 
-pytest.importorskip("transformers", reason="needs sdbench[transformers]")
+pytestmark = pytest.mark.skipif(find_spec("transformers") is None, reason="needs sdbench[transformers]")
 
 
 @pytest.fixture

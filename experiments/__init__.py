@@ -1,0 +1,1 @@
+"""What is measured about the suite itself: `python -m experiments.NAME`."""
