@@ -197,42 +197,53 @@ def _batches(
             )
         )
     processes = [process for process in multiprocessing.active_children() if process not in before]
-    with _deaths_unannounced():
+    waiting = False
+
+    def note(_signal: int, _frame: object) -> None:
+        if waiting and _deaths(processes, 0):
+            raise RuntimeError("a process that loads samples has died")
+
+    with _on_death(note):
         for _ in chunks:
             try:
+                waiting = True
+                if _deaths(processes, 0):
+                    raise RuntimeError("a process that loads samples has died")
                 batch = next(batches)
             except (RuntimeError, OSError, EOFError):
-                if lost := _deaths(processes):
+                waiting = False
+                if lost := _deaths(processes, _DYING):
                     raise _LostError(lost) from None
                 raise
+            finally:
+                waiting = False
             yield batch
 
 
 @contextlib.contextmanager
-def _deaths_unannounced() -> Iterator[None]:
-    """Meanwhile torch's loader finds out when it waits for a process that it has died.
+def _on_death(note: Callable[[int, object], None]) -> Iterator[None]:
+    """Meanwhile a child process that ends is noted so, where torch's loader would raise in the middle of anything.
 
-    It would also raise that from the handler of a signal: in the middle of whatever runs then, such as the network.
+    It raises from the handler of a signal, whatever runs at that moment, such as the network. Where no handler can be
+    set, it finds out when it has waited for five seconds.
     """
-    handler = signal.getsignal(signal.SIGCHLD) if hasattr(signal, "SIGCHLD") else None
-    of_torch = (getattr(handler, "__module__", None) or "").startswith("torch.")
-    if not of_torch or threading.current_thread() is not threading.main_thread():
+    if not hasattr(signal, "SIGCHLD") or threading.current_thread() is not threading.main_thread():
         yield
         return
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    before = signal.signal(signal.SIGCHLD, note)
     try:
         yield
     finally:
         with contextlib.suppress(ValueError):  # another thread clears up
-            signal.signal(signal.SIGCHLD, handler)
+            signal.signal(signal.SIGCHLD, before)
 
 
-def _deaths(processes: Sequence[BaseProcess]) -> list[int]:
-    """The exit codes of processes that have ended; those that end now are waited for."""
-    until = time.monotonic() + _DYING
-    while not any(process.exitcode for process in processes) and time.monotonic() < until:
+def _deaths(processes: Sequence[BaseProcess], seconds: float) -> list[int]:
+    """The exit codes of processes that have died; some time is given to those that do now."""
+    until = time.monotonic() + seconds
+    while not (found := [process.exitcode for process in processes if process.exitcode]) and time.monotonic() < until:
         time.sleep(0.05)
-    return [process.exitcode for process in processes if process.exitcode]
+    return found
 
 
 class _LostError(Exception):

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 from torch import Tensor
-from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from sdbench import InputError, Measurement, Network
 from sdbench.assets import AssetStore
@@ -107,14 +106,7 @@ class Dying:
         return planned.number
 
 
-@pytest.fixture
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """That a process has died is found out after a fifth of a second of waiting, not after five."""
-    monkeypatch.setattr(_MultiProcessingDataLoaderIter._try_get_data, "__defaults__", (0.2,))
-
-
 @linux
-@pytest.mark.usefixtures("_soon")
 @pytest.mark.parametrize(
     ("how", "workers", "said"),
     [
@@ -138,7 +130,6 @@ def test_the_likely_cause_of_a_death_is_said() -> None:
 
 
 @linux
-@pytest.mark.usefixtures("_soon")
 def test_a_sample_that_crashes_every_process_is_named(tmp_path: Path) -> None:
     dying = Dying(tmp_path, 20, signal.SIGSEGV, 99)
     with pytest.warns(SdbenchWarning), pytest.raises(InputError, match=r"SIGSEGV, .*each time at noise 20: leave"):
@@ -146,7 +137,6 @@ def test_a_sample_that_crashes_every_process_is_named(tmp_path: Path) -> None:
 
 
 @linux
-@pytest.mark.usefixtures("_soon")
 def test_a_death_is_not_told_in_the_middle_of_other_work(tmp_path: Path) -> None:
     """torch's loader would raise it from a signal handler: here while this process computes."""
     coming = drawn(Dying(tmp_path, 9, signal.SIGKILL), samples(40), 2)
