@@ -80,8 +80,11 @@ def _stylize(options: argparse.Namespace) -> None:
             if few_shot
             else "--weights goes with --painter fewshot; the packaged painter has its own"
         )
-    check_apart(options.source, options.target)
+    if not layout.mirrors:
+        check_apart(options.source, options.target, layout)
     sources = find_sources(options.source, layout, options.split)
+    for source in sources.values():
+        check_apart(source, options.target, layout)
     store = AssetStore()
     styles = options.styles or (names_of_models(options.weights) if few_shot else DEFAULT_STYLES)
     short_side = layout.short_side if options.short_side is None else options.short_side

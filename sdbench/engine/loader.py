@@ -235,7 +235,7 @@ def _on_death(note: Callable[[int, object], None]) -> Iterator[None]:
         yield
     finally:
         with contextlib.suppress(ValueError):  # another thread clears up
-            signal.signal(signal.SIGCHLD, before)
+            signal.signal(signal.SIGCHLD, before or signal.SIG_DFL)
 
 
 def _deaths(processes: Sequence[BaseProcess], seconds: float) -> list[int]:

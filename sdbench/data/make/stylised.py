@@ -150,7 +150,7 @@ def stylize(
     if processes < 1:
         raise InputError(f"at least one process is needed; got {processes}")
     for source in sources.values():
-        check_apart(source, job.target)
+        check_apart(source, job.target, job.layout)
     claim(job)
     waiting = {name: source for name, source in sources.items() if not job.mark(name).exists()}
     kept = [name for name in sources if name not in waiting]

@@ -8,6 +8,7 @@ import pytest
 
 from sdbench.base.errors import InputError
 from sdbench.cli import main
+from sdbench.data.layouts import LAYOUTS
 from sdbench.data.make.job import check_apart
 from tests.conftest import moving_squares, write_video
 
@@ -38,6 +39,15 @@ def test_one_inside_the_other_is_refused(
     said = capsys.readouterr().err
     assert "is a file; expected a folder" in said if target.endswith("mp4") else "make the copies elsewhere" in said
     assert sorted(path for path in Path().rglob("*") if "cache" not in path.parts) == before
-    check_apart(Path("a"), Path("a-painted"))
+    check_apart(Path("a"), Path("a-painted"), LAYOUTS["ssv2"])
     with pytest.raises(InputError):
-        check_apart(Path(source), Path(target))
+        check_apart(Path(source), Path(target), LAYOUTS["ssv2"])
+
+
+def test_copies_of_davis_may_lie_around_its_frames_but_not_among_them(tmp_path: Path) -> None:
+    frames = tmp_path / "DAVIS" / "JPEGImages" / "480p" / "bear"
+    frames.mkdir(parents=True)
+    check_apart(frames, tmp_path / "DAVIS", LAYOUTS["davis"])
+    for inside in (frames, frames / "painted"):
+        with pytest.raises(InputError, match="make the copies elsewhere"):
+            check_apart(frames, inside, LAYOUTS["davis"])
