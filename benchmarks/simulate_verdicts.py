@@ -31,7 +31,7 @@ from sdbench.base.draws import generator_for
 from sdbench.base.files import json_text, write_text
 from sdbench.cases.records import ExpectedValue, read_all
 from sdbench.cases.verdicts import Evidence, Verdict, judge_value
-from sdbench.statistics import Interval, Moments, estimate_from_moments, merge, moments, stack
+from sdbench.statistics import Interval, Moments, estimate_from_moments, merge, stack
 from sdbench.statistics.counting import MOVES
 from sdbench.statistics.quantities import Reading, read_quantity
 from sdbench.statistics.reproduction import draw_error
@@ -40,7 +40,7 @@ from sdbench.suite.datasets import ACTION_SEEDS
 
 EXPECTED = Path(__file__).parents[1] / "expected"
 
-UNITS, SOURCES, STYLES = 128, 48, 4
+UNITS, SOURCES, STYLES = 256, 48, 4
 """Fewer units than the paper's layers have (256 to 2,048), so that classes spread more: one unit is 0.8 points. With
 fewer sources units move more together, and classes spread more again."""
 
@@ -123,41 +123,45 @@ def weights_of(
 
 def sequences(weights: list[FloatArray], generator: np.random.Generator) -> Callable[..., list[Moments]]:
     """Twenty painted sequences; what is returned draws one seed's pairs of them and gives the sums of each."""
-    dynamic, static, joint, residual = weights
+    dynamic, static, joint, residual = (each.astype(np.float32) for each in weights)
     sources, units = dynamic.shape
 
     def latent(*styles: int) -> FloatArray:
-        common = generator.standard_normal((SEQUENCES, 1, *styles, sources))
-        own = generator.standard_normal((SEQUENCES, FRAMES, *styles, sources))
-        return np.asarray(np.sqrt(ALIKE) * common + np.sqrt(1 - ALIKE) * own)
+        common = generator.standard_normal((SEQUENCES, 1, *styles, sources), dtype=np.float32)
+        own = generator.standard_normal((SEQUENCES, FRAMES, *styles, sources), dtype=np.float32)
+        return np.asarray(np.float32(ALIKE**0.5) * common + np.float32((1 - ALIKE) ** 0.5) * own)
 
     def painted() -> FloatArray:
-        style = generator.standard_normal((1, 1, STYLES, sources))
-        return np.asarray(np.sqrt(1 - COMMON) * latent(STYLES) + np.sqrt(COMMON) * style)
+        style = generator.standard_normal((1, 1, STYLES, sources), dtype=np.float32)
+        return np.asarray(np.float32((1 - COMMON) ** 0.5) * latent(STYLES) + np.float32(COMMON**0.5) * style)
 
-    both = latent() @ joint
-    moving, looks = latent() @ dynamic + both, painted() @ static
-    rest = painted() @ residual
+    seen = (latent() @ joint)[:, :, None] + painted() @ static
+    shown = seen + (latent() @ dynamic)[:, :, None] + painted() @ residual
+    sums = shown.sum(axis=1)
+    products = np.einsum("gfsu,gftu->gstu", shown, shown)
+    jitter = np.concatenate([dynamic, residual])
 
     def seed(run: np.random.Generator) -> list[Moments]:
         factors = np.empty(SEQUENCES * DRAWS, dtype=int)
         factors[run.permutation(len(factors))] = np.arange(len(factors)) % 2
         found = []
         for number in range(SEQUENCES):
-            first, second = np.empty((2, DRAWS, FRAMES, units))
             chosen = factors[number * DRAWS : (number + 1) * DRAWS]
-            for place, factor in enumerate(chosen):
+            total, square, product = np.zeros((3, 2, units))
+            for factor in chosen:
                 one, two = run.permutation(STYLES)[:2]
-                first[place] = moving[number] + looks[number, :, one] + rest[number, :, one]
                 if factor == 0:
-                    second[place] = moving[number] + looks[number, :, two] + rest[number, :, two]
+                    total[0] += sums[number, one] + sums[number, two]
+                    square[0] += products[number, one, one] + products[number, two, two]
+                    product[0] += products[number, one, two]
                 else:
-                    jittered = run.standard_normal((2, FRAMES, sources))
-                    second[place] = (
-                        both[number] + looks[number, :, one] + jittered[0] @ dynamic + jittered[1] @ residual
-                    )
-            rows = (DRAWS * FRAMES, units)
-            found.append(moments(first.reshape(rows), second.reshape(rows), np.repeat(chosen, FRAMES)))
+                    drawn = run.standard_normal((FRAMES, 2 * sources), dtype=np.float32) @ jitter
+                    second = seen[number, :, one] + drawn
+                    total[1] += sums[number, one] + second.sum(axis=0)
+                    square[1] += products[number, one, one] + np.einsum("fu,fu->u", second, second)
+                    product[1] += np.einsum("fu,fu->u", shown[number, :, one], second)
+            pairs = FRAMES * np.bincount(chosen, minlength=2)
+            found.append(Moments(pairs, np.zeros((2, units)), total, square, product))
         return found
 
     return seed
@@ -165,27 +169,36 @@ def sequences(weights: list[FloatArray], generator: np.random.Generator) -> Call
 
 def clips(weights: list[FloatArray], generator: np.random.Generator, videos: int) -> Callable[..., list[Moments]]:
     """Painted videos of which each gives one pair; what is returned draws one seed's pairs and gives sums by block."""
-    dynamic, static, joint, residual = weights
-    sources = len(dynamic)
-    both = generator.standard_normal((videos, sources)) @ joint
-    moving = generator.standard_normal((videos, sources)) @ dynamic + both
-    looks = generator.standard_normal((videos, STYLES, sources)) @ static
-    rest = generator.standard_normal((videos, STYLES, sources)) @ residual
+    dynamic, static, joint, residual = (each.astype(np.float32) for each in weights)
+    sources, units = dynamic.shape
+
+    def latent(*styles: int) -> FloatArray:
+        return np.asarray(generator.standard_normal((videos, *styles, sources), dtype=np.float32))
+
+    seen = (latent() @ joint)[:, None] + latent(STYLES) @ static
+    shown = seen + (latent() @ dynamic)[:, None] + latent(STYLES) @ residual
+    shuffling = np.concatenate([dynamic, residual])
     block = np.arange(videos) * BLOCKS // videos
 
     def seed(run: np.random.Generator) -> list[Moments]:
         factors = run.integers(0, 2, videos)
         one, two = np.argsort(run.random((videos, STYLES)), axis=1)[:, :2].T
-        every = np.arange(videos)
-        first = moving + looks[every, one] + rest[every, one]
-        shuffled = run.standard_normal((2, videos, sources))
-        static_pair = both + looks[every, one] + shuffled[0] @ dynamic + shuffled[1] @ residual
-        dynamic_pair = moving + looks[every, two] + rest[every, two]
-        second = np.where((factors == 0)[:, None], dynamic_pair, static_pair)
-        return [
-            moments(first[block == number], second[block == number], factors[block == number])
-            for number in range(BLOCKS)
-        ]
+        pairs = np.zeros((BLOCKS, 2), dtype=np.int64)
+        total, square, product = np.zeros((3, BLOCKS, 2, units))
+        for factor in range(2):
+            of = np.flatnonzero(factors == factor)
+            first = shown[of, one[of]]
+            if factor == 0:
+                second = shown[of, two[of]]
+            else:
+                drawn = run.standard_normal((len(of), 2 * sources), dtype=np.float32) @ shuffling
+                second = seen[of, one[of]] + drawn
+            blocks, starts, counts = np.unique(block[of], return_index=True, return_counts=True)
+            pairs[blocks, factor] = counts
+            total[blocks, factor] = np.add.reduceat(first + second, starts)
+            square[blocks, factor] = np.add.reduceat(first**2 + second**2, starts)
+            product[blocks, factor] = np.add.reduceat(first * second, starts)
+        return [Moments(pairs[b], np.zeros((2, units)), total[b], square[b], product[b]) for b in range(BLOCKS)]
 
     return seed
 

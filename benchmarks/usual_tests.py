@@ -27,8 +27,7 @@ from sdbench.calibration.tasks import draw_batch, feed_of, training_textures
 from sdbench.calibration.trained import Kind, kind_named, load_trained
 from sdbench.calibration.training import one_thread
 from sdbench.engine import LayerMeasurement, Measurement, measure
-from sdbench.networks import Network, VideoNetwork
-from sdbench.networks.reading import units
+from sdbench.networks import Network, VideoNetwork, units
 from sdbench.statistics import (
     FACTORS,
     FEWEST_GROUPS,

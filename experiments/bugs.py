@@ -92,7 +92,8 @@ def _pairs(
     """Of each pair of two views: the two and what they share, changed; the styles are those there are."""
 
     def changed(pair: DrawnPair, styles: Sequence[str]) -> DrawnPair:
-        first, second, factor = change(*pair.shown, pair.pair[2], styles)
+        one, other = pair.shown
+        first, second, factor = change(one, other, pair.pair[2], styles)
         return replace(pair, shown=(first, second), pair=(0, 1, factor))
 
     def otherwise(draw_pairs: Function) -> Function:

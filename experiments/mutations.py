@@ -203,7 +203,7 @@ def table(outcomes: Sequence[Outcome], mutations: Sequence[Mutation]) -> str:
             found = known[mutation.name, seed]
             cells.append(f"{found.red} of {found.run}")
             first = "/".join(found.first.split("/")[-4:-1])
-            cells.append(f"{first}: {found.tolerances:.3g}" if found.red else "none")
+            cells.append(f"{first}: {found.tolerances:,.{1 if found.tolerances < 10 else 0}f}" if found.red else "none")
         lines.append(f"| {mutation.name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

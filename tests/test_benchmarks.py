@@ -34,6 +34,14 @@ sdbench.suite.quantities.complexity_of = broken
 """
 """A plugin with which counting goes wrong."""
 
+MOVES = """
+import sdbench.statistics.estimating as estimating
+
+softmax = estimating._softmax
+estimating._softmax = lambda values: softmax(values / 2)
+"""
+"""A plugin with which shares go wrong."""
+
 COUNTS = """
 import functools, pathlib, sdbench.suite.claims, sdbench.suite.datasets, sdbench.suite.quantities, sdbench.suite.running
 
@@ -165,36 +173,28 @@ def test_without_assets_and_network_recorded_cases_are_not_run(tmp_path: Path) -
 
 @pytest.mark.assets
 def test_a_recorded_value_that_moved_ends_the_run_with_an_error(tmp_path: Path, store: AssetStore) -> None:
-    """Few pairs give other numbers: the run must notice, name the case, and say by how much."""
-    done = run(
-        tmp_path,
-        "-k",
-        "transnetv2 and shares",
-        "--pairs",
-        "4",
-        "--benchmark-json",
-        str(tmp_path / "timing.json"),
-        SDBENCH_CACHE=str(store.folder),
-    )
+    """The run must notice, name the case, and say by how much."""
+    timing = str(tmp_path / "timing.json")
+    words = ("-k", "calibration_slowfast and pipeline and shares", "--benchmark-json", timing)
+    done = with_plugin(tmp_path, MOVES, *words, SDBENCH_CACHE=str(store.folder))
     assert done.returncode == 1, done.stdout
-    cases = cases_of(tmp_path)
-    moved = [case for case in cases.values() if case["verdict"] == "changed"]
-    assert moved
-    assert "moved by" in moved[0]["reason"]
-    assert cases["packaged/transnetv2/fc1/shares/seed0"]["verdict"] == "not run", "recorded for other draws"
-    report = json.loads((tmp_path / "report.json").read_text())
-    assert report["environment"]["pairs"] == 4
-    assert report["measurements"][0]["passes"] == 12
+    cases = cases_of(tmp_path / "report")
+    verdicts = {(name.rpartition("/")[2], case["verdict"]) for name, case in cases.items()}
+    assert verdicts == {("seed0", "changed"), ("seed1", "not run"), ("seed2", "not run")}
+    moved = cases["pipeline/calibration_slowfast/fast.stage5/shares/seed0"]
+    assert "residual moved by -" in moved["reason"]
+    assert "It takes a run with --seed 1" in cases["pipeline/calibration_slowfast/fast.stage5/shares/seed1"]["reason"]
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert report["measurements"][0]["pairs"] == 13
     assert set(report["environment"]["assets"]) >= {"transnetv2", "styles26", "clip_bikes"}
-    timing = json.loads((tmp_path / "timing.json").read_text())
-    extra = timing["benchmarks"][0]["extra_info"]
+    extra = json.loads((tmp_path / "timing.json").read_text())["benchmarks"][0]["extra_info"]
     assert extra["measured"].keys() == extra["expected"].keys()
 
 
-def with_plugin(folder: Path, content: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def with_plugin(folder: Path, content: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """A run with a plugin of this content; its report is below `folder`."""
     (folder / "added_plugin.py").write_text(content)
-    return run(folder / "report", "-p", "added_plugin", *arguments, PYTHONPATH=str(folder))
+    return run(folder / "report", "-p", "added_plugin", *arguments, PYTHONPATH=str(folder), **environment)
 
 
 def test_a_case_that_crashes_fails_the_run_and_is_in_its_report(
@@ -228,6 +228,9 @@ def test_cases_of_one_network_share_its_measurement(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
     noted = Counter((tmp_path / "done.txt").read_text().split())
     assert noted == {"measure": 2, "judge": 2, "measure_trained": 2}, "two claims about the same two networks"
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert report["environment"]["pairs"] == 40
+    assert {found["pairs"] for found in report["measurements"]} == {40}
 
 
 def test_an_interrupted_run_reports_what_it_finished_and_keeps_its_parts(tmp_path: Path) -> None:

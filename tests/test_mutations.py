@@ -14,6 +14,7 @@ from experiments import bugs, mutations
 from experiments.bugs import MUTATIONS
 from experiments.mutations import Looking, Mutation
 from sdbench.assets import AssetStore
+from sdbench.base.errors import InputError
 from sdbench.statistics import estimating
 
 BY_NAME = {mutation.name: mutation for mutation in MUTATIONS}
@@ -65,11 +66,9 @@ def test_what_changes_nothing_survives_and_is_named(
 def test_a_case_that_is_red_without_a_bug_is_no_evidence(looking: Looking) -> None:
     first, *rest = looking.cases("rendered", 0)
     moved = first.model_copy(update={"values": {name: value + 1 for name, value in first.values.items()}})
-    with pytest.raises(mutations.InputError, match=f"red without any bug: {first.id}"):
+    with pytest.raises(InputError, match=f"red without any bug: {first.id}"):
         Looking(looking.store, [moved, *rest]).look(HARMLESS, 0)
-    with pytest.raises(
-        mutations.InputError, match="nothing is recorded of rendered-2/calibration_resnet3d/ for seed 9"
-    ):
+    with pytest.raises(InputError, match="nothing is recorded of rendered-2/calibration_resnet3d/ for seed 9"):
         looking.look(HARMLESS, 9)
 
 

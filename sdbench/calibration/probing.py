@@ -21,8 +21,7 @@ from sdbench.calibration.scenes import draw_looks, draw_moves
 from sdbench.calibration.tasks import scene_inputs, unseen_textures, video_inputs
 from sdbench.calibration.trained import SEEDS, Kind, kind_named, load_trained
 from sdbench.calibration.training import one_thread
-from sdbench.networks import VideoNetwork
-from sdbench.networks.reading import units
+from sdbench.networks import VideoNetwork, units
 
 PROBED = ("motion", "appearance")
 """What is read: the heading, of a video or of a scene's background (in four quadrants), and the kind of texture."""

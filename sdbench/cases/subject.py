@@ -30,6 +30,7 @@ class Subject(BaseModel):
         trained_on, weights, revision, untrained: which weights, where the name alone does not say it.
         layers: names or globs of what is read; None for what the network lists.
         feed: fields of `sdbench.Feed` that were said.
+        axes: names or globs of layers -> the axes that were said.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -43,6 +44,7 @@ class Subject(BaseModel):
     untrained: Annotated[int, Field(ge=0)] | None = None
     layers: tuple[str, ...] | None = None
     feed: dict[str, Any] = {}
+    axes: dict[str, str] = {}
 
     def __hash__(self) -> int:
         return hash(self.model_dump_json())

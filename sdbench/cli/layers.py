@@ -22,7 +22,7 @@ _NOTE = 72
 def add_commands(commands: Any) -> None:
     """Add the command to the parser."""
     layers = commands.add_parser(
-        "layers", help="layers of a network that can be read, with shapes, from one pass over a made-up clip"
+        "layers", help="layers of a network, with shapes and how they are read, seen with made-up clips"
     )
     layers.add_argument("network", help=NETWORK)
     add_naming(layers)

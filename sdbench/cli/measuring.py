@@ -17,7 +17,7 @@ from sdbench.base.outputs import add_output, numbers, write_outputs, writing
 from sdbench.base.streams import is_printed
 from sdbench.cli.arguments import add_engine, add_running, device_there, names, natural, positive
 from sdbench.cli.comparing import check_controls, joined, show_controls, untrained
-from sdbench.cli.naming import NETWORK, add_naming, layers_said, opened, words_of_feed
+from sdbench.cli.naming import NETWORK, add_naming, axes_said, layers_said, opened, words_of_feed
 
 if TYPE_CHECKING:
     from sdbench.assets import AssetStore
@@ -418,6 +418,7 @@ def _record(options: argparse.Namespace) -> None:
         untrained=options.untrained,
         layers=layers_said(options),
         feed=words_of_feed(options),
+        axes=axes_said(options),
         data=options.data,
         device=options.device,
         workers=options.workers,

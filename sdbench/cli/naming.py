@@ -39,6 +39,13 @@ NETWORK = (
 def add_naming(parser: argparse.ArgumentParser) -> None:
     """Add what says how a network is opened."""
     parser.add_argument("--layers", type=names, help="comma-separated layers or globs, such as 'block*' (default: all)")
+    parser.add_argument(
+        "--axes",
+        type=_axes,
+        metavar="LAYER=AXES",
+        help="what the axes of layers are, where that is not seen: 'rnn=TBC,blocks.*=(BT)NC'; B clips, C channels, "
+        "T, H, W, N whatever else there is",
+    )
     parser.add_argument("--weights", type=Path, help="a checkpoint of your own, for a network of the suite")
     parser.add_argument("--revision", help="of a hub's repository: a commit, tag or branch")
     parser.add_argument(
@@ -62,7 +69,7 @@ def add_naming(parser: argparse.ArgumentParser) -> None:
     feed.add_argument("--short-side", type=positive, help="length that a frame's shorter side is brought to")
     feed.add_argument("--fit", help="crop, crops or stretch")
     feed.add_argument("--resample", help="area, bicubic, bilinear or corners")
-    feed.add_argument("--feed", type=Path, metavar="FILE.json", help="the same words and --layers in a file")
+    feed.add_argument("--feed", type=Path, metavar="FILE.json", help="the same words, --layers and --axes in a file")
 
 
 def opened(options: argparse.Namespace, store: AssetStore) -> Network:
@@ -87,6 +94,7 @@ def opened(options: argparse.Namespace, store: AssetStore) -> Network:
         feed=words,
         revision=options.revision,
         untrained=options.untrained,
+        axes=axes_said(options),
     )
 
 
@@ -113,7 +121,7 @@ def words_of_feed(options: argparse.Namespace) -> dict[str, Any]:
     Raises:
         InputError: the file is not there, or holds something else.
     """
-    words = {name: value for name, value in _read(options.feed).items() if name != "layers"}
+    words = {name: value for name, value in _read(options.feed).items() if name not in ("layers", "axes")}
     given = {name: getattr(options, name) for name in _FEED}
     if (getattr(options, "stylised", None) or "").startswith("davis"):
         given["frames"] = None
@@ -129,6 +137,20 @@ def layers_said(options: argparse.Namespace) -> tuple[str, ...] | None:
     return options.layers or _layers_of(options.feed)
 
 
+def axes_said(options: argparse.Namespace) -> dict[str, str]:
+    """Name or glob of layers -> their axes, from the options and the file of --feed; options go before the file.
+
+    Raises:
+        InputError: the file is not there, or holds something else.
+    """
+    axes = _read(options.feed).get("axes", {})
+    if not (isinstance(axes, dict) and all(isinstance(word, str) for word in axes.values())):
+        raise InputError(
+            f'{options.feed}: "axes" must be names of layers with their axes, {{"rnn": "TBC"}}; got {axes!r}'
+        )
+    return {**axes, **(options.axes or {})}
+
+
 def _layers_of(path: Path | None) -> tuple[str, ...] | None:
     layers = _read(path).get("layers")
     if layers is not None and not (isinstance(layers, list) and all(isinstance(name, str) for name in layers)):
@@ -142,6 +164,13 @@ def _read(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     return read_json(path, 'expected fields of sdbench.Feed, such as {"frames": 16, "size": 224}')
+
+
+def _axes(text: str) -> dict[str, str]:
+    pairs = [part.strip().rpartition("=") for part in text.split(",")]
+    if not all(name and axes for name, _, axes in pairs):
+        raise argparse.ArgumentTypeError(f"expected layers with their axes, such as rnn=TBC,blocks.*=BNC; got {text!r}")
+    return {name: axes for name, _, axes in pairs}
 
 
 def _size(text: str) -> int | tuple[int, int]:

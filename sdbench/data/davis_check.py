@@ -262,7 +262,8 @@ def read_mask(path: Path) -> Mask:
     """
     with opened_picture(path) as picture:
         values = np.asarray(upright(picture))
-    if values.ndim == 3:
+    colours = values.ndim == 3
+    if colours:
         channels = picture.getbands()
         if channels[-1] in ("A", "a"):
             if len(np.unique(values[..., -1])) > 1:
@@ -271,6 +272,8 @@ def read_mask(path: Path) -> Mask:
         values = values.astype(np.int64) @ (256 ** np.arange(values.shape[2]))
     objects = np.unique(values)
     objects = objects[objects != 0]
+    if len(objects) > 1 and colours:
+        raise InputError(f"mask {path} tells several objects apart ({len(objects)} colours); expected black and one")
     if len(objects) > 1:
         raise InputError(
             f"mask {path} tells several objects apart (values {some([str(value) for value in objects])}); "

@@ -120,6 +120,9 @@ class Measurement:
         compiled: whether its passes were compiled, and why, in a sentence.
         feed: what the network was fed: the fields of `Feed`.
         study: hash of what was shown, whatever the network: see `sdbench.engine.study.About.identity`.
+        reading: layer -> how it was read, of a network that is not of the suite: its "axes", how many "units" it has,
+            how often its module "runs" in a forward pass and which "run" is read (None: the mean over all), and the
+            "item" of its answer (None: the whole).
         networks: whether each seed is a network of its own, trained from it, shown the same blocks. A unit of one then
             has nothing to do with that of the same number of another: estimate and intervals are those of all units
             of all networks side by side.
@@ -152,6 +155,7 @@ class Measurement:
     compiled: str = ""
     feed: Mapping[str, Any] = field(default_factory=dict)
     study: str = ""
+    reading: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def layers(self) -> tuple[str, ...]:

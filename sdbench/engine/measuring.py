@@ -24,15 +24,15 @@ from sdbench.engine.compiling import known_choice
 from sdbench.engine.measurement import Measurement
 from sdbench.engine.parts import Finished, Kept, Part, cut
 from sdbench.engine.passes import SECONDS, BatchSize
-from sdbench.engine.placing import Placement, device_named
+from sdbench.engine.placing import Placement, device_named, placed
 from sdbench.engine.running import Job, OneProcess, Runner
-from sdbench.engine.self_check import Checked, check_network, claim_folder
+from sdbench.engine.self_check import Checked, check_kind, check_network, claim_folder
 from sdbench.engine.study import DrawsOnDevice, Plan, Study
 from sdbench.engine.sums import Sums, add_all, from_arrays
-from sdbench.networks.looking import made_up
+from sdbench.networks.looking import Seen, made_up, settled
 from sdbench.networks.module_hash import describe_parts
 from sdbench.networks.network import Network
-from sdbench.networks.reading import Layer
+from sdbench.networks.reading import Layer, VideoNetwork
 from sdbench.statistics import FACTORS
 from sdbench.statistics.estimating import check_threshold
 from sdbench.video.feed import Feed
@@ -40,6 +40,9 @@ from sdbench.zoo import network_named
 
 PARTS = "parts"
 """Folder of the cache in which unfinished runs keep their parts."""
+
+_NAMED = 6
+"""So many layers that are read alike are named in a note."""
 
 
 def measure(
@@ -133,7 +136,10 @@ class Collected:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A measurement that is ready to be made: the network, what it is shown, and where its parts are kept."""
+    """A measurement that is ready to be made: the network, what it is shown, and where its parts are kept.
+
+    `seen` is what was seen of its layers; nothing where the network is of the suite.
+    """
 
     job: Job
     plan: Plan[Any]
@@ -144,6 +150,7 @@ class Prepared:
     store: AssetStore
     checked: Checked = field(default_factory=Checked)
     notes: tuple[str, ...] = ()
+    seen: tuple[Seen, ...] = ()
 
     def no_sums(self) -> Collected:
         """Sums to add parts to."""
@@ -190,11 +197,8 @@ class Prepared:
             },
             resumed=resumed,
             notes=(
-                *network.notes,
-                *about.notes,
-                *_mixing(network, self.plan),
-                *([warning] if warning else []),
-                *self.notes,
+                *(*network.notes, *about.notes, *_mixing(network, self.plan)),
+                *(*reading_notes(self.seen), *([warning] if warning else []), *self.notes),
             ),
             seeds=len({sample.seed for sample in self.plan.samples}),
             precision=self.checked.precision,
@@ -202,6 +206,7 @@ class Prepared:
             compiled=choice.why if choice else "",
             feed=asdict(network.feed),
             study=about.identity,
+            reading={of.layer: _reading(of) for of in self.seen},
         )
         if not (uneven := found.unevenness):
             return found
@@ -244,6 +249,8 @@ def prepare(
         warn_caller(warning)
     if batch_size is not None:
         batch_size = whole("batch_size", batch_size, 1)
+    check_kind(network)
+    network, seen, alone = _settled(network, placement)
     checked = check_network(network, placement, store.folder / PARTS)
     notes = checked.notes
     if unchecked:
@@ -260,9 +267,46 @@ def prepare(
     kept.check()
     parts = cut(plan.samples)
     inputs = [part.inputs for part in parts]
-    size = BatchSize(checked.size.most or batch_size, checked.size.fewest)
+    size = BatchSize(1 if alone else checked.size.most or batch_size, checked.size.fewest)
     job = Job(network, study, placement, sum(inputs), max(inputs, default=0), kept.folder, size)
-    return Prepared(job, plan, parts, kept, seed, threshold, store, checked, notes)
+    return Prepared(job, plan, parts, kept, seed, threshold, store, checked, notes, seen)
+
+
+def _settled(network: Network, placement: Placement) -> tuple[Network, tuple[Seen, ...], bool]:
+    """How the layers of a network are read: seen where it will run, or here where that is elsewhere."""
+    if isinstance(network.module, VideoNetwork):
+        return network, (), False
+    try:
+        device = device_named(placement.device)
+    except InputError:  # of a runner's machines
+        device = torch.device("cpu")
+    with placed(network.module, device):
+        return settled(network)
+
+
+def _reading(of: Seen) -> dict[str, Any]:
+    """How a layer is read, as plain values."""
+    assert of.reads is not None
+    return {"axes": of.axes, "units": of.units, "runs": of.runs, "run": of.reads.run, "item": of.reads.item}
+
+
+def reading_notes(seen: Sequence[Seen]) -> list[str]:
+    """How layers were read, in sentences: their axes, and of those that run several times, which run."""
+    by_axes: dict[str, list[str]] = {}
+    for of in seen:
+        by_axes.setdefault((of.axes or "").replace("C", "[C]"), []).append(of.layer)
+    notes = [f"{_some_layers(names)} read as {axes}" for axes, names in by_axes.items()]
+    for of in seen:
+        if of.runs > 1 and of.reads is not None:
+            what = "the mean over all its runs" if of.reads.run is None else f"run {of.reads.run}, counted from 0,"
+            notes.append(f"{of.layer} runs {of.runs} times in a forward pass, of which {what} is read")
+    return notes
+
+
+def _some_layers(names: Sequence[str]) -> str:
+    if len(names) > _NAMED:
+        return f"{', '.join(names[:_NAMED])} and {len(names) - _NAMED} other layers"
+    return ", ".join(names)
 
 
 def _mixing(network: Network, plan: Plan[Any]) -> tuple[str, ...]:

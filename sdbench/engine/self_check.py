@@ -52,6 +52,9 @@ _COARSEST_ALIKE = 1e-3
 _MOST_ALIKE = 16
 """So many measurements that differ in nothing but what the network answers have their parts side by side."""
 
+_SEEDS = 6
+"""With so many a pass is repeated that draws random numbers: two draws of a few may be the same."""
+
 Units = dict[str, Tensor]
 
 
@@ -92,7 +95,7 @@ def check_network(network: Network, placement: Placement, folder: Path) -> Check
         InputError: the module is of a kind whose layers cannot be read, or the network does not take what it is fed.
     """
     module = network.module
-    _check_kind(network)
+    check_kind(network)
     if isinstance(module, VideoNetwork):
         plain = precision_of(module)
         return Checked(precision=placement.precision if plain == torch.float32 else _dtype_name(plain))
@@ -120,9 +123,11 @@ class _Check:
     def run(self) -> Checked:
         started = time.perf_counter()
         self.state.watch_parameters()
+        before = _random_state()
         alone, fewest = self._alone()
         changed = self.state.put_back(by_value=True)
         again = self._pass(*([0] * fewest))
+        others = [] if _random_state() == before else [self._seeded(seed, fewest) for seed in range(_SEEDS)]
         changed = tuple(dict.fromkeys((*changed, *self.state.put_back(by_value=True))))
         self.state.forget_parameters()
         among, most, single = self._among(fewest)
@@ -130,11 +135,16 @@ class _Check:
         tolerance = _tolerance(precision)
         passes = self.count
         wrong, steady = "", True
-        if differing := self._differing(_row(alone, 0, fewest), _row(again, 0, fewest), tolerance):
-            wrong, steady = self._why_unsteady(differing, fewest, tolerance), False
-        elif among and (differing := self._differing(_row(alone, 0, fewest), _row(among, 1, 2), tolerance)):
+        first = _row(alone, 0, fewest)
+        of_batch = self._differing(first, _row(among, 1, 2), tolerance) if among else ""
+        if of_batch:
+            others.append(self._seeded(_SEEDS, fewest))  # it may have drawn the same before
+        differing = (self._differing(first, other, tolerance) for other in (_row(again, 0, fewest), *others))
+        if unsteady := next(filter(None, differing), ""):
+            wrong, steady = self._why_unsteady(unsteady, fewest, tolerance), False
+        elif of_batch:
             wrong = (
-                f"what {self.network.name} answers to a clip depends on the other clips of its batch ({differing}), as "
+                f"what {self.network.name} answers to a clip depends on the other clips of its batch ({of_batch}), as "
                 "with a batch norm that has no running statistics or is in training mode, or a mean over the batch"
             )
         notes = [single] if single else []
@@ -220,14 +230,16 @@ class _Check:
         size = self.seen.sizes.get(layer, 0.0)
         return size > 0 and float(values.abs().max()) < 10 * torch.finfo(torch.float32).eps * size
 
+    def _seeded(self, seed: int, fewest: int) -> Units:
+        """What is answered to the first clip with these random numbers."""
+        torch.manual_seed(seed)
+        np.random.seed(seed)
+        random.seed(seed)
+        return _row(self._pass(*([0] * fewest)), 0, fewest)
+
     def _why_unsteady(self, differing: str, fewest: int, tolerance: float) -> str:
         """Whether it is chance or memory, seen in passes with the same random numbers."""
-
-        def seeded() -> Units:
-            _seed_all()
-            return _row(self._pass(*([0] * fewest)), 0, fewest)
-
-        if not self._differing(seeded(), seeded(), tolerance):
+        if not self._differing(self._seeded(0, fewest), self._seeded(0, fewest), tolerance):
             return (
                 f"{self.network.name} answers the same clip differently each time ({differing}): its forward pass "
                 "draws random numbers, as dropout does that ignores eval mode"
@@ -273,7 +285,7 @@ class _Seen:
         return see
 
 
-def _check_kind(network: Network) -> None:
+def check_kind(network: Network) -> None:
     """Refuse modules whose layers cannot be read, with the cause.
 
     Raises:
@@ -282,6 +294,11 @@ def _check_kind(network: Network) -> None:
     module, name = network.module, network.name
     for key, value in (*module.named_parameters(), *module.named_buffers()):
         check_values(key, value, name)
+    if any(kind.__name__ == "FSDPModule" for part in module.modules() for kind in type(part).__mro__):
+        raise InputError(
+            f"the weights of {name} are sharded by fully_shard, and come and go with its own passes: load its full "
+            "state dict into a module that is not, and give that"
+        )
     parts = dict(module.named_modules())
     for layer in network.read if not isinstance(module, VideoNetwork) else ():
         words = layer.name.split(".")
@@ -351,10 +368,11 @@ def _distance(one: Tensor, other: Tensor, size: float) -> float:
     return float((one[finite] - other[finite]).abs().max()) / scale if scale else 0.0
 
 
-def _seed_all() -> None:
-    torch.manual_seed(0)
-    np.random.seed(0)
-    random.seed(0)
+def _random_state() -> tuple[object, ...]:
+    """What tells whether anything was drawn of the random numbers that all share."""
+    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    of_torch = [state.numpy().tobytes() for state in (torch.get_rng_state(), *devices)]
+    return (of_torch, random.getstate(), repr(np.random.get_state(legacy=False)))
 
 
 @contextlib.contextmanager

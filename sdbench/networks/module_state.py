@@ -85,7 +85,7 @@ class ModuleState:
         for name, part, key, table, content in self._tables:
             now = vars(part).get(key)
             if now is not table or not _same(now, content):
-                if key == "_buffers" and isinstance(now, dict):
+                if key == "_buffers" and isinstance(now, dict) and isinstance(content, dict):
                     changed += [_joined(name, of) for of in now if now[of] is not content.get(of)]
                 table.clear()
                 table.update(content)

@@ -31,8 +31,8 @@ class Network:
         notes: what a reader of its numbers must know: where it came from, what is read of it; one sentence each.
 
     Raises:
-        InputError: no layers are named for a module that does not list its own, one of them is unknown, or the module
-            has no argument of the name that is fed.
+        InputError: no layers are named for a module that does not list its own, one of them is unknown, more than the
+            name is said of one of a network of the suite, or the module has no argument of the name that is fed.
     """
 
     module: nn.Module
@@ -60,6 +60,11 @@ class Network:
             if self.layers is None:
                 return tuple(Layer(name) for name in known if name not in self.module.unread)
             asked = _asked(self.layers, known)
+            for name, layer in asked.items():
+                if layer != Layer(name):
+                    raise InputError(
+                        f"{self.name} says itself how its layers are read: name {name!r} without axes, item or run"
+                    )
             return tuple(asked[name] for name in known if name in asked)
         submodules = [name for name, _ in self.module.named_modules() if name]
         if not self.layers:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections import deque
+import re
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,17 +18,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sdbench.base.checks import listed, text
+from sdbench.base.checks import text, whole
 from sdbench.base.errors import InputError, SdbenchError, unknown_name
 from sdbench.base.memory import is_out_of_memory
 from sdbench.networks.user_errors import is_expected, is_users, said_by
-from sdbench.video.feed import Feed
 
 BY_FRAME = "(BT)"
 """Begins the axes of an activation that has a row for each frame of each clip."""
 
 _USUAL = {2: "BC", 3: "BNC", 4: "BCHW", 5: "BCTHW"}
-"""Number of axes of an activation -> what they are, where nothing else is said."""
+"""Number of axes of an activation of a network of the suite -> what they are."""
+
+_AXIS = re.compile(r"\([A-Z]+\)|[A-Z]")
+"""One axis in a word of axes: a letter, or those that are folded into one."""
 
 
 @dataclass(frozen=True)
@@ -36,33 +39,49 @@ class Layer:
 
     Attributes:
         name: of the layer; of a module that is not of the suite, of a submodule.
-        axes: what the axes of its activation are, batch first: letters B, C (channels, which are the units), and T, H,
-            W, N (frames, height, width, tokens), which are averaged over; "(BT)" in place of B where there is a row for
-            each frame of each clip. By default "BC", "BNC", "BCHW" or "BCTHW", by their number.
+        axes: what the axes of its activation are, in their order, a letter each: B (clips), C (channels, which are the
+            units), and T, H, W, N (frames, height, width, anything else), which are averaged over; N may stand more
+            than once. Where rows are folded out of clips, all that stands in one axis is put in brackets, B at either
+            end: "(BT)CHW" has a row for each frame of each clip, clip after clip; "(TB)CHW" frame after frame. By
+            default the axes are seen in small passes over made-up clips, and asked for where they stay open.
         item: which part of its answer is read, where that is no tensor: the place in a tuple, the key of a mapping, or
-            the name of an attribute.
+            the name of an attribute. Of torch's own recurrent and attention modules, by default the first.
+        run: which of its runs in a forward pass is read, from 0, or -1 for the last; by default the mean over all.
 
     Raises:
-        InputError: the axes have no batch first, not exactly one C, or an unknown letter.
+        InputError: the axes have not exactly one B and one C, an unknown letter, or one of them twice; or the run is
+            below -1.
     """
 
     name: str
     axes: str | None = None
     item: int | str | None = None
+    run: int | None = None
 
     def __post_init__(self) -> None:
         text("the name of a layer", self.name)
         if self.item is not None and (isinstance(self.item, bool) or not isinstance(self.item, (int, str))):
             raise InputError(f"item of layer {self.name!r} must be a place, a key or an attribute; got {self.item!r}")
+        if self.run is not None and whole(f"run of layer {self.name!r}", self.run, -(2**31)) < -1:
+            raise InputError(f"runs of layer {self.name!r} are counted from 0, or -1 is the last; got {self.run}")
         if self.axes is None:
             return
         if not isinstance(self.axes, str):
             raise InputError(f"axes of layer {self.name!r} must be a text such as 'BTHWC'; got {self.axes!r}")
-        rest = self.axes.removeprefix(BY_FRAME) if self.axes.startswith(BY_FRAME) else self.axes.removeprefix("B")
-        if rest == self.axes or rest.count("C") != 1 or not set(rest) <= set("CTHWN") or len(set(rest)) != len(rest):
+        parts = axes_of(self.axes)
+        letters = "".join(parts)
+        folded = [part for part in parts if len(part) > 1]
+        if (
+            re.sub("[()]", "", self.axes) != letters
+            or not set(letters) <= set("BCTHWN")
+            or any(letters.count(letter) > 1 for letter in "BCTHW")
+            or any("C" in part or "B" not in (part[0], part[-1]) for part in folded)
+            or not {"B", "C"} <= set(letters)
+        ):
             raise InputError(
-                f"axes of layer {self.name!r} must begin with B or (BT) and then name each axis once: C, the channels, "
-                f"and of T, H, W, N those there are; got {self.axes!r}"
+                f"axes of layer {self.name!r} must name each axis once, in their order: B, the clips, C, the channels, "
+                "and of T, H, W, N those there are; (BT) is one axis with the frames of each clip one after the other, "
+                f"(TB) one with all clips of each frame; got {self.axes!r}"
             )
 
     def activation(self, output: Any) -> Tensor:
@@ -152,35 +171,45 @@ class VideoNetwork(nn.Module):
         return answer
 
 
-def average_to_units(activation: Tensor, axes: str | None = None, frames: int | None = None) -> Tensor:
-    """Average an activation over everything but batch and channel: (B, C).
+def axes_of(axes: str) -> tuple[str, ...]:
+    """The letters of each axis: ("BT", "C", "H", "W") of "(BT)CHW"."""
+    return tuple(part.strip("()") for part in _AXIS.findall(axes))
+
+
+def average_to_units(activation: Tensor, axes: str | None = None, clips: int | None = None) -> Tensor:
+    """Average an activation over everything but batch and channel: (B, C), which shares no memory with it.
 
     Without `axes`, (B, C, T, H, W) and (B, C, H, W) are averaged over time and space, (B, N, C) over its N tokens or
-    frames; (B, C) is returned as it is. The mean is taken in float32 at least.
+    frames; (B, C) is copied. The mean is taken in float32 at least.
 
     Args:
         activation: what a layer answers.
         axes: what its axes are, where they are others: see `Layer`.
-        frames: number of frames T that "(BT)" holds of each clip.
+        clips: how many clips it is of: what is folded with them is as many times longer.
 
     Raises:
-        InputError: the activation has another number of axes, or a number of rows that frames do not divide.
+        InputError: the activation has another number of axes, or the axis of the clips another length.
     """
     if activation.dtype in (torch.float16, torch.bfloat16):
         activation = activation.float()
-    if axes is None:
-        axes = _usual_axes(activation)
-    letters = axes
-    if axes.startswith(BY_FRAME):
-        if not frames or len(activation) % frames:
-            raise InputError(
-                f"axes {axes} put the {frames or 'unknown number of'} frames of each clip one after the other, which "
-                f"{len(activation)} rows are not a multiple of"
-            )
-        activation, letters = activation.reshape(-1, frames, *activation.shape[1:]), "BT" + axes[len(BY_FRAME) :]
-    if activation.ndim != len(letters):
+    parts = axes_of(axes or usual_axes(activation))
+    if activation.ndim != len(parts):
         raise InputError(f"an activation of shape {tuple(activation.shape)} does not have the axes {axes}")
-    return activation.movedim(letters.index("C"), 1).flatten(2).mean(dim=2) if len(letters) > 2 else activation
+    place = next(number for number, part in enumerate(parts) if "B" in part)
+    letters = "".join(part if len(part) == 1 else "B" for part in parts)
+    if len(parts[place]) > 1:
+        rows = activation.shape[place]
+        if not clips or rows % clips:
+            raise InputError(
+                f"axes {axes} fold all clips into one axis, whose length of {rows} is not a multiple of "
+                f"{clips or 'an unknown number of'} clips"
+            )
+        first = parts[place][0] == "B"
+        split = (clips, rows // clips) if first else (rows // clips, clips)
+        activation = activation.reshape(*activation.shape[:place], *split, *activation.shape[place + 1 :])
+        letters = letters.replace("B", "BN" if first else "NB")
+    values = activation.movedim((letters.index("B"), letters.index("C")), (0, 1))
+    return values.flatten(2).mean(dim=2) if values.ndim > 2 else values.clone()
 
 
 def channel_axis(activation: Tensor) -> int:
@@ -189,10 +218,15 @@ def channel_axis(activation: Tensor) -> int:
     Raises:
         InputError: it has another shape.
     """
-    return _usual_axes(activation).index("C")
+    return usual_axes(activation).index("C")
 
 
-def _usual_axes(activation: Tensor) -> str:
+def usual_axes(activation: Tensor) -> str:
+    """The axes of an activation of a network of the suite, by their number.
+
+    Raises:
+        InputError: it has another number of axes.
+    """
     if activation.ndim not in _USUAL:
         raise InputError(
             "an activation must have shape (B, C), (B, N, C), (B, C, H, W) or (B, C, T, H, W), or its axes must be "
@@ -202,47 +236,10 @@ def _usual_axes(activation: Tensor) -> str:
 
 
 @torch.no_grad()
-def units(
-    module: nn.Module,
-    inputs: Mapping[str, Tensor],
-    layers: Sequence[str | Layer] | None = None,
-    *,
-    feed: Feed | None = None,
-) -> dict[str, Tensor]:
-    """Unit values of the named layers, in one forward pass.
-
-    Args:
-        module: a network of the suite, or any module (then `layers` are names of submodules, whose outputs are read).
-        inputs: the network's inputs by name: {"video"}, {"slow", "fast"} or {"image", "flow"}; normalised, batch first.
-            For a module that is not of the suite they are passed as keyword arguments; where there is one input, and
-            its forward has no argument of that name, as its first.
-        layers: which layers to read; all of them where None. The pass ends with the last layer that is asked for.
-        feed: what the module is fed, where that is known: it tells frames from channels. Of one that is fed frame by
-            frame ("(BT)CHW"), activations with a row for each frame are averaged over the frames of a clip.
-
-    Returns:
-        {layer: (B, C) tensor}, in the order of the network.
-
-    Raises:
-        InputError: a layer is unknown, or an activation has a shape that cannot be averaged to units.
-    """
-    if not isinstance(module, nn.Module):
-        raise InputError(f"expected a torch.nn.Module; got {type(module).__name__}")
-    tensors = isinstance(inputs, Mapping) and [isinstance(values, Tensor) for values in inputs.values()]
-    if not tensors or not all(tensors):
-        raise InputError(
-            f'expected inputs by name, such as {{"video": a tensor}}; got {type(inputs).__name__} {inputs!r:.80}'
-        )
-    if layers is not None:
-        layers = listed("layers", layers)
-    if isinstance(module, VideoNetwork):
-        return _read_trace(module, inputs, layers)
-    return _read_submodules(module, inputs, layers, feed)
-
-
-def _read_trace(
+def read_trace(
     module: VideoNetwork, inputs: Mapping[str, Tensor], layers: Sequence[str | Layer] | None
 ) -> dict[str, Tensor]:
+    """Unit values of layers of a network of the suite: see `sdbench.units`."""
     wanted = set(module.layers if layers is None else layer_names(layers))
     for name in wanted.difference(module.layers):
         raise unknown_name("layer", name, module.layers)
@@ -257,80 +254,65 @@ def _read_trace(
     return read
 
 
-def _read_submodules(
-    module: nn.Module, inputs: Mapping[str, Tensor], layers: Sequence[str | Layer] | None, feed: Feed | None
+@torch.no_grad()
+def read_submodules(
+    module: nn.Module, inputs: Mapping[str, Tensor], layers: Sequence[Layer], clips: int
 ) -> dict[str, Tensor]:
-    if layers is None:
-        raise InputError("say which layers to read: a module that is not of the suite has no list of layers of its own")
-    chosen = {layer.name: layer for layer in (as_layer(layer) for layer in layers)}
-    rows = len(next(iter(inputs.values())))
-    read: dict[str, Tensor] = {}
-
-    def read_output(name: str, output: Any) -> None:
-        layer = chosen[name]
-        activation = layer.activation(output)
-        axes = read_axes(layer, activation, feed, rows)
-        try:
-            read[name] = average_to_units(activation, axes, feed.frames if feed else None)
-        except InputError as error:
-            raise InputError(f"layer {name!r}: {error}") from None
-
-    run_hooked(module, inputs, chosen, read_output)
-    return read
-
-
-def read_axes(layer: Layer, activation: Tensor, feed: Feed | None, rows: int) -> str:
-    """What the axes of an activation are: as the layer says, else as the feed tells, else the usual ones.
+    """Unit values (clips, C) of submodules.
 
     Args:
-        layer: which answers it.
-        activation: what it answers, or the part of it that is read.
-        feed: what the network is fed, where that is known.
-        rows: how many rows that has.
+        module: any module.
+        inputs: as for `sdbench.units`.
+        layers: what is read of it, axes included.
+        clips: how many clips the inputs are of.
 
     Raises:
-        InputError: axis 1 may as well count frames as channels, the rows may be those of frames, or the activation has
-            no usual number of axes.
+        InputError: a layer is unknown or does not run, or what it answers cannot be read so.
     """
-    if layer.axes is not None:
-        return layer.axes
-    name = layer.name
-    if feed is None:
-        return _usual_axes_of(name, activation)
-    if (
-        feed.order != "(BT)CHW"
-        and feed.frames > 1
-        and len(activation) == rows * feed.frames
-        and activation.ndim in _USUAL
-    ):
-        axes = BY_FRAME + _USUAL[activation.ndim][1:]
+    chosen = {layer.name: layer for layer in layers}
+    read: dict[str, list[Tensor]] = {}
+    ran: Counter[str] = Counter()
+
+    def read_output(name: str, output: Any) -> None:
+        layer, number = chosen[name], ran[name]
+        ran[name] += 1
+        if layer.run is not None and layer.run not in (number, -1):
+            return
+        activation = layer.activation(output)
+        try:
+            values = average_to_units(activation, layer.axes, clips)
+        except InputError as error:
+            raise InputError(f"layer {name!r}: {error}") from None
+        if len(values) != clips:
+            raise InputError(
+                f"layer {name!r} answers {tuple(activation.shape)} to {clips} clips: read as {layer.axes} it has "
+                f"{len(values)}"
+            )
+        before = read.setdefault(name, [])
+        if layer.run is not None:
+            before.clear()
+        before.append(values)
+
+    run_hooked(module, inputs, chosen, read_output)
+    for name, layer in chosen.items():
+        if name not in read:
+            raise InputError(f"layer {name!r} has no run {layer.run}: it runs {ran[name]} times in a pass")
+    return {name: _mean(name, runs) for name, runs in read.items()}
+
+
+def _mean(name: str, runs: Sequence[Tensor]) -> Tensor:
+    """Means of unit values over the runs of a layer.
+
+    Raises:
+        InputError: they have different numbers of units.
+    """
+    if len({values.shape for values in runs}) > 1:
+        units = ", ".join(str(values.shape[1]) for values in runs)
         raise InputError(
-            f"layer {name!r} answers {len(activation)} rows to {rows} clips of {feed.frames} frames: where each row is "
-            f"a frame, say so with sdbench.Layer({name!r}, axes={axes!r})"
+            f"layer {name!r} runs {len(runs)} times in a pass, with {units} units: say which run is read, such as "
+            f"sdbench.Layer({name!r}, run=0)"
         )
-    if feed.order == "(BT)CHW" and len(activation) == rows and activation.ndim in _USUAL:
-        return BY_FRAME + _USUAL[activation.ndim][1:]
-    if activation.ndim == 5 and _may_be_time(activation, feed.frames):
-        raise InputError(
-            f"layer {name!r} answers {tuple(activation.shape)} to clips of {feed.frames} frames: axis 1 may count "
-            f'frames or channels. Say which: sdbench.Layer({name!r}, axes="BTHWC"), or axes="BCTHW"'
-        )
-    return _usual_axes_of(name, activation)
-
-
-def _usual_axes_of(name: str, activation: Tensor) -> str:
-    try:
-        return _usual_axes(activation)
-    except InputError as error:
-        raise InputError(f"layer {name!r}: {error}") from None
-
-
-def _may_be_time(activation: Tensor, frames: int) -> bool:
-    """Whether axis 1 of five may count frames: it has as many, or a halving of them before a square of pixels."""
-    sizes = tuple(activation.shape)
-    if sizes[1] == frames and frames not in sizes[2:]:
-        return True
-    return sizes[1] in {frames // step for step in (1, 2, 4, 8)} and sizes[2] == sizes[3] > 1
+    return runs[0] if len(runs) == 1 else torch.stack(list(runs)).mean(dim=0)
 
 
 def run_hooked(
@@ -367,8 +349,7 @@ def run_hooked(
 
     hooks = [submodules[name].register_forward_hook(hook_of(name)) for name in layers]
     try:
-        by_name = len(inputs) > 1 or next(iter(inputs)) in arguments_of(module)
-        answer = module(**inputs) if by_name else module(*inputs.values())
+        answer = called_with(module, inputs)
     finally:
         for hook in hooks:
             hook.remove()
@@ -376,6 +357,12 @@ def run_hooked(
         if all_run and name not in ran:
             raise InputError(f"layer {name!r} exists but did not run in the forward pass: choose another layer")
     return answer
+
+
+def called_with(module: nn.Module, inputs: Mapping[str, Tensor]) -> Any:
+    """What a module answers to inputs by name; one goes to its first argument where none has that name."""
+    by_name = len(inputs) > 1 or next(iter(inputs)) in arguments_of(module)
+    return module(**inputs) if by_name else module(*inputs.values())
 
 
 def arguments_of(module: nn.Module) -> tuple[str, ...]:

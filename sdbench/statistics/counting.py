@@ -12,11 +12,17 @@ out over units. Three steps take it away:
    Stefanski, "Simulation-Extrapolation Estimation in Parametric Measurement Error Models", JASA 1994.)
 3. Its standard error is the spread when the scores are moved as another sample of videos would have moved them, all
    units together, so that what units have in common does not pass for independent evidence.
+
+Where a few videos decide, because they have most of the pairs or are the liveliest, there are in effect as few: the
+noise is larger than its estimate, and that estimate itself uncertain.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+import numpy.typing as npt
 from scipy.special import ndtr
 
 from sdbench.statistics.sums import FloatArray
@@ -24,9 +30,9 @@ from sdbench.statistics.sums import FloatArray
 _ADDED = (0.25, 1.0, 2.0)
 """How much noise is added, in variances of a unit's own."""
 
-_NOISE = 1.15
-"""The jackknife-corrected z of few videos spreads this much more than its jackknife standard error says, and its noise
-has longer tails than a normal's. Calibrated in the simulations of docs/calibration.md."""
+_NOISE = 1.08
+"""The jackknife-corrected z of N videos spreads this much, times 1 + 1 / N, more than its jackknife standard error
+says, and its noise has longer tails than a normal's. Calibrated in the simulations of docs/calibration.md."""
 
 _WIDER = 1.15
 """The scores are moved about where they were measured, which is already spread out by noise, so that fewer lie close to
@@ -34,6 +40,9 @@ the threshold than truly do: their counts move too little by about this factor. 
 
 _PRIOR_WEIGHT = 6.0
 """Degrees of freedom that the layer's average noise weighs when a unit's own is estimated: with 8 videos it has 7."""
+
+_ROWS_AT_ONCE = 64
+"""Groups whose deviations are squared together: bounds the memory."""
 
 MOVES = 100
 """The scores are moved in so many ways, and in their mirror images, so that the mean of all moves is exactly zero."""
@@ -44,30 +53,44 @@ _FAR = 8.0  # standard deviations beyond which a normal's tail is nothing
 _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(4)
 
 
+@dataclass(frozen=True)
+class Counted:
+    """Units by class, with the noise's bias taken away.
+
+    Attributes:
+        percent: (4,) of the units, dynamic, static, joint, residual. They sum to 100; where the parabola overshoots,
+            one may lie below 0 or above 100.
+        moved: (2 M, 4) by how much they move: their standard deviation is the standard error.
+        freedom: degrees of freedom of that standard error, at least 1.
+    """
+
+    percent: FloatArray
+    moved: FloatArray
+    freedom: float
+
+
 def count_classes(
-    scores: FloatArray, without: FloatArray, threshold: float, moves: FloatArray
-) -> tuple[FloatArray, FloatArray]:
+    scores: FloatArray, without: FloatArray, pairs: npt.NDArray[np.int64], threshold: float, moves: FloatArray
+) -> Counted:
     """The percentage of units in each class with the noise's bias taken away, and how it would move.
 
     Args:
         scores: (2, C) unit scores of all groups; the units that are alive.
         without: (G, 2, C) the same with each group left out; NaN where a unit is dead without the group.
+        pairs: (G, 2) number of pairs of each group.
         threshold: score above which a unit counts as encoding a factor.
         moves: (M, G) standard normal: how much each group moves the scores.
-
-    Returns:
-        (4,) percent of these C units that are dynamic, static, joint, residual, and (2 M, 4) by how much they move:
-        their standard deviation is the standard error. The percentages sum to 100; where the parabola overshoots, one
-        may lie below 0 or above 100.
     """
     groups = len(without)
     z = fisher(scores)
     left = fisher(without)
     np.copyto(left, z, where=np.isnan(left))
     mean = left.mean(axis=0)
-    corrected = z - (groups - 1) * (mean - z)
+    # The jackknife's correction for groups of unequal size (Busing, Meijer and van der Leeden 1999).
+    corrected = groups * z - np.einsum("gf,gfc->fc", 1 - pairs / pairs.sum(axis=0), left)
     deviations = np.subtract(left, mean, out=left)
     scale = (groups - 1) / groups
+    number, freedom = _effective(deviations)
     variance = scale * np.einsum("gfc,gfc->fc", deviations, deviations)
     covariance = scale * np.einsum("gc,gc->c", deviations[:, 0], deviations[:, 1])
     own = groups - 1
@@ -82,10 +105,37 @@ def count_classes(
     moved[:] = (deviations.reshape(groups, -1).T @ (np.sqrt(scale) * moves.T)).reshape(moved.shape)
     np.negative(moved, out=mirrored)
     distance += (corrected - edge)[..., None]
-    distance /= (noise * _NOISE)[..., None]
+    distance /= (noise * _NOISE * (1 + 1 / number))[..., None]
     percent = 100 * _extrapolated(distance, correlation) / scores.shape[1]
     moved_percent = percent[:, 1:].T
-    return percent[:, 0], _WIDER * (moved_percent - moved_percent.mean(axis=0))
+    return Counted(percent[:, 0], _WIDER * (moved_percent - moved_percent.mean(axis=0)), freedom)
+
+
+def _effective(deviations: FloatArray) -> tuple[float, float]:
+    """How many groups there are in effect, and the degrees of freedom of the scores' standard errors.
+
+    Groups of which each has a part p of the noise's variance, averaged over units, are in effect 1 / sum(p**2) many:
+    G where all have the same. The freedom is at most that, at most G - 1, and less where a unit's deviations have long
+    tails, each unit its own; half of Satterthwaite's, since few groups show too short tails.
+
+    Args:
+        deviations: (G, 2, C) of z with each group left out from their mean.
+    """
+    groups = len(deviations)
+    total = np.einsum("gfc,gfc->fc", deviations, deviations)
+    part, fourth = np.zeros(groups), np.zeros_like(total)
+    weight = np.divide(1, total, out=np.zeros_like(total), where=total > 0)
+    for start in range(0, groups, _ROWS_AT_ONCE):
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        squares = deviations[rows] ** 2 * weight
+        part[rows] = squares.mean(axis=(1, 2))
+        fourth += np.einsum("gfc,gfc->fc", squares, squares)
+    if not part.any():
+        return float(groups), float(groups - 1)
+    part /= part.sum()
+    number = 1 / float((part**2).sum())
+    kurtosis = groups * float(fourth[total > 0].mean())
+    return number, max(1.0, min(number, groups - 1, groups / max(kurtosis - 1, 1e-9)))
 
 
 def fisher(scores: FloatArray) -> FloatArray:

@@ -7,14 +7,14 @@ all units and all layers together (`sdbench.statistics.counting`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import stdtrit
 
 from sdbench.base.errors import InputError
 from sdbench.statistics.estimating import CLASS_NAMES, SHARE_NAMES
-from sdbench.statistics.jackknife import LEVEL, jackknifed, widening
+from sdbench.statistics.jackknife import LEVEL, jackknifed, reaches, unpaired_reaches, widening
 from sdbench.statistics.quantities import Reading
 from sdbench.statistics.resampling import Interval
 from sdbench.statistics.sums import FloatArray
@@ -33,12 +33,14 @@ class Side:
         deviations: (N,) how other videos would move it; those of two sides on the same videos go together.
         scale: the standard error is so many times the root of the sum of their squares.
         groups: the number of videos G.
+        freedom: degrees of freedom of the standard error; None where the deviations are each video's own and tell it.
     """
 
     centre: float
     deviations: FloatArray
     scale: float
     groups: int
+    freedom: float | None = None
 
     @property
     def error(self) -> float:
@@ -74,13 +76,13 @@ def side(kind: str, name: str, found: Intervals, value: float, together: float) 
     scale = float(np.sqrt(1 / (len(found.moved) - 1)))
     if kind == "units" and name in CLASS_NAMES[:-1]:
         place = CLASS_NAMES.index(name)
-        return Side(float(found.counted[place]) + shift, found.moved[:, place], scale, groups)
+        return Side(float(found.counted[place]) + shift, found.moved[:, place], scale, groups, found.freedom)
     if kind == "units" and name == IMBALANCE:
         static, dynamic = (CLASS_NAMES.index(each) for each in ("static", "dynamic"))
         counted = np.concatenate([found.counted[None], found.counted + found.moved])
         unlike = _imbalance(counted[:, static], counted[:, dynamic])
         # Not less their mean: where both counts are few, the moved ones lie on one side of the measured one.
-        return Side(float(unlike[0]) + shift, unlike[1:] - unlike[0], scale, groups)
+        return Side(float(unlike[0]) + shift, unlike[1:] - unlike[0], scale, groups, found.freedom)
     raise InputError(f"unknown side of a claim: {kind}.{name}")
 
 
@@ -94,15 +96,24 @@ def margin(greater: Side, lesser: Side, paired: bool, level: float = LEVEL) -> I
         level: coverage that is aimed at.
     """
     centre = greater.centre - lesser.centre
+    if greater.freedom is None or lesser.freedom is None:
+        influences = [-each.deviations[:, None] for each in (greater, lesser)]
+        if paired:
+            both = replace(greater, deviations=greater.deviations - lesser.deviations)
+            below, above = (both.error * reach for reach in reaches(influences[0] - influences[1], level))
+        else:
+            below, above = unpaired_reaches(np.array([[greater.error], [lesser.error]]), influences, level)
+        return Interval(centre - below.item(), centre + above.item())
+    freedoms = np.array([greater.freedom, lesser.freedom])
     if paired:
-        both = Side(centre, greater.deviations - lesser.deviations, greater.scale, greater.groups)
-        reach = widening(both.groups, level) * both.error
-        return Interval(centre - reach, centre + reach)
-    groups = np.array([greater.groups, lesser.groups])
-    variances = np.array([greater.error, lesser.error]) ** 2 * groups / (groups - 1)
-    total = variances.sum()
-    freedom = total**2 / (variances**2 / (groups - 1)).sum() if total else groups.min() - 1
-    reach = float(stdtrit(freedom, (1 + level) / 2) * np.sqrt(total))
+        both = replace(greater, deviations=greater.deviations - lesser.deviations)
+        reach = widening(both.groups, level, freedoms.min()) * both.error
+    else:
+        groups = np.array([greater.groups, lesser.groups])
+        variances = np.array([greater.error, lesser.error]) ** 2 * groups / (groups - 1)
+        total = variances.sum()
+        freedom = total**2 / (variances**2 / freedoms).sum() if total else freedoms.min()
+        reach = float(stdtrit(freedom, (1 + level) / 2) * np.sqrt(total))
     return Interval(centre - reach, centre + reach)
 
 

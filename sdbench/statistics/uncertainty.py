@@ -5,13 +5,14 @@ a video (or a shot, where videos are few), and all its pairs come or go together
 additive, a replicate is a weighted sum over groups and costs no second look at the data.
 
 - Shares are smooth in the sums: the jackknife over groups gives the standard error and the bias that few videos cause
-  (between-video covariance is underestimated by 1/G); the interval is centred on the bias-corrected value, and widened
-  by sqrt(G / (G - 1)), since correcting a bias costs some of the precision.
+  (between-video covariance is underestimated by 1/G); the interval is centred on the bias-corrected value, and reaches
+  further to the side of the long tail (`sdbench.statistics.jackknife`).
 - Counts of units above a threshold are biased by the noise of every unit's score: the interval is centred on the count
-  with that bias taken away (`sdbench.statistics.counting`), which is not the estimate, and may leave it outside.
+  with that bias taken away (`sdbench.statistics.counting`), which is not the estimate, and may leave it outside. What
+  is taken away is as uncertain as the noise's estimate, and that is added to the standard error.
 
-Both use Student's t with G - 1 degrees of freedom: with 8 groups the normal quantile would be too narrow by a fifth.
-How often the intervals cover the truth is measured in docs/calibration.md.
+Both use Student's t, with fewer degrees of freedom the fewer groups decide: at most G - 1. How often the intervals
+cover the truth is measured in docs/calibration.md.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import numpy as np
 
 from sdbench.statistics.counting import MOVES, count_classes
 from sdbench.statistics.estimating import CLASS_NAMES, ROUNDING, SHARE_NAMES, Summary, summarise
-from sdbench.statistics.jackknife import jackknifed, widening
+from sdbench.statistics.jackknife import limits_of, widening
 from sdbench.statistics.resampling import Interval, bootstrap_weights
 from sdbench.statistics.sums import FloatArray, Moments, Stack, stack
 
@@ -54,6 +55,7 @@ class Intervals:
         counted: (5,) percent of the units in each of `CLASS_NAMES` with the noise's bias taken away, not clipped.
         moved: (2 M, 5) by how much these would move with other videos: what differences of unit classes are made of.
             Layers that were given the same draws move together.
+        freedom: degrees of freedom of the standard errors of unit classes.
     """
 
     shares: dict[str, Interval]
@@ -63,6 +65,7 @@ class Intervals:
     without: FloatArray = field(repr=False, compare=False)
     counted: FloatArray = field(repr=False, compare=False)
     moved: FloatArray = field(repr=False, compare=False)
+    freedom: float = field(repr=False, compare=False)
     _resample: Callable[[], dict[str, FloatArray]] = field(repr=False, compare=False)
 
     @cached_property
@@ -138,30 +141,34 @@ def intervals_by(
     without = without_each(stacked, threshold)
     weights = draws.weights[((draws.weights @ pairs) >= 2).all(axis=1)]
 
-    t = widening(count, level)
-    centre, error = jackknifed(everything.shares, without.shares)
-    shares = _named(SHARE_NAMES, centre - t * error, centre + t * error)
+    low, high = limits_of(everything.shares, without.shares, level)
+    shares = _named(SHARE_NAMES, low, high)
     # The cut to whole units moves a share by less than two units and is the same in every replicate's neighbourhood:
     # the published percentages take the shares' interval, moved by what the cut does to the estimate itself.
     cut = 100 * everything.dimensions / whole.units - everything.shares
-    published = _named(SHARE_NAMES, centre + cut - t * error, centre + cut + t * error)
+    published = _named(SHARE_NAMES, low + cut, high + cut)
     resample = partial(_replicates, groups, weights, threshold)
 
     counted, spread = everything.classes.copy(), np.zeros(len(CLASS_NAMES))
     moved = np.zeros((2 * len(draws.moves), len(CLASS_NAMES)))
+    freedom = float(count - 1)
     alive = np.isfinite(everything.scores).all(axis=0)
     if alive.any():
         scores, left = everything.scores, without.scores
         if not alive.all():
             scores, left = scores[:, alive], left[:, :, alive]
-        found = count_classes(scores, left, threshold, draws.moves)
-        counted[:-1], moved[:, :-1] = alive.mean() * found[0], alive.mean() * found[1]
-        spread = moved.std(axis=0, ddof=1)
+        found = count_classes(scores, left, pairs, threshold, draws.moves)
+        counted[:-1], moved[:, :-1] = alive.mean() * found.percent, alive.mean() * found.moved
+        freedom = found.freedom
+        # The bias that was taken away goes with the noise's variance, whose estimate has this relative error.
+        spread = np.hypot(moved.std(axis=0, ddof=1), (counted - everything.classes) * np.sqrt(2 / freedom))
         spread[-1] = _dead_units(stacked, weights).std(ddof=1) * 100 / whole.units
     else:
         spread = np.nanstd([values for name, values in resample().items() if name.startswith("units.")], axis=1, ddof=1)
-    classes = _named(CLASS_NAMES, counted - t * spread, counted + t * spread)
-    return Intervals(shares, published, classes, count, without.shares, counted, moved, resample)
+    reach = widening(count, level, freedom) * spread
+    reach[-1] = widening(count, level) * spread[-1]
+    classes = _named(CLASS_NAMES, counted - reach, counted + reach)
+    return Intervals(shares, published, classes, count, without.shares, counted, moved, freedom, resample)
 
 
 def without_each(stacked: Stack, threshold: float) -> Summary:

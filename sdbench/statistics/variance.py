@@ -39,7 +39,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sdbench.base.errors import InputError
-from sdbench.statistics.jackknife import jackknifed, widening
+from sdbench.statistics.jackknife import jackknifed, limits_of, reaches
 from sdbench.statistics.resampling import FEWEST_GROUPS, Interval
 from sdbench.statistics.sums import Crossed, FloatArray, merge_crossed
 
@@ -114,11 +114,10 @@ def variance_of(runs: Sequence[Sequence[Crossed]]) -> Variance:
     if counts.pop() >= FEWEST_GROUPS:
         left = np.mean([ratios.without() for ratios in found], axis=0)
         if np.isfinite(left[:, : 2 * len(PART_NAMES)]).all():
-            centre, error = jackknifed(everything, left)
-            reach = widening(len(left)) * error
+            ends = [limits_of(everything[kind], left[:, kind]) for kind in _KINDS]
             limits = {
                 name: Interval(float(low), float(high))
-                for name, low, high in zip(_COLUMNS, centre - reach, centre + reach, strict=True)
+                for name, low, high in zip(_COLUMNS, *np.concatenate(ends, axis=1), strict=True)
             }
             without = left[:, : len(PART_NAMES)]
     has_chance = np.isfinite(everything[-len(FACTOR_PARTS) :]).all()
@@ -146,6 +145,10 @@ _COLUMNS = (
     *(f"unit.{name}" for name in PART_NAMES),
     *(f"chance.{name}" for name in FACTOR_PARTS),
 )
+
+
+_KINDS = (slice(0, 3), slice(3, 6), slice(6, 8))
+"""Of the columns: of the layer, of its units counted alike, of chance."""
 
 
 class _Ratios:
@@ -197,7 +200,8 @@ def simultaneous(centres: FloatArray, withouts: Sequence[FloatArray], level: flo
 
     The largest of the studentised errors of all estimates is looked at (max-t). How they come and go together is known
     from the jackknife: each block's influences on all estimates, in random proportions, are errors as another sample of
-    blocks would have them. The quantile is widened for few blocks as that of a single interval is.
+    blocks would have them. The quantile is widened for few blocks as that of a single interval is, to both sides as to
+    its wider one.
 
     Args:
         centres: (K,) the estimates.
@@ -220,7 +224,8 @@ def simultaneous(centres: FloatArray, withouts: Sequence[FloatArray], level: flo
         largest[start : start + _DRAWS_AT_ONCE] = np.abs(draws).max(axis=1)
     single = float(np.quantile(np.abs(generator.standard_normal(_DRAWS)), level))
     factor = max(1.0, float(np.quantile(largest, level)) / single)
-    return np.asarray(widening(count, level) * factor * error)
+    reach = np.concatenate([np.maximum(*reaches(each.mean(axis=0) - each, level)) for each in withouts])
+    return np.asarray(factor * reach * error)
 
 
 _DRAWS = 20_000

@@ -52,6 +52,7 @@ def opened(subject: Subject, here: Here) -> Network:
         feed=placed.feed,
         revision=placed.revision,
         untrained=placed.untrained,
+        axes=placed.axes,
     )
 
 

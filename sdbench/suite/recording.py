@@ -49,8 +49,8 @@ class ToRecord:
         network: a name of the suite, or one with a prefix.
         study: one of `sdbench.suite.own.STUDIES`, or a folder of videos.
         seeds: how many, from 0.
-        trained_on, weights, revision, untrained, layers, feed: how the network is opened, where its name alone does
-            not say it: see `sdbench.zoo.network_named`.
+        trained_on, weights, revision, untrained, layers, feed, axes: how the network is opened, where its name alone
+            does not say it: see `sdbench.zoo.network_named`.
         data: folder of the user's data sets: what lies below it is found elsewhere too.
         device: where the network runs.
         workers: processes that draw samples.
@@ -65,6 +65,7 @@ class ToRecord:
     untrained: int | None = None
     layers: Sequence[str] | None = None
     feed: dict[str, Any] | None = None
+    axes: dict[str, str] | None = None
     data: Path | None = None
     device: str = "cpu"
     workers: int | None = None
@@ -139,7 +140,7 @@ def _subject(wanted: ToRecord, output: Path, here: Here) -> Subject | None:
     Raises:
         InputError, AssetError: one of them cannot be.
     """
-    said = (wanted.weights, wanted.revision, wanted.untrained, wanted.layers, wanted.feed)
+    said = (wanted.weights, wanted.revision, wanted.untrained, wanted.layers, wanted.feed, wanted.axes)
     packaged = wanted.study in DATA_SETS and DATA_SETS[wanted.study].place == "packaged"
     if ":" not in wanted.network and packaged and all(each in (None, {}) for each in said):
         return None
@@ -159,6 +160,7 @@ def _subject(wanted: ToRecord, output: Path, here: Here) -> Subject | None:
         untrained=wanted.untrained,
         layers=None if wanted.layers is None else tuple(wanted.layers),
         feed=wanted.feed or {},
+        axes=wanted.axes or {},
     )
     network = opened(subject, here)
     return subject.model_copy(update={"sha256": network.weights}).written_to(output.parent, wanted.data)
@@ -235,6 +237,8 @@ def _own_command(subject: Subject, output: Path, seeds: int) -> str:
                 else ("x" if name == "size" else ",").join(map(str, value))
             )
             words += [f"--{name.replace('_', '-')}", str(joined)]
+    if subject.axes:
+        words += ["--axes", ",".join(f"{name}={axes}" for name, axes in subject.axes.items())]
     return shlex.join(words)
 
 

@@ -129,7 +129,7 @@ class Feed:
             two = (
                 "one or two positive whole numbers (height and width)" if name == "size" else "a positive whole number"
             )
-            raise InputError(f"{name} of a feed must be {two}, at most {_LARGEST}; got {given!r}") from None
+            raise InputError(f"{name} of a feed must be {two}; got {given!r} (the largest is {_LARGEST})") from None
         object.__setattr__(self, name, plain if isinstance(given, tuple) else plain[0])
 
     def _check_colours(self, name: str, expected: str, is_meant: Callable[[float], bool]) -> None:

@@ -14,11 +14,11 @@ import numpy.typing as npt
 
 from sdbench.base.errors import InputError
 
-_SPARE_STEPS = {"matroska": 0.75, "webm": 0.75, "avi": 0.75, "asf": 0.75}
+_SPARE_STEPS = {"matroska": 0.75, "webm": 0.75, "avi": 0.75, "asf": 0.75, "flv": 0.75}
 """Of a frame's duration, by container: a promise that is missed by less is a matter of rounding."""
 
 _SPARE_STEPS_ELSE = 2.0
-"""Of containers that count durations by the order of decoding, or leave out that of the last frame."""
+"""Of containers that count durations by the order of decoding."""
 
 _SPARE_SECONDS = 0.1
 """Where other streams decide how long a file is: their last packets may say that they are shorter than the header."""
@@ -139,7 +139,8 @@ class StreamCheck:
         spare = step * min(_SPARE_STEPS.get(name, _SPARE_STEPS_ELSE) for name in self._formats)
         end = float(self._video_end)
         if not self._ends_known:
-            end += step
+            rate = self._stream.average_rate
+            end += max(step, 1 / float(rate)) if rate else step
         if not self._of_video and self._other_end:
             end, spare = max(end, float(self._other_end)), spare + _SPARE_SECONDS
         if float(self._promised) - end > spare + 0.002:  # some containers count in milliseconds

@@ -73,6 +73,7 @@ def network_named(
     feed: Mapping[str, Any] | None = None,
     revision: str | None = None,
     untrained: int | None = None,
+    axes: Mapping[str, str] | None = None,
 ) -> Network:
     """A network as the engine takes it: with its weights, what it is fed, and where both came from.
 
@@ -88,15 +89,17 @@ def network_named(
         feed: fields of `Feed` -> what they shall be in place of what is known of the network.
         revision: of a hub's repository.
         untrained: seed of fresh weights in place of trained ones: what the architecture alone does.
+        axes: name or glob of layers -> what the axes of their activations are: see `Layer`.
 
     Raises:
         InputError: the name, a layer or the training set is unknown, or `weights` is not there.
         AssetError: the weights cannot be had, are damaged, or do not fit.
     """
-    asked = Asked(trained_on, weights, layers, feed or {}, revision, untrained)
+    asked = Asked(trained_on, weights, layers, feed or {}, revision, untrained, axes or {})
     store = store or AssetStore()
     if ":" in text("the name of a network", name, ("i3d",)):
-        return adapters.network_of(name, asked, store)
+        return asked.with_axes(adapters.network_of(name, asked, store))
+    asked.without("a network of the suite", axes="it says itself what its layers are")
     return _of_the_suite(name, asked, store)
 
 

@@ -72,7 +72,9 @@ def test_counting_takes_the_bias_of_noise_away() -> None:
     parts = true + noise * np.sqrt(groups) * generator.standard_normal((groups, 2, units))
     z = parts.mean(axis=0)
     without = (groups * z - parts) / (groups - 1)
-    counted, moved = count_classes(np.tanh(z), np.tanh(without), 0.5, generator.standard_normal((MOVES, groups)))
+    pairs = np.ones((groups, 2), dtype=np.int64)
+    found = count_classes(np.tanh(z), np.tanh(without), pairs, 0.5, generator.standard_normal((MOVES, groups)))
+    counted, moved = found.percent, found.moved
     error = moved.std(axis=0, ddof=1)
     joint = 100 * (true > np.arctanh(0.5)).all(axis=0).mean()
     plain = 100 * (np.tanh(z) > 0.5).all(axis=0).mean()
@@ -84,9 +86,20 @@ def test_counting_takes_the_bias_of_noise_away() -> None:
 def test_units_without_noise_are_counted_exactly() -> None:
     scores = np.array([[1.0, 0.2, 0.9], [0.1, 0.8, 0.7]])
     moves = np.random.default_rng(0).standard_normal((MOVES, 9))
-    counted, moved = count_classes(scores, np.broadcast_to(scores, (9, 2, 3)), 0.5, moves)
-    np.testing.assert_allclose(counted, [100 / 3, 100 / 3, 100 / 3, 0], atol=1e-9)
-    np.testing.assert_allclose(moved, 0, atol=1e-9)
+    found = count_classes(scores, np.broadcast_to(scores, (9, 2, 3)), np.ones((9, 2), dtype=np.int64), 0.5, moves)
+    np.testing.assert_allclose(found.percent, [100 / 3, 100 / 3, 100 / 3, 0], atol=1e-9)
+    np.testing.assert_allclose(found.moved, 0, atol=1e-9)
+
+
+def test_few_videos_that_decide_leave_few_degrees_of_freedom() -> None:
+    generator = np.random.default_rng(7)
+    moves, pairs = generator.standard_normal((MOVES, 40)), np.ones((40, 2), dtype=np.int64)
+    scores, noise = np.full((2, 300), 0.4), 0.01 * generator.standard_normal((40, 2, 300))
+    alike = count_classes(scores, scores + noise, pairs, 0.5, moves).freedom
+    noise[:3] *= 30
+    few = count_classes(scores, scores + noise, pairs, 0.5, moves).freedom
+    assert few < 4
+    assert 15 < alike <= 39
 
 
 def test_dead_units_are_counted_apart_and_change_nothing_else() -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 import sdbench
+from sdbench import Layer
 from sdbench.cli import main
 from sdbench.networks.looking import Seen, look
 from tests.made.fork_server import run_python
@@ -22,9 +23,23 @@ class Pair(nn.Module):
     def forward(self, x):
         return x.mean((3, 4)), x
 
+class Answer(nn.Module):
+    def __init__(self, answer):
+        super().__init__()
+        self.answer = answer
+
+    def forward(self, x):
+        return self.answer(x)
+
 class Net(nn.Module):
     def __init__(self):
         super().__init__()
+        self.most = Answer(lambda x: x.argmax(1))
+        self.yes = Answer(lambda x: x > 0)
+        self.scalar = Answer(lambda x: x.mean())
+        self.nothing = Answer(lambda x: None)
+        self.gates = Answer(lambda x: x.mean((1, 3, 4)))
+        self.rnn = nn.LSTM(6, 5)
         self.stem = nn.Conv3d(3, 8, 1, stride=(2, 1, 1))
         self.wide = nn.Conv3d(8, 6, 1)
         self.pair = Pair()
@@ -34,6 +49,9 @@ class Net(nn.Module):
 
     def forward(self, pixel_values):
         x = self.shared(self.wide(self.shared(self.stem(pixel_values.transpose(1, 2)))))
+        for other in (self.most, self.yes, self.scalar, self.nothing, self.gates):
+            other(x)
+        self.rnn(x.mean((3, 4)).permute(2, 0, 1))
         return self.score(self.pair(x)[0].mean(2))
 
 def build():
@@ -56,13 +74,23 @@ def test_of_a_module_every_submodule_that_ran_and_those_that_did_not(model: str,
     assert main(["layers", model, *WORDS]) == 0
     printed = capsys.readouterr().out
     rows = table(printed)
-    assert list(rows) == ["stem", "wide", "pair", "shared", "score", "never"]
+    others = ["most", "yes", "scalar", "nothing", "gates", "rnn"]
+    assert list(rows) == [*others, "stem", "wide", "pair", "shared", "score", "never"]
     assert rows["wide"].split("  ")[0] == "wide"
-    assert "(1, 6, 4, 16, 16)  B[C]THW" in rows["wide"]
+    assert "(1, 6, 4, 16, 16) B[C]THW" in " ".join(rows["wide"].split())
     assert "tuple of 2" in rows["pair"]
     assert "item=0" in printed
-    assert "axis 1 may count frames or channels" in " ".join(printed.split())
-    assert "runs 2 times, the last is read" in rows["shared"]
+    assert "(1, 8, 4, 16, 16) B[C]THW" in " ".join(rows["stem"].split()), "8 channels to 8 frames"
+    assert "runs 2 times in a pass, and answers" in rows["shared"], "of 8 and of 6 channels"
+    assert rows["rnn"].split() == ["rnn", "tuple", "of", "2:", "(4,", "1,", "5)", "NB[C]", "5"]
+    for name, reason in {
+        "most": "answers int64 numbers",
+        "yes": "answers bool numbers",
+        "scalar": "answers one number",
+        "nothing": "answers NoneType, not a tensor",
+        "gates": "axis 0 moves with the number of clips",
+    }.items():
+        assert reason in " ".join(rows[name].split()), "no layer ends the command"
     assert "one unit" in rows["score"]
     assert rows["never"].split() == ["never", "does", "not", "run"]
 
@@ -70,6 +98,26 @@ def test_of_a_module_every_submodule_that_ran_and_those_that_did_not(model: str,
 def test_by_glob(model: str, capsys: Any) -> None:
     assert main(["layers", model, *WORDS, "--layers", "w*"]) == 0
     assert list(table(capsys.readouterr().out)) == ["wide"]
+
+
+def test_axes_are_said_by_an_option_or_in_the_file_of_the_feed(model: str, tmp_path: Path, capsys: Any) -> None:
+    words = (*WORDS, "--layers", "gates,rnn")
+    assert main(["layers", model, *words, "--axes", "ga*=BC"]) == 0
+    assert table(capsys.readouterr().out)["gates"].split() == ["gates", "(1,", "4)", "B[C]", "4"]
+    feed = tmp_path / "feed.json"
+    feed.write_text('{"axes": {"gates": "BC", "rnn": "BTC"}}')
+    assert main(["layers", model, *words, "--feed", str(feed), "--axes", "rnn=TBC"]) == 0
+    assert "TB[C]" in table(capsys.readouterr().out)["rnn"], "the option goes before the file"
+    assert main(["layers", model, *words, "--feed", str(feed)]) == 0
+    assert "and axes BTC put them on axis 0" in " ".join(capsys.readouterr().out.split())
+    for wrong, said in {"gats=BC": "unknown layer 'gats'", "gates=BD": "must name each axis once"}.items():
+        assert main(["layers", model, *words, "--axes", wrong]) == 1
+        assert said in capsys.readouterr().err
+    assert main(["layers", "x3d_xs", "--axes", "stage1=BCTHW"]) == 1
+    assert "axes says nothing of a network of the suite" in capsys.readouterr().err
+    feed.write_text('{"axes": ["BC"]}')
+    assert main(["layers", model, *words, "--feed", str(feed)]) == 1
+    assert '"axes" must be names of layers with their axes' in capsys.readouterr().err
 
 
 def test_what_the_network_does_not_take_is_a_sentence(model: str, capsys: Any) -> None:
@@ -99,10 +147,10 @@ def test_a_module_is_left_as_it_was() -> None:
     mean = module[1].running_mean
     assert isinstance(mean, torch.Tensor)
     before = mean.clone()
-    network = sdbench.Network(module, sdbench.Feed(2, 8, order="(BT)CHW"), layers=["0", "2"])
+    network = sdbench.Network(module, sdbench.Feed(2, 8, order="(BT)CHW"), layers=["0", Layer("2", "(BT)C")])
     assert look(network) == (
-        Seen("0", "(2, 4, 8, 8)", "(BT)CHW", 4),
-        Seen("2", "(2, 256)", "(BT)C", 256),
+        Seen("0", "(2, 4, 8, 8)", "(BT)CHW", 4, reads=Layer("0", "(BT)CHW")),
+        Seen("2", "(2, 256)", "(BT)C", 256, reads=Layer("2", "(BT)C")),
     )
     assert module.training
     assert torch.equal(mean, before)

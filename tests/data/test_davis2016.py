@@ -208,6 +208,15 @@ def test_masks_that_do_not_fit_are_refused_when_read(data: Path, change: Callabl
         found.mask(found.sequences[1], 2)
 
 
+def test_a_list_that_leaves_out_a_frame_is_refused_where_flow_is_read(data: Path) -> None:
+    path = data / "ImageSets/480p/val.txt"
+    lines = [line for line in path.read_text().splitlines() if "camel/00002" not in line]
+    path.write_text("\n".join(lines))
+    with pytest.raises(InputError, match="leaves out frames of camel between 1 and 3: the flow of 1 leads to a frame"):
+        davis(data)
+    assert len(davis(data, flow=False).sequences) == 3
+
+
 def test_masks_of_davis_2017_are_refused_when_listed(data: Path) -> None:
     indexed = Image.fromarray(_mask_of([])).convert("P")
     indexed.putdata([1, 2, *[0] * (24 * 40 - 2)])

@@ -235,3 +235,31 @@ def test_the_packaged_videos_give_clips_that_cross_no_cut(store: AssetStore, sho
         assert start + 16 <= cuts[shot + 1]
     assert len(found.clips) == 27
     assert len({(clip.video, clip.shot) for clip in found.clips}) == 7
+
+
+def test_copies_of_a_video_are_one_and_still_ones_are_named(video_file: Callable, opened: Callable) -> None:
+    folder = video_file("a.mp4", frames=20).parent
+    (folder / "b.mp4").write_bytes((folder / "a.mp4").read_bytes())
+    video_file("c.mp4", frames=20, seed=1)
+    frames = folder / "d"
+    frames.mkdir()
+    for number, frame in enumerate(decode_frames(folder / "a.mp4")):
+        Image.fromarray(frame).save(frames / f"{number}.png")
+    write_video(folder / "e.mp4", np.repeat(moving_squares(1), 20, axis=0))
+    found: VideoDataset = opened(folder)
+    assert {video: found.source_of(video) for video in ("a.mp4", "b.mp4", "c.mp4", "d", "e.mp4")} == {
+        **dict.fromkeys(("a.mp4", "b.mp4", "d"), "a.mp4"),
+        "c.mp4": "c.mp4",
+        "e.mp4": "e.mp4",
+    }
+    copies, still = found.notes
+    assert "2 of 5 videos hold the same as others and count as one with them" in copies
+    assert "b.mp4 is a.mp4, d is a.mp4" in copies
+    assert "nothing moves in 1 of 5 clips" in still
+    assert "e.mp4, frames 0 to 15" in still
+
+
+def test_what_is_passed_over_is_listed(video_file: Callable, opened: Callable) -> None:
+    folder = video_file("a.mp4", frames=20).parent
+    (folder / "notes.txt").write_text("no video")
+    assert opened(folder).skipped == ("files that are no videos by their ending (1: 1 .txt): notes.txt",)

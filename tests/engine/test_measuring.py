@@ -295,5 +295,5 @@ def test_what_is_wrong_is_a_sentence(own_store: AssetStore) -> None:
     with pytest.raises(InputError, match="workers must be a whole number from 0"):
         sdbench.measure(network(), NoiseStudy(5), workers=-1, store=own_store)
     shown = Network(Blind(), FEED, layers=[Layer("layer", axes="BNC")])
-    with pytest.raises(InputError, match=r"layer 'layer': an activation of shape .* does not have the axes BNC"):
+    with pytest.raises(InputError, match=r"layer 'layer' answers .* to 2 clips, which does not have the axes BNC"):
         sdbench.measure(shown, NoiseStudy(5), store=own_store)

@@ -239,6 +239,16 @@ def test_what_is_no_measurement_is_refused(tmp_path: Path, content: str | None, 
         sdbench.compare(path, path)
 
 
+@pytest.mark.parametrize("share", [float("nan"), 99999.0, -3.0])
+def test_shares_that_cannot_be_are_refused(measured: Measured, tmp_path: Path, share: float) -> None:
+    content = content_of(measured())
+    next(iter(content["layers"].values()))["shares"]["static"] = share
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match="expected shares from 0 to 100 % that add up to 100"):
+        sdbench.compare(path, path)
+
+
 def test_what_else_is_refused(measured: Measured, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected a measurement, or the file"):
         sdbench.compare(3, measured())  # type: ignore[arg-type]

@@ -136,6 +136,12 @@ def test_bad_input_is_named(change, said: str) -> None:
         estimate(*change(*sample(6)))
 
 
+@pytest.mark.parametrize("threshold", [5, -0.1, float("nan"), "0.5", [0.5]])
+def test_a_threshold_that_no_score_can_have_is_refused(threshold: object) -> None:
+    with pytest.raises(InputError, match="threshold of scores must be a number from 0 to 1"):
+        estimate(*sample(6), threshold=threshold)  # type: ignore[arg-type]
+
+
 def test_layers_of_different_size_cannot_be_merged() -> None:
     with pytest.raises(InputError, match=r"\[12, 13\]"):
         merge([moments(*sample(0)), moments(*sample(0, units=13))])

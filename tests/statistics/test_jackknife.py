@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sdbench.statistics import SHARE_NAMES, Moments, beside, estimate_from_moments, intervals, merge, moments
-from sdbench.statistics.jackknife import paired_difference, unpaired_difference
+from sdbench.statistics.jackknife import freedom_of, limits_of, paired_difference, reaches, unpaired_difference
 
 UNITS, VIDEOS, CLIPS = 16, 40, 3
 LAYERS = {"one": (0.2, 0.6), "other": (0.4, 0.3)}
@@ -62,6 +62,31 @@ def test_shares_without_a_group_are_those_of_the_others() -> None:
         left = merge([group for other, group in enumerate(groups) if other != number])
         shares = estimate_from_moments(left).shares
         np.testing.assert_allclose(without[number], [shares[name] for name in SHARE_NAMES], rtol=0, atol=1e-9)
+
+
+def test_freedom_is_what_the_groups_that_decide_leave() -> None:
+    """All groups alike: one less than there are. One decides: about two, however many there are. None moves: all."""
+    alike = np.tile([[1.0], [-1.0]], (20, 1))
+    one = np.full((40, 1), -1.0)
+    one[0] = 39
+    assert freedom_of(np.concatenate([alike, one, np.zeros((40, 1))], axis=1)) == pytest.approx(
+        [39, 2 * 40 / ((39**3 + 1) / (39 * 40) - 1), 39]
+    )
+    normal = np.random.default_rng(0).standard_normal((4000, 1))
+    assert freedom_of(normal) == pytest.approx(3999, rel=0.15), "a kurtosis of 3"
+
+
+def test_an_interval_reaches_further_to_the_side_of_the_long_tail() -> None:
+    symmetric = np.array([[-2.0], [-1.0], [1.0], [2.0]] * 3)
+    below, above = reaches(symmetric)
+    assert below == pytest.approx(above)
+    skewed = np.random.default_rng(1).exponential(size=(30, 1)) - 1
+    below, above = reaches(skewed - skewed.mean())
+    assert above > 1.2 * below
+    low, high = limits_of(np.zeros(1), -(skewed - skewed.mean()))
+    assert high > 1.2 * -low > 0, "a group that raises the estimate leaves it lower when it is left out"
+    mirrored = reaches(skewed.mean() - skewed)
+    assert (mirrored[1], mirrored[0]) == (pytest.approx(below), pytest.approx(above))
 
 
 @pytest.mark.slow

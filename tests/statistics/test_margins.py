@@ -69,9 +69,9 @@ def test_margins_of_shares_are_those_of_the_jackknife() -> None:
         known = intervals(groups, 0.5, np.random.default_rng(0), 2)
         assert known is not None
         shares = np.array(list(estimate_from_moments(merge(groups)).shares.values()))
-        resampled.append((shares, known.without))
+        resampled.append((shares[1:2], known.without[:, 1:2]))
     for paired, formula in ((True, paired_difference), (False, unpaired_difference)):
-        expected = formula(resampled[0], resampled[1])[1]
+        (expected,) = formula(resampled[0], resampled[1])
         found = margin(one, other, paired)
         assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
 

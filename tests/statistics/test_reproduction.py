@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from sdbench.statistics import (
     CLASS_NAMES,
@@ -16,6 +17,7 @@ from sdbench.statistics import (
     stack,
 )
 from sdbench.statistics.counting import MOVES
+from sdbench.statistics.jackknife import jackknifed
 from sdbench.statistics.quantities import read_quantity
 from sdbench.statistics.reproduction import DrawError, draw_error, interval_of_runs
 
@@ -95,9 +97,9 @@ def test_equal_seeds_leave_no_error_and_one_seed_takes_the_whole_of_it() -> None
     assert max(same.classes.values()) == pytest.approx(0, abs=1e-9)
     alone, whole = error_of([one]), intervals(one, 0.5, np.random.default_rng(0))
     assert whole is not None
-    for name in SHARE_NAMES:  # the same jackknife, which intervals over videos widen for taking the bias away
-        widened = whole.shares[name].half_width
-        assert alone.shares[name] == pytest.approx(widened / np.sqrt(VIDEOS / (VIDEOS - 1)))
+    _, error = jackknifed(np.zeros(len(SHARE_NAMES)), whole.without)
+    for name, expected in zip(SHARE_NAMES, error * stats.t.ppf(0.975, VIDEOS - 1), strict=True):
+        assert alone.shares[name] == pytest.approx(expected)
 
 
 def test_networks_that_were_trained_alike_spread_by_their_values() -> None:

@@ -97,6 +97,16 @@ class Cut:
         raise AssertionError(f"{clip} is read before it is drawn")
 
 
+def test_copies_of_a_video_are_resampled_together(store: AssetStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    cut = Cut(10, 1)
+    monkeypatch.setattr(cut, "source_of", lambda video: "video0" if video in ("video4", "video7") else video)
+    plan: Plan[PlannedClip] = ClipStudy(lambda _length, _side: cut, store, STYLES).plan(FEED, 0)
+    assert (plan.about.unit, plan.about.units) == ("video", 8)
+    blocks = {sample.clip.video: sample.block for sample in plan.samples}
+    assert blocks["video0"] == blocks["video4"] == blocks["video7"]
+    assert len(set(blocks.values())) == 8
+
+
 @pytest.mark.parametrize(
     ("videos", "shots", "unit", "units"),
     [(8, 3, "video", 8), (3, 1, "video", 3), (3, 4, "shot", 12), (300, 1, "video", 300)],

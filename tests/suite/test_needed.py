@@ -26,7 +26,7 @@ def needed(here: Here, *names: str) -> list[str]:
 
 
 def test_packaged_cases_need_what_is_packaged(here: Here) -> None:
-    assert needed(here, "packaged/transnetv2/fc1/shares") == list(MANIFEST.group("packaged"))
+    assert needed(here, "packaged/transnetv2/fc1/shares/seed0") == list(MANIFEST.group("packaged"))
 
 
 def test_counting_needs_nothing(here: Here) -> None:

@@ -62,15 +62,17 @@ def run(folder: Path, data: Path | None = None) -> dict[str, Case]:
 
 
 def test_a_record_says_how_its_network_and_study_open_and_is_unchanged_elsewhere(lab: Path, tmp_path: Path) -> None:
-    content = record("rendered-2:6")
+    content = record("rendered-2:6", "--axes", "2=BCTHW")
     subject = content["subject"]
+    assert subject["axes"] == {"2": "BCTHW"}
     assert (subject["network"], subject["study"]) == ("../code/my_model.py:build", "rendered-2:6")
     assert (subject["layers"], subject["feed"]) == (["0", "2"], {"frames": 4, "size": 32})
     value = content["values"][0]
     assert value["id"].startswith("own/first/0/shares")
     assert value["trained_on"] == f"weights {subject['sha256'][:12]}"
     assert value["source"]["command"] == (
-        "sdbench record ../code/my_model.py:build rendered-2:6 first.json --seeds 3 --layers 0,2 --frames 4 --size 32"
+        "sdbench record ../code/my_model.py:build rendered-2:6 first.json --seeds 3 --layers 0,2 --frames 4 --size 32 "
+        "--axes 2=BCTHW"
     )
     assert value["source"]["commit"].startswith("sdbench 0.")
     elsewhere = tmp_path / "elsewhere"

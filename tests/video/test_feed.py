@@ -172,8 +172,40 @@ def test_windows_and_inputs_of_the_networks() -> None:
         ({"std": 0.0}, "above 0"),
         ({"order": "BCHWT"}, r"unknown order of axes 'BCHWT'; did you mean BTCHW or BCTHW"),
         ({"resample": "nearest"}, "unknown resample"),
+        ({"mean": 127.5, "std": 127.5}, "mean of a feed must be .* at most 1, .*; got 127.5: divide it by 255"),
+        ({"std": (0.2, 0.2, 58.4)}, "std of a feed .*: divide it by 255"),
+        ({"mean": (0.5, 0.5)}, "one number or three"),
+        ({"mean": float("nan")}, "mean of a feed"),
+        ({"std": float("nan")}, "std of a feed"),
+        ({"mean": "0.5"}, "mean of a feed"),
+        ({"std": None}, "std of a feed"),
+        ({"mean": True}, "mean of a feed"),
+        ({"size": (1, 2, 3)}, "one or two positive whole numbers"),
+        ({"size": float("inf")}, "size of a feed"),
+        ({"frames": "16"}, "frames of a feed must be a positive whole number; got '16'"),
+        ({"frames": [16]}, "frames of a feed"),
+        ({"stride": 1.5}, "stride of a feed"),
+        ({"colours": "grb"}, "unknown order of colours 'grb'; did you mean"),
+        ({"argument": 3}, "argument of a feed is a name"),
     ],
 )
 def test_feeds_that_make_no_sense_are_refused(options: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError, match=said):
         Feed(**options)
+
+
+def test_lists_and_numbers_of_numpy_are_taken() -> None:
+    given = Feed(np.int64(8), [48, 64], [0.4, 0.5, 0.6], np.float32(0.5))  # type: ignore[arg-type]
+    assert given == Feed(8, (48, 64), (0.4, 0.5, 0.6), 0.5)
+    assert hash(given) == hash(Feed(8, (48, 64), (0.4, 0.5, 0.6), 0.5))
+    assert json.loads(json.dumps([given.frames, given.size, given.std])) == [8, [48, 64], 0.5]
+
+
+@pytest.mark.parametrize("fit", ["crop", "crops", "stretch"])
+def test_colours_are_fed_in_the_order_that_is_asked_for(fit: Any) -> None:
+    """Networks that were trained with Caffe or OpenCV see blue first; mean and deviation stay red, green, blue."""
+    options: dict[str, Any] = {"size": 24, "mean": (0.1, 0.2, 0.3), "std": (0.5, 0.6, 0.7), "fit": fit}
+    frames = moving_squares(4)
+    red_first = Feed(4, **options)(frames)["video"]
+    blue_first = Feed(4, colours="bgr", **options)(frames)["video"]
+    torch.testing.assert_close(blue_first, red_first.flip(1), rtol=0, atol=0)

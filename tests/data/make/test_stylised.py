@@ -340,6 +340,7 @@ class TestDavis:
 
 
 class TestCommand:
+    @pytest.mark.filterwarnings("default:.*no videos by their ending")
     def test_it_estimates_paints_and_says_what_is_lacking(
         self, store, tmp_path: Path, source: Path, capsys, monkeypatch
     ):
@@ -348,7 +349,8 @@ class TestCommand:
         styles = "style1,style2,style3,style4"
         arguments = ["stylize", str(source), str(target), "--layout", "diving48", "--styles", styles]
         assert main([*arguments, "--short-side", "16", "--processes", "1"]) == 0
-        shown = capsys.readouterr().out
+        shown, told = capsys.readouterr()
+        assert "no videos by their ending (2: 2 .json): something-something-v2-labels.json" in told
         assert "2 videos; still to make: about 88 frames" in shown
         assert "2 videos painted, 0 were there, 0 could not be read" in shown
         assert f"put beside the style folders in {target}: Diving48_V2_test.json" in shown

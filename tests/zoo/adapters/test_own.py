@@ -257,7 +257,7 @@ def test_words_and_a_file_of_them_say_the_same(model: Path, tmp_path: Path) -> N
         (
             "build",
             ("--layers", "head", "--order", "BCTHW"),
-            "my_model.py:build does not take what it is fed, pixel_values of shape (16, 3, 4, 16, 16) (RuntimeError: ",
+            "my_model.py:build does not take what it is fed, pixel_values of shape (1, 3, 4, 16, 16) (RuntimeError: ",
         ),
         ("Infinite", ("--layers", "head"), "answers NaN or infinity for scene 0; check the network's weights"),
         (
