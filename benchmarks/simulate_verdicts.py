@@ -1,13 +1,13 @@
 """Simulate exact reproductions of every published value: how often each is called reproduced, and how often not.
 
-    python -m benchmarks.simulate_verdicts [--pairs 100] [--processes 2] [--json FILE]
+    python -m benchmarks.simulate_verdicts [--pairs 200] [--processes 2] [--json FILE]
 
 Two laboratories measure the same network on the same videos, with other random draws. What the first finds is
 published as the paper did it, rounded or read off a picture; what the second finds is judged as the suite judges it.
 The same once more with what the second finds shifted by twice the band: that must be called a deviation. Printed is the
 table of docs/calibration.md.
 
-A layer of 128 units is drawn whose units have the published classes: each is a sum of a part that is dynamic, one that
+A layer of 256 units is drawn whose units have the published classes: each is a sum of a part that is dynamic, one that
 is static, one that is both, and a residual, of 48 sources each. All of these are the video's, the appearance in each of
 four styles included; what jitter and shuffling put in the place of the dynamic part, and which style and which factor
 is drawn, is a run's own.
@@ -41,8 +41,8 @@ from sdbench.suite.datasets import ACTION_SEEDS
 EXPECTED = Path(__file__).parents[1] / "expected"
 
 UNITS, SOURCES, STYLES = 256, 48, 4
-"""Fewer units than the paper's layers have (256 to 2,048), so that classes spread more: one unit is 0.8 points. With
-fewer sources units move more together, and classes spread more again."""
+"""As few units as the smallest of the paper's layers has (256 to 2,048): with fewer, classes spread more.
+With fewer sources units move more together, and classes spread more."""
 
 SEQUENCES, FRAMES, DRAWS, SEEDS = 20, 40, 5, 4
 """Of Stylized DAVIS: its sequences have 68 frames on average, which fewer stand for, and four seeds of five draws."""
@@ -332,7 +332,7 @@ def table(found: list[Rates]) -> str:
 def main() -> None:
     """Simulate, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=100)
+    parser.add_argument("--pairs", type=int, default=200)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument(
         "--sources", type=int, default=SOURCES, help="of each part: with fewer, units move more together"

@@ -23,6 +23,7 @@ from sdbench.engine.written import content_of
 from sdbench.networks import VideoNetwork
 from sdbench.report.atlas import atlas_picture, atlas_rows, atlas_table, controls_sentence, crossed
 from sdbench.report.outcome import Outcome, PartsOutcome, outcome_of
+from sdbench.statistics.jackknife import limits_of
 
 FEED = Feed(4, 24)
 
@@ -97,13 +98,12 @@ def test_the_difference_of_two_networks_is_paired_by_scene(measured: Measured) -
         assert same.intervals["static"].high == pytest.approx(0, abs=1e-6)
     (a, a_left), (b, b_left) = (without_each(each, "mixed") for each in (one, other))
     apart, left = a - b, a_left - b_left
-    centre = 12 * apart - 11 * left.mean(axis=0)
-    error = np.sqrt(11 / 12 * ((left - left.mean(axis=0)) ** 2).sum(axis=0)) * np.sqrt(12 / 11) * 2.200985
+    lows, highs = limits_of(apart, left)
     assert mixed.intervals is not None
     for number, name in enumerate(("dynamic", "static", "residual")):
         assert mixed.values[name] == pytest.approx(apart[number])
-        assert mixed.intervals[name].low == pytest.approx(centre[number] - error[number], abs=1e-5)
-        assert mixed.intervals[name].high == pytest.approx(centre[number] + error[number], abs=1e-5)
+        assert mixed.intervals[name].low == pytest.approx(lows[number], abs=1e-5)
+        assert mixed.intervals[name].high == pytest.approx(highs[number], abs=1e-5)
 
 
 def test_a_file_gives_what_the_measurement_gives(measured: Measured, tmp_path: Path) -> None:
@@ -214,10 +214,9 @@ def test_several_trainings_are_compared_at_their_mean(measured: Measured) -> Non
     layer = outcome.layers["mixed"]
     assert layer.shares == pytest.approx(read.values)
     assert layer.without is not None
-    centre = 12 * read.values["static"] - 11 * layer.without[:, 1].mean()
-    assert (read.generalisation["static"].low + read.generalisation["static"].high) / 2 == pytest.approx(
-        centre, abs=1e-5
-    )
+    lows, highs = limits_of(np.array(list(read.values.values())), layer.without)
+    found = read.generalisation["static"]
+    assert (found.low, found.high) == pytest.approx((lows[1], highs[1]), abs=1e-5)
     assert sdbench.compare(both, one).paired
 
 

@@ -396,7 +396,7 @@ CHANGES: dict[str, tuple[Callable[[], nn.Module], Feed]] = {
 def test_parts_of_another_network_are_not_gone_on_with(change: str, own_store: AssetStore) -> None:
     """EleutherAI/lm-evaluation-harness #4063, #2715: what was cached was of another model than the one at hand."""
     with pytest.raises(KeyboardInterrupt):
-        measured(Window(left=4), own_store)  # three of the self-check, and the first part
+        measured(Window(left=6), own_store)  # two for the axes, three of the self-check, and the first part
     assert len(list((own_store.folder / PARTS).rglob("*.safetensors"))) == 1
     make, feed = CHANGES[change]
     found = measured(make(), own_store, feed=feed)
@@ -418,7 +418,7 @@ def test_a_network_of_chance_is_not_gone_on_with(own_store: AssetStore) -> None:
             return super().forward(nn.functional.dropout(video))
 
     with pytest.raises(KeyboardInterrupt):
-        measured(Chance(left=6), own_store, unchecked=True)
+        measured(Chance(left=8), own_store, unchecked=True)
     assert measured(Chance(), own_store, unchecked=True).resumed == 0
 
 

@@ -68,7 +68,7 @@ def test_a_record_says_how_its_network_and_study_open_and_is_unchanged_elsewhere
     assert (subject["network"], subject["study"]) == ("../code/my_model.py:build", "rendered-2:6")
     assert (subject["layers"], subject["feed"]) == (["0", "2"], {"frames": 4, "size": 32})
     value = content["values"][0]
-    assert value["id"].startswith("own/first/0/shares")
+    assert value["id"].startswith("own/first/0/variance")
     assert value["trained_on"] == f"weights {subject['sha256'][:12]}"
     assert value["source"]["command"] == (
         "sdbench record ../code/my_model.py:build rendered-2:6 first.json --seeds 3 --layers 0,2 --frames 4 --size 32 "
@@ -197,7 +197,7 @@ def test_a_file_holds_what_its_subject_says_and_nothing_else(lab: Path) -> None:
 def test_ids_of_two_folders_do_not_clash(lab: Path) -> None:
     record("rendered-2:4")
     shutil.copytree("mine", "other")
-    with pytest.raises(InputError, match=r"own/first/0/shares.* stands in .*mine.* and in .*other.*must be unique"):
+    with pytest.raises(InputError, match=r"own/first/0/variance.* stands in .*mine.* and in .*other.*must be unique"):
         read_all(Path("mine"), Path("other"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from sdbench.cases.verdicts import Verdict
 from sdbench.engine.measuring import PARTS
 from sdbench.networks import Network
 from sdbench.networks.filled import fill_state_dict
-from sdbench.suite import Here, Suite, group_of, layer_values, why_not
+from sdbench.suite import Here, Suite, group_of, layer_values, running, why_not
 from tests.answers.test_accuracy import FEED, Answering, Bright, Brightening, make_folder
 from tests.suite.conftest import RECORDS, Small
 
@@ -98,16 +99,29 @@ def test_data_that_cannot_be_used_are_an_error(suite: Suite, data: Path) -> None
 
 
 @pytest.mark.slow
-def test_an_unexpected_exception_is_an_error_of_every_case_of_the_measurement_and_not_tried_again(
-    suite: Suite, small: Small, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_pass_that_fails_is_an_error_that_says_where(suite: Suite, small: Small) -> None:
     small.broken["x3d_xs"] = ZeroDivisionError("division by zero")
+    case = suite.run(RECORDS[X3D])
+    assert case.verdict is Verdict.ERROR
+    assert case.reason.startswith("the forward pass of x3d_xs fails")
+    assert "ZeroDivisionError: division by zero; tests/suite/conftest.py, line" in case.reason
+
+
+def test_an_unexpected_exception_is_an_error_of_every_case_of_the_measurement_and_not_tried_again(
+    suite: Suite, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = running.data_set_of
+
+    def broken(asked: Asked) -> Any:
+        return 1 // 0 if asked.network == "x3d_xs" else known(asked)
+
+    monkeypatch.setattr(running, "data_set_of", broken)
     case = suite.run(RECORDS[X3D])
     assert case.verdict is Verdict.ERROR
     assert case.reason.startswith("ZeroDivisionError: division by zero; this is a fault of sdbench")
     assert "Traceback" in caplog.text
     assert suite.run(RECORDS[OTHER]).verdict is Verdict.MEASURED, "others go on"
-    del small.broken["x3d_xs"]
+    monkeypatch.undo()
     again = suite.run(RECORDS[X3D.replace("layerwise", "unitwise")])
     assert again.verdict is Verdict.ERROR
     assert again.reason == case.reason
