@@ -14,12 +14,14 @@ from typing import Any
 import pytest
 
 from sdbench.assets import AssetStore
+from sdbench.base.checks import whole
 from sdbench.base.errors import SdbenchError
-from sdbench.base.files import write_text
+from sdbench.base.files import check_place, write_text
+from sdbench.base.outputs import refused
 from sdbench.base.rehearsal import SENTENCE, is_rehearsal
 from sdbench.cases.records import Asked, Claim, ExpectedValue, Record, Unpublished, asked, read_all
 from sdbench.cases.verdicts import Case, Verdict
-from sdbench.engine.placing import COMPILING, PRECISIONS
+from sdbench.engine.placing import COMPILING, PRECISIONS, device_named
 from sdbench.report import Report, Since, case_table, describe_environment, summary_lines, write_report
 from sdbench.report.causes import causes
 from sdbench.report.table import LEGEND, Totals, in_order, reasons
@@ -106,8 +108,8 @@ def pytest_configure(config: pytest.Config) -> None:
         here = Here(
             AssetStore(),
             data=config.getoption("--data"),
-            seed=config.getoption("--seed"),
-            pairs=config.getoption("--pairs"),
+            seed=whole("--seed", config.getoption("--seed")),
+            pairs=None if config.getoption("--pairs") is None else whole("--pairs", config.getoption("--pairs"), 1),
             device=config.getoption("--device"),
             protocol=config.getoption("--protocol"),
             workers=config.getoption("--workers"),
@@ -115,7 +117,12 @@ def pytest_configure(config: pytest.Config) -> None:
             compiling=config.getoption("--compile"),
             runner=runner_for(*map(config.getoption, ("--ray", "--workers", "--gpus-per-worker", "--device"))),
         )
+        if here.runner is None:  # the workers of a cluster have devices of their own
+            device_named(here.device)
         config.stash[_SUITE] = Suite(here)
+        if not config.option.collectonly:
+            with refused(config.getoption("--report")):
+                check_place(config.getoption("--report") / "report.json")
     except SdbenchError as error:
         raise pytest.UsageError(str(error)) from None
     if config.option.verbose <= 0:  # the summary says both in few lines

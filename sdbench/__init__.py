@@ -25,6 +25,8 @@ from sdbench.base.errors import AssetError, DiskError, InputError, SdbenchError
 from sdbench.statistics import Estimate, estimate
 
 if TYPE_CHECKING:
+    import torch
+
     from sdbench import studies
     from sdbench.assets import AssetStore
     from sdbench.engine import Measurement, Study, runners
@@ -81,7 +83,7 @@ def measure(
     layers: Sequence[str | Layer] | None = None,
     seed: int = 0,
     threshold: float = 0.5,
-    device: str = "cpu",
+    device: str | torch.device = "cpu",
     precision: str = "float32",
     compiling: str = "auto",
     store: AssetStore | None = None,

@@ -111,6 +111,28 @@ def test_what_cannot_run_is_skipped_counted_and_explained(tmp_path: Path) -> Non
     assert {"packages", "processor", "revision", "command"} <= properties
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--pairs", "-1"), "--pairs must be a positive whole number"),
+        (("--seed", "-1"), "--seed must be a whole number"),
+        (("--device", "nonsense"), "unknown device 'nonsense'"),
+        (("--device", "meta"), "nothing can be computed on a device meta"),
+    ],
+)
+def test_an_option_that_cannot_be_is_told_before_any_case(words: tuple[str, ...], said: str, tmp_path: Path) -> None:
+    done = run(tmp_path, *words, "-k", COUNTED)
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert said in done.stderr
+
+
+def test_a_report_that_cannot_be_written_is_told_before_any_case(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = run(tmp_path / "file" / "report", "-k", COUNTED)
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "cannot be written (Not a directory)" in done.stderr
+
+
 def test_a_run_with_v_prints_every_case(tmp_path: Path) -> None:
     done = run(tmp_path, "-v", "-k", "complexity and x3d")
     assert done.returncode == 0, done.stdout

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
+from sdbench.base.checks import number
 from sdbench.base.errors import InputError
 from sdbench.engine.placing import on_device
 from sdbench.networks.without import answer_without
@@ -188,5 +189,5 @@ class Segmenter:
 
 def check_threshold(threshold: float) -> None:
     """Raise InputError unless a probability can be above the threshold and another below or at it."""
-    if not 0 <= threshold < 1:
+    if not 0 <= number("threshold", threshold) < 1:
         raise InputError(f"a threshold must be at least 0 and below 1, as probabilities are; got {threshold:g}")

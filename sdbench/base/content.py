@@ -83,7 +83,10 @@ class Contents:
                     known.pop(path.name, None)
                     if max(missing[path][2:]) < settled:
                         known[path.name] = (*missing[path], digest)
-            write_text(self._place(parent), json.dumps(known))
+            try:
+                write_text(self._place(parent), json.dumps(known))
+            except OSError as error:
+                raise disk_error(self._place(parent), "written", error) from None
         return found
 
     def _recall(self, parent: Path) -> _Known:

@@ -28,7 +28,7 @@ class DiskError(SdbenchError):
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
     """Say that `name` is not a known `kind` and which known names are nearest to it."""
-    names = sorted(known)
+    names, name = sorted(known), str(name)[:200]
     lowered = {candidate.lower(): candidate for candidate in names}
     near = [lowered[match] for match in difflib.get_close_matches(name.lower(), lowered, n=3, cutoff=0.5)]
     if near:
@@ -37,6 +37,11 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
         shown = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
         hint = f"known: {shown}" if names else "none is known"
     return InputError(f"unknown {kind} {name!r}; {hint}")
+
+
+def counted(number: int, thing: str, things: str = "") -> str:
+    """How many there are of a thing: 1 clip, 2 clips."""
+    return f"{number} {thing if number == 1 else things or f'{thing}s'}"
 
 
 def some(names: Sequence[str], most: int = 5) -> str:

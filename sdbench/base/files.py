@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import re
 import shutil
+import sys
 import tarfile
 import tempfile
 import zipfile
@@ -21,6 +23,14 @@ _BLOCK = 1 << 20
 
 _ROW = re.compile(r"\[\n([^][{}]*)\n *\]")
 """A list of JSON with neither lists nor mappings in it: a text of JSON holds no line break."""
+
+_UNFINISHED = ".sdbench-"
+"""Begins the name of a file that is not yet whole."""
+
+_LONGEST_ENDING = 16
+
+PICTURES = {".png": "png", ".svg": "svg", ".pdf": "pdf"}
+"""Ending of a picture's name -> its format."""
 
 _UMASK = os.umask(0)
 os.umask(_UMASK)  # it can only be asked for by setting it, for the whole process: once, before there are threads
@@ -44,23 +54,107 @@ def is_web_page(path: Path) -> bool:
 
 @contextlib.contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
-    """A temporary path beside `target` that takes its place when the block ends well, and vanishes when it does not."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=target.suffix, dir=target.parent)
+    """A temporary path that takes the place of `target` when the block ends well, and vanishes when it does not.
+
+    Of a symbolic link, that which it leads to is replaced, and what was there keeps its permissions. What has no place
+    to be taken, such as a device or a named pipe, is written into, all at once.
+    """
+    place, ending = Path(os.path.realpath(target)), target.suffix[:_LONGEST_ENDING]
+    into = _is_written_into(target)
+    if not into:
+        place.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=_UNFINISHED, suffix=ending, dir=None if into else place.parent)
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_UMASK)
-        temporary.replace(target)
+        if not into:
+            temporary.chmod(place.stat().st_mode & 0o7777 if place.exists() else 0o666 & ~_UMASK)
+            try:
+                temporary.replace(place)
+            except OSError as error:
+                if error.errno != errno.EBUSY:  # a file that is mounted, as into a container
+                    raise
+                into = True
+        if into:
+            _write_into(target, temporary)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_place(target: Path) -> None:
+    """See that a file can be written, before there is anything to write. Nothing is left of the attempt.
+
+    Raises:
+        OSError: it cannot be, and why.
+    """
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "it is a folder")
+    place = Path(os.path.realpath(target))
+    if target.exists() and not os.access(target, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    if _is_written_into(target):
+        return
+    folder = next(parent for parent in place.parents if parent.exists())
+    longest = max(len(os.fsencode(part)) for part in place.relative_to(folder).parts)
+    if hasattr(os, "pathconf") and longest > os.pathconf(folder, "PC_NAME_MAX"):
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+    handle, name = tempfile.mkstemp(prefix=_UNFINISHED, dir=folder)
+    os.close(handle)
+    Path(name).unlink()
+
+
+def _is_written_into(target: Path) -> bool:
+    """Whether a file stays where it is: a device, a pipe, the standard output, or one in a folder that is shut."""
+    if not target.exists():
+        return False
+    regular = target.is_file() and not any(_is_stream(target, number) for number in (1, 2))
+    return not regular or not os.access(Path(os.path.realpath(target)).parent, os.W_OK)
+
+
+def is_stdout(target: Path) -> bool:
+    """Whether a file is this process's standard output, by whatever name."""
+    return _is_stream(target, 1) and not os.path.samestat(target.stat(), Path(os.devnull).stat())
+
+
+def _is_stream(target: Path, number: int) -> bool:
+    """Whether a file is this process's standard output (1) or error (2)."""
+    try:
+        return os.path.samestat(os.fstat(number), target.stat())
+    except OSError:  # it is closed
+        return False
+
+
+def _write_into(target: Path, source: Path) -> None:
+    for number, stream in ((1, sys.stdout), (2, sys.stderr)):
+        if _is_stream(target, number):  # behind what was printed, and not over it
+            if stream is not None:
+                stream.flush()
+            with source.open("rb") as file, os.fdopen(os.dup(number), "wb") as open_stream:
+                shutil.copyfileobj(file, open_stream)
+            return
+    with source.open("rb") as file, target.open("wb") as written:
+        shutil.copyfileobj(file, written)
 
 
 def write_text(target: Path, text: str) -> None:
     """Write a text file so that a reader sees the old content or the new, never a part."""
     with atomic_path(target) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_figure(figure: Any, target: Path) -> None:
+    """Write a figure of matplotlib as its file's name ends: PNG, SVG or PDF; PNG where the name has no ending.
+
+    Raises:
+        InputError: the name ends otherwise.
+    """
+    ending = target.suffix.lower() or ".png"
+    if ending not in PICTURES:
+        raise InputError(f"a picture ends in {', '.join(PICTURES)}; got {target.name}")
+    dated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+    with atomic_path(target) as temporary:
+        figure.savefig(temporary, dpi=110, format=PICTURES[ending], metadata=dated.get(ending))
 
 
 def read_json(path: Path, expected: str) -> dict[str, Any]:
@@ -77,7 +171,7 @@ def read_json(path: Path, expected: str) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"no file at {path}; {expected}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is no JSON that can be read ({error}); {expected}") from None
     if not isinstance(content, dict):
         raise InputError(f"{path} holds a {type(content).__name__}; {expected}")

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from sdbench.base.errors import DiskError, InputError
 from sdbench.base.files import atomic_path, sha256_of, write_text
@@ -84,7 +84,8 @@ def keep_arrays(place: Path, arrays: Arrays, of: str = "") -> None:
     """
     plain = {name: np.asarray(values, order="C") for name, values in arrays.items()}
     with _written(place), atomic_path(place) as temporary:
-        save_file(plain, temporary, metadata={"content": _digest(plain), "of": of})
+        # Not by save_file: that the disk is full is an error of its own there.
+        temporary.write_bytes(save(plain, metadata={"content": _digest(plain), "of": of}))
 
 
 def kept_arrays(folder: Path, key: str, make: Callable[[], Arrays]) -> Arrays:
@@ -138,9 +139,13 @@ def disk_error(place: Path, doing: str, error: OSError) -> DiskError:
     """
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskError(f"no room for {place}; make room and run the same command again: what is finished is kept")
+    if doing == "read":
+        cure = "see that the disk is there and that the file may be read"
+    else:
+        cure = "make the folder writable, or name another one for the cache in SDBENCH_CACHE"
     return DiskError(
-        f"{place} cannot be {doing} ({error.strerror or error}); see that the disk is there and allows it, then run "
-        "the same command again: what is finished is kept"
+        f"{place} cannot be {doing} ({error.strerror or error}); {cure}, then run the same command again: what is "
+        "finished is kept"
     )
 
 

@@ -37,6 +37,21 @@ def memory_gib() -> float | None:
         return None
 
 
+def free_memory() -> int | None:
+    """Bytes of memory that may still be taken, or that the container may have; None where the system does not tell."""
+    found: list[int] = []
+    with contextlib.suppress(OSError, ValueError, StopIteration):
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
+        found.append(1024 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")))
+    for place in ("memory.max", "memory/memory.limit_in_bytes"):
+        with contextlib.suppress(OSError, ValueError):  # "max": there is no limit
+            found.append(int(Path("/sys/fs/cgroup", place).read_text(encoding="utf-8")))
+    if not found:
+        whole = memory_gib()
+        return None if whole is None else int(whole * 2**30)
+    return min(found)
+
+
 def machine_identity() -> str:
     """Twelve characters that tell this machine from others, and nothing else about it."""
     told = platform.node()

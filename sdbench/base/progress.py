@@ -24,6 +24,7 @@ def progress(doing: str, total: int, done: int, quiet: bool) -> Iterator[Callabl
         done: how many were done before.
         quiet: show nothing.
     """
+    quiet = quiet or sys.stderr is None  # it was closed
     if quiet or sys.stderr.isatty():
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as bar:

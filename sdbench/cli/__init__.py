@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import sys
 import traceback
@@ -11,6 +12,8 @@ from collections.abc import Sequence
 from sdbench import __version__
 from sdbench.base.errors import SdbenchError
 from sdbench.base.memory import is_out_of_memory
+from sdbench.base.outputs import check_outputs, is_to_stdout
+from sdbench.base.streams import lasting_streams, printing_to_stderr
 from sdbench.base.warned import sentences
 from sdbench.cli import comparing, fetching, layers, listing, making, measuring, segmenting
 from sdbench.history.command import add_parser as add_history
@@ -23,37 +26,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0, 1 after an error that the user can act on, 130 after Ctrl-C; `sdbench history compare` also 3 for a regression.
     """
-    options = _parser().parse_args(arguments)
-    debug = getattr(options, "debug", False)
+    debug = False
     try:
-        with sentences():
-            status: int | None = options.run(options)
+        with lasting_streams():
+            options = _parser().parse_args(arguments)
+            debug = getattr(options, "debug", False)
+            with sentences(), printing_to_stderr() if is_to_stdout(options) else contextlib.nullcontext():
+                check_outputs(options)
+                status: int | None = options.run(options)
     except SdbenchError as error:
         if debug:
             traceback.print_exc()
         hint = " (--debug shows the traceback)" if error.__cause__ is not None and not debug else ""
-        print(f"sdbench: {error}{hint}", file=sys.stderr)
-        return 1
+        return _end(f"{error}{hint}")
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
         if debug:
             traceback.print_exc()
         said = " ".join(str(error).split())[:200] or "it is all in use"
-        print(f"sdbench: there is no memory left ({said}); use fewer --workers or smaller inputs", file=sys.stderr)
-        return 1
+        return _end(f"there is no memory left ({said}); use fewer --workers or smaller inputs")
     except KeyboardInterrupt:
-        print("sdbench: interrupted; what was done is kept, run the same command again to go on", file=sys.stderr)
-        return 130
+        return _end("interrupted; what was done is kept, run the same command again to go on", 130)
     except OSError as error:
-        if error.errno == errno.ENOSPC:
-            print("sdbench: the disk is full; make room and run the same command again to go on", file=sys.stderr)
-            return 1
-        if isinstance(error, BrokenPipeError):
-            sys.stderr.close()  # the reader has seen enough; Python would complain once more on exit
-            return 0
-        raise
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return _end("the disk is full; make room and run the same command again to go on")
+        where = f"{error.filename}: " if error.filename else ""
+        return _end(
+            f"{where}{error.strerror or error}; put it right and run the same command again: what is done is kept"
+        )
     return status or 0
+
+
+def _end(sentence: str, status: int = 1) -> int:
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError):  # whoever read it has gone
+            print(f"sdbench: {sentence}", file=sys.stderr, flush=True)
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -63,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
             "Measure how much of what a video network encodes is static (seen in one frame) or dynamic (needs several)."
         ),
     )
+    parser.set_defaults(outputs={})
     parser.add_argument("--version", action="version", version=f"sdbench {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for group in (listing, layers, fetching, measuring, comparing, segmenting, making):

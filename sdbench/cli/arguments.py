@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sdbench.base.errors import DiskError, InputError
+from sdbench.base.errors import InputError
+from sdbench.base.outputs import add_output
 
 if TYPE_CHECKING:
     from sdbench.assets import AssetStore
     from sdbench.networks import Network
 
+
+_DIGITS = 18
+"""Of numbers that machines count to."""
 
 PRECISIONS = ("float32", "bfloat16", "tf32")
 COMPILING = ("auto", "on", "off")
@@ -22,18 +24,27 @@ COMPILING = ("auto", "on", "off")
 
 
 def names(text: str) -> tuple[str, ...]:
-    """What a comma-separated argument names."""
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def natural(text: str) -> int:
-    """A whole number from 0, such as a seed.
+    """What a comma-separated argument names.
 
     Raises:
-        argparse.ArgumentTypeError: it is none.
+        argparse.ArgumentTypeError: it names nothing.
     """
-    if not text.isascii() or not text.isdigit():
-        raise argparse.ArgumentTypeError(f"expected a whole number, 0 or more; got {text!r}")
+    found = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not found:
+        raise argparse.ArgumentTypeError(f"expected names with commas between them; got {text!r}")
+    return found
+
+
+def natural(text: str, least: int = 0) -> int:
+    """A whole number from `least`, such as a seed.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none, or one that no machine counts to.
+    """
+    if not text.isascii() or not text.isdigit() or int(text[:_DIGITS]) < least:
+        raise argparse.ArgumentTypeError(f"expected a whole number, {least} or more; got {text!r}")
+    if len(text) > _DIGITS:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at most {_DIGITS} digits; got {text[:40]}")
     return int(text)
 
 
@@ -43,20 +54,7 @@ def positive(text: str) -> int:
     Raises:
         argparse.ArgumentTypeError: it is none.
     """
-    if not text.isascii() or not text.isdigit() or not int(text):
-        raise argparse.ArgumentTypeError(f"expected a whole number, 1 or more; got {text!r}")
-    return int(text)
-
-
-def output(text: str) -> Path:
-    """A file to write; what cannot be one is told before hours of work, not after.
-
-    Raises:
-        argparse.ArgumentTypeError: it is a folder.
-    """
-    if Path(text).is_dir():
-        raise argparse.ArgumentTypeError(f"expected a file to write; {text} is a folder")
-    return Path(text)
+    return natural(text, 1)
 
 
 def add_running(parser: argparse.ArgumentParser) -> None:
@@ -65,7 +63,7 @@ def add_running(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=natural, default=0, help="seed of every random draw (default: 0)")
     parser.add_argument("--device", default="cpu", help="where the network runs (default: cpu)")
     parser.add_argument("--workers", type=natural, help="processes that draw samples ahead (default: one a core)")
-    parser.add_argument("--json", type=output, help="also write the numbers to this file")
+    add_output(parser, "--json", "json", "also write the numbers to this file")
 
 
 def add_engine(parser: argparse.ArgumentParser) -> None:
@@ -107,28 +105,39 @@ def slice_named(text: str) -> tuple[int, int]:
     Raises:
         argparse.ArgumentTypeError: the text does not say.
     """
-    number, slash, of = text.partition("/")
-    if not (slash and number.isascii() and number.isdigit() and of.isascii() and of.isdigit()):
-        raise argparse.ArgumentTypeError(f"expected a slice such as 3/16, the third of 16; got {text!r}")
-    return int(number), int(of)
+    number, _, of = text.partition("/")
+    try:
+        return natural(number), natural(of)
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"expected a slice such as 3/16, the third of 16; got {text!r}") from None
 
 
-def chosen_network(options: argparse.Namespace, store: AssetStore, layers: tuple[str, ...] | None = None) -> Network:
-    """The network with its weights; that its layers and the device are known is seen before anything is fetched.
+def check_network(options: argparse.Namespace, layers: tuple[str, ...] | None = None) -> None:
+    """See that the network, its layers and the device are known, before anything is fetched.
 
     Raises:
         InputError: the network, the training set, a layer or the device is unknown.
-        AssetError: the weights cannot be had.
     """
     import torch
 
     from sdbench.networks import Network
-    from sdbench.zoo import model, network_named
+    from sdbench.zoo import model
 
     device_there(options)
     known = model(options.network, options.trained_on)
     with torch.device("meta"):
         Network(known.build(), known.feed, known.name, layers)
+
+
+def chosen_network(options: argparse.Namespace, store: AssetStore, layers: tuple[str, ...] | None = None) -> Network:
+    """The network with its weights.
+
+    Raises:
+        InputError: it is unknown.
+        AssetError: the weights cannot be had.
+    """
+    from sdbench.zoo import network_named
+
     network = network_named(options.network, options.trained_on, store=store)
     return replace(network, layers=layers) if layers else network
 
@@ -143,32 +152,6 @@ def device_there(options: argparse.Namespace) -> None:
 
     if getattr(options, "ray", None) is None:  # the workers of a cluster have devices of their own
         device_named(options.device)
-
-
-@contextlib.contextmanager
-def writing(path: Path) -> Iterator[Path]:
-    """Say in a sentence why a file that the user named cannot be written.
-
-    Raises:
-        DiskError: it cannot.
-    """
-    try:
-        yield path
-    except OSError as error:
-        raise DiskError(f"{path} cannot be written ({error.strerror or error}); name another file") from None
-
-
-def write_json(path: Path | None, content: Any) -> None:
-    """Write numbers to a file, where one was named.
-
-    Raises:
-        DiskError: it cannot be written.
-    """
-    from sdbench.base.files import json_text, write_text
-
-    if path is not None:
-        with writing(path):
-            write_text(path, json_text(content))
 
 
 def expected_folder() -> Path:

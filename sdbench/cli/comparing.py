@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdbench.base.errors import InputError
-from sdbench.cli.arguments import names, output, write_json, writing
+from sdbench.base.outputs import add_output, numbers, write_outputs
+from sdbench.cli.arguments import names
 from sdbench.cli.naming import opened
 
 if TYPE_CHECKING:
@@ -37,9 +39,11 @@ def add_commands(commands: Any) -> None:
         help="comma-separated layers of two files, or pairs such as block12=stage5 (default: those of the same name, "
         "else those at the nearest relative depth)",
     )
-    comparing.add_argument("--json", type=output, help="also write the numbers to this file")
-    comparing.add_argument("--picture", type=output, help="also draw the shares over relative depth into this PNG file")
-    comparing.add_argument("--html", type=output, help="also write a page to look at")
+    add_output(comparing, "--json", "json", "also write the numbers to this file")
+    add_output(
+        comparing, "--picture", "picture", "also draw the shares over relative depth into this PNG, SVG or PDF file"
+    )
+    add_output(comparing, "--html", "html", "also write a page to look at")
     comparing.set_defaults(run=_compare)
 
 
@@ -51,23 +55,20 @@ def _compare(options: argparse.Namespace) -> None:
     outcomes = [outcome_of(file) for file in options.files]
     if options.layers and len(outcomes) != 2:
         raise InputError(f"--layers says which layers of two files are compared; got {len(outcomes)} files")
-    compared = None
-    if len(outcomes) == 2:
-        compared = compare(outcomes[0], outcomes[1], options.layers)
-        print(compared)
-        write_json(options.json, compared.as_record())
-    else:
-        print(atlas_table(outcomes))
-        write_json(options.json, atlas_rows(outcomes))
-    if options.picture is not None:
-        with writing(options.picture):
-            atlas_picture(outcomes, options.picture)
-    if options.html is not None:
+    compared = compare(outcomes[0], outcomes[1], options.layers) if len(outcomes) == 2 else None
+
+    def page(place: Path) -> None:
         from sdbench.report import measurements_page
 
         shown_with = [one for outcome in outcomes for one in (outcome, *outcome.controls)]
-        with writing(options.html):
-            measurements_page(shown_with, options.html, compared=compared)
+        measurements_page(shown_with, place, compared=compared)
+
+    write_outputs(
+        (options.json, numbers(atlas_rows(outcomes) if compared is None else compared.as_record())),
+        (options.picture, partial(atlas_picture, outcomes)),
+        (options.html, page),
+    )
+    print(atlas_table(outcomes) if compared is None else compared)
 
 
 def _pairs(text: str) -> list[tuple[str, str]]:

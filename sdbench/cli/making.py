@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def _stylize(options: argparse.Namespace) -> None:
     from sdbench.base.machine import available_cores
     from sdbench.base.progress import progress
     from sdbench.data.layouts import layout_named
-    from sdbench.data.make.job import Job
+    from sdbench.data.make.job import Job, check_apart
     from sdbench.data.make.painters import lacking_styles, names_of_models
     from sdbench.data.make.stylised import estimate_disk, find_sources, stylize
     from sdbench.engine.placing import device_named
@@ -79,12 +80,18 @@ def _stylize(options: argparse.Namespace) -> None:
             if few_shot
             else "--weights goes with --painter fewshot; the packaged painter has its own"
         )
+    if not layout.mirrors:
+        check_apart(options.source, options.target, layout)
     sources = find_sources(options.source, layout, options.split)
+    for source in sources.values():
+        check_apart(source, options.target, layout)
     store = AssetStore()
-    models = tuple(options.weights) if few_shot else store.path("styles26")
     styles = options.styles or (names_of_models(options.weights) if few_shot else DEFAULT_STYLES)
     short_side = layout.short_side if options.short_side is None else options.short_side
+    models = tuple(options.weights) if few_shot else Path()
     job = Job(options.target, layout, tuple(styles), short_side, models, options.device)
+    if not few_shot:  # fetched when all else is known to be right
+        job = replace(job, model=store.path("styles26"))
     if few_shot and (lacking := lacking_styles(len(styles), layout)):
         print(lacking)
     print(f"{len(sources)} videos; still to make: {estimate_disk(job, sources)}")

@@ -13,17 +13,9 @@ from typing import TYPE_CHECKING, Any
 from tabulate import tabulate
 
 from sdbench.base.errors import InputError
-from sdbench.cli.arguments import (
-    add_engine,
-    add_running,
-    device_there,
-    names,
-    natural,
-    output,
-    positive,
-    write_json,
-    writing,
-)
+from sdbench.base.outputs import add_output, numbers, write_outputs, writing
+from sdbench.base.streams import is_printed
+from sdbench.cli.arguments import add_engine, add_running, device_there, names, natural, positive
 from sdbench.cli.comparing import check_controls, joined, show_controls, untrained
 from sdbench.cli.naming import NETWORK, add_naming, axes_said, layers_said, opened, words_of_feed
 
@@ -90,15 +82,15 @@ def add_commands(commands: Any) -> None:
         action="store_true",
         help="also measure the network untrained, with three seeds, and say what training did",
     )
-    measuring.add_argument("--picture", type=output, help="also draw the numbers into this PNG file")
-    measuring.add_argument("--html", type=output, help="also write a page to look at, with what was shown")
+    add_output(measuring, "--picture", "picture", "also draw the numbers into this PNG, SVG or PDF file")
+    add_output(measuring, "--html", "html", "also write a page to look at, with what was shown")
     measuring.set_defaults(run=_measure)
 
     merging = commands.add_parser("merge", help="put a measurement together that was done in slices")
     merging.add_argument("key", help="of the measurement, or its first digits, as `sdbench measure --slice` says it")
-    merging.add_argument("--json", type=output, help="also write the numbers to this file")
-    merging.add_argument("--picture", type=output, help="also draw the numbers into this PNG file")
-    merging.add_argument("--html", type=output, help="also write a page to look at")
+    add_output(merging, "--json", "json", "also write the numbers to this file")
+    add_output(merging, "--picture", "picture", "also draw the numbers into this PNG, SVG or PDF file")
+    add_output(merging, "--html", "html", "also write a page to look at")
     merging.add_argument("--forget", action="store_true", help="delete the parts when all is written")
     merging.set_defaults(run=_merge)
 
@@ -109,7 +101,7 @@ def add_commands(commands: Any) -> None:
         help="packaged, rendered-2 or another packaged data set; rendered-2:SCENES; a folder of videos; "
         "appearance-free:FOLDER, stylised:LAYOUT:FOLDER or davis:FOLDER:PAINTED",
     )
-    recording.add_argument("output", type=output, help="the file of expected values to write")
+    add_output(recording, "output", "json", "the file of expected values to write")
     recording.add_argument("--trained-on", help="which weights (default: the first known; filled: made-up ones)")
     recording.add_argument("--seeds", type=positive, default=3, help="how many seeds, from 0 (default: 3)")
     recording.add_argument(
@@ -140,6 +132,7 @@ def _measure(options: argparse.Namespace) -> None:
     runner = runner_for(options.ray, options.workers, options.gpus_per_worker, options.device)
     network, study = _chosen(options, store)
     fresh = untrained(options, store) if options.controls else []
+    finished = engine.Finished()  # parts go when all is written
 
     def measured(network: Network) -> Measurement:
         return engine.measure(
@@ -152,12 +145,15 @@ def _measure(options: argparse.Namespace) -> None:
             store=store,
             workers=options.workers if runner is None else None,
             runner=runner,
+            finished=finished,
             batch_size=options.batch_size,
             unchecked=options.unchecked,
         )
 
     found = measured(network)
     _show(options, found, [joined([measured(one()) for one in fresh])] if fresh else [], (network, study))
+    if options.outputs or is_printed():
+        finished.discard()
 
 
 def _measure_slice(options: argparse.Namespace, store: AssetStore, placement: Placement) -> None:
@@ -192,7 +188,7 @@ def _merge(options: argparse.Namespace) -> None:
     from sdbench.engine.slices import forget_slices, merge_slices
 
     _show(options, merge_slices(options.key))
-    if options.forget:
+    if options.forget and (options.outputs or is_printed()):
         forget_slices(options.key)
 
 
@@ -202,15 +198,15 @@ def _show(
     controls: Sequence[Measurement] = (),
     measured: tuple[Network, Study] | None = None,
 ) -> None:
-    """Print a measurement and what its controls say, and write both to the files that were named.
+    """Write a measurement and what its controls say to the files that were named, and then print both.
 
     What was measured is told where it is known here: of what other processes did, only the sums are.
     """
-    from sdbench.engine.written import content_of
     from sdbench.report.markdown import measurement_sentence
     from sdbench.report.panels import panel_of
     from sdbench.report.terminal import bar_lines, fitting, plain
 
+    _write(options, found, controls, measured)
     # What is not shown on a screen is a file or a pipe, which has no width.
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     tables = [measurement_table(found, most) for most in (4, 3, 2, 1)]
@@ -229,25 +225,37 @@ def _show(
     print(measurement_sentence(found.as_record()))
     for control in controls:
         show_controls(found, control)
+
+
+def _write(
+    options: argparse.Namespace,
+    found: Measurement,
+    controls: Sequence[Measurement],
+    measured: tuple[Network, Study] | None,
+) -> None:
+    """Write a measurement to the files that were named."""
+    from sdbench.engine.written import content_of
+
     content = content_of(found, controls)
-    write_json(options.json, content)
-    if options.picture is not None:
+
+    def picture(place: Path) -> None:
         from sdbench.report.atlas import atlas_picture
         from sdbench.report.outcome import outcome_of
         from sdbench.report.pictures import layers_picture
 
-        with writing(options.picture):
-            if controls:
-                atlas_picture([outcome_of(content)], options.picture)
-            else:
-                layers_picture(f"{found.network} on {found.dataset}", content["layers"], options.picture)
-    if options.html is not None:
+        if controls:
+            atlas_picture([outcome_of(content)], place)
+        else:
+            layers_picture(f"{found.network} on {found.dataset}", content["layers"], place)
+
+    def page(place: Path) -> None:
         from sdbench.report import measurements_page
         from sdbench.suite.showing import shown
 
         pictures = [] if measured is None else [shown(measured[1], measured[0].feed, options.seed)]
-        with writing(options.html):
-            measurements_page([found, *controls], options.html, pictures)
+        measurements_page([found, *controls], place, pictures)
+
+    write_outputs((options.json, numbers(content)), (options.picture, picture), (options.html, page))
 
 
 def _chosen(options: argparse.Namespace, store: AssetStore) -> tuple[Network, Study]:
@@ -296,9 +304,14 @@ def _check_words(options: argparse.Namespace) -> None:
         raise InputError("rendered scenes need no folder: leave it out, or choose --study clips or appearance-free")
     if options.scenes is not None and not rendered:
         raise InputError("--scenes goes with rendered scenes: leave out the folder")
-    of_folders = ("pairs", "styles", "stylised", "protocol", "painted", "draws")
+    of_folders = (
+        *("pairs", "styles", "stylised", "protocol", "painted", "draws"),
+        *("skip_unusable", "window", "stride", "short_side"),
+    )
     if rendered and (given := [name for name in of_folders if getattr(options, name)]):
-        raise InputError(f"--{given[0]} goes with a folder of videos: sdbench measure {options.network} FOLDER")
+        raise InputError(
+            f"--{given[0].replace('_', '-')} goes with a folder of videos: sdbench measure {options.network} FOLDER"
+        )
     if options.study is not None and options.stylised:
         raise InputError("--stylised is a study of its own: leave out --study")
     if options.study == "appearance-free" and options.styles:
@@ -410,5 +423,6 @@ def _record(options: argparse.Namespace) -> None:
         device=options.device,
         workers=options.workers,
     )
-    record_values(wanted, options.output, Path(__file__).parents[2])
+    with writing(options.output) as place:
+        record_values(wanted, place, Path(__file__).parents[2])
     print(f"wrote {options.output}")

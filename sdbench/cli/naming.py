@@ -155,7 +155,9 @@ def _layers_of(path: Path | None) -> tuple[str, ...] | None:
     layers = _read(path).get("layers")
     if layers is not None and not (isinstance(layers, list) and all(isinstance(name, str) for name in layers)):
         raise InputError(f'{path}: "layers" must be a list of names or globs; got {layers!r}')
-    return tuple(layers) if layers else None
+    if layers == []:
+        raise InputError(f'{path}: "layers" names none; leave it out to read all of them')
+    return None if layers is None else tuple(layers)
 
 
 def _read(path: Path | None) -> dict[str, Any]:
@@ -172,10 +174,12 @@ def _axes(text: str) -> dict[str, str]:
 
 
 def _size(text: str) -> int | tuple[int, int]:
-    parts = text.lower().split("x")
-    if len(parts) > 2 or not all(part.isascii() and part.isdigit() and int(part) for part in parts):
+    try:
+        numbers = [positive(part) for part in text.lower().split("x")]
+    except argparse.ArgumentTypeError:
+        numbers = []
+    if len(numbers) not in (1, 2):
         raise argparse.ArgumentTypeError(f"expected pixels such as 224 or 240x427 (height x width); got {text!r}")
-    numbers = [int(part) for part in parts]
     return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])
 
 

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
-from sdbench.cli.arguments import add_running, chosen_network, names, output, positive, write_json, writing
+from sdbench.base.outputs import add_output, numbers, write_outputs
+from sdbench.base.streams import is_printed
+from sdbench.cli.arguments import add_running, check_network, chosen_network, names, positive
 
 if TYPE_CHECKING:
     from sdbench.assets import AssetStore
     from sdbench.data.segmentation import SegmentationDataset
-    from sdbench.networks import Network
+    from sdbench.video.feed import Feed
 
 
 def add_commands(commands: Any) -> None:
@@ -43,37 +45,43 @@ def add_commands(commands: Any) -> None:
     )
     ablating.add_argument("--frames", type=positive, help="at most so many frames of each sequence (default: all)")
     add_running(ablating)
-    ablating.add_argument("--picture", type=output, help="also draw the numbers into this PNG file")
+    add_output(ablating, "--picture", "picture", "also draw the numbers into this PNG, SVG or PDF file")
     ablating.set_defaults(run=_ablate)
 
     centring = commands.add_parser("centre-bias", help="where the objects of DAVIS are: the mean of its masks")
     centring.add_argument("folder", metavar="DAVIS", type=Path, help="DAVIS 2016, or another data set in its folders")
     centring.add_argument("--split", default="val", help="which list of ImageSets/480p (default: %(default)s)")
-    centring.add_argument("--picture", type=output, help="draw the mean into this PNG file")
-    centring.add_argument("--json", type=output, help="also write the numbers to this file")
+    add_output(centring, "--picture", "picture", "draw the mean into this PNG, SVG or PDF file")
+    add_output(centring, "--json", "json", "also write the numbers to this file")
     centring.set_defaults(run=_centre_bias)
 
 
 def _percents(text: str) -> tuple[float, ...]:
     try:
-        return tuple(float(part) for part in names(text))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected percentages such as 5,10,20; got {text!r}") from None
+        percents = tuple(float(part) for part in names(text))
+    except (ValueError, argparse.ArgumentTypeError):
+        percents = ()
+    if not percents or not all(0 < percent <= 100 for percent in percents):
+        raise argparse.ArgumentTypeError(f"expected percentages such as 5,10,20, above 0 and at most 100; got {text!r}")
+    return percents
 
 
-def _segmenter(options: argparse.Namespace, store: AssetStore, layers: tuple[str, ...] | None = None) -> Network:
-    """The network, fed as it is where its masks are looked at; one of another task is refused before it is fetched."""
+def _feed(options: argparse.Namespace) -> Feed:
+    """What the network is fed where its masks are looked at.
+
+    Raises:
+        InputError: the network is unknown, or one of another task.
+    """
     from sdbench.answers.segmenting import published_input
     from sdbench.zoo import model
 
-    feed = published_input(model(options.network, options.trained_on).architecture)
-    return replace(chosen_network(options, store, layers), feed=feed)
+    return published_input(model(options.network, options.trained_on).architecture)
 
 
-def _davis(options: argparse.Namespace, network: Network) -> SegmentationDataset:
+def _davis(folder: Path, feed: Feed, painted: Path | None = None) -> SegmentationDataset:
     from sdbench.data import davis
 
-    return davis(options.folder, backward_flow=network.feed.flow == "both")
+    return davis(folder, painted, backward_flow=feed.flow == "both")
 
 
 def _options(options: argparse.Namespace, store: AssetStore) -> dict[str, Any]:
@@ -84,23 +92,29 @@ def _masks(options: argparse.Namespace) -> None:
     from sdbench.answers.masks import measure_masks
     from sdbench.answers.segmenting import check_threshold
     from sdbench.assets import AssetStore
+    from sdbench.engine import Finished
 
     check_threshold(options.threshold)
-    store = AssetStore()
-    network = _segmenter(options, store)
+    feed, store, finished = _feed(options), AssetStore(), Finished()
+    check_network(options)
+    dataset = _davis(options.folder, feed)
+    network = replace(chosen_network(options, store), feed=feed)
     found = measure_masks(
         network,
-        _davis(options, network),
+        dataset,
         threshold=options.threshold,
         flip=options.flip,
         frames=options.frames,
+        finished=finished,
         **_options(options, store),
     )
+    write_outputs((options.json, numbers(asdict(found))))
     rows = [(sequence, f"{mean:.1f}") for sequence, mean in found.sequences.items()]
     print(tabulate(rows, headers=("sequence", "J mean %"), disable_numparse=True, colalign=("left", "right")))
     span = f" [{found.interval.low:.1f}, {found.interval.high:.1f}]" if found.interval else ""
     print(f"\nJ mean of {network.name}: {found.miou:.1f} %{span}, {len(rows)} sequences, {found.frames} frames")
-    write_json(options.json, asdict(found))
+    if options.outputs or is_printed():
+        finished.discard()
 
 
 def _ablate(options: argparse.Namespace) -> None:
@@ -113,14 +127,16 @@ def _ablate(options: argparse.Namespace) -> None:
     from sdbench.report.ablation_picture import ablation_picture
     from sdbench.zoo import feed_of, model
 
-    store = AssetStore()
-    network = _segmenter(options, store, (options.layer,))
+    feed, store = _feed(options), AssetStore()
+    check_network(options, (options.layer,))
     finished = engine.Finished()  # one interruption costs at most the part that it falls into
     where = {**_options(options, store), "finished": finished}
     if options.moca is None:
-        target: Masks | Boxes = Masks(_davis(options, network))
+        target: Masks | Boxes = Masks(_davis(options.folder, feed))
     else:
-        target = Boxes(MocaDataset(options.moca, backward_flow=network.feed.flow == "both"))
+        target = Boxes(MocaDataset(options.moca, backward_flow=feed.flow == "both"))
+    _davis(options.folder, feed, options.painted)
+    network = replace(chosen_network(options, store, (options.layer,)), feed=feed)
     study = studies.davis(options.folder, options.painted, frames=options.frames, store=store)
     usual = replace(network, feed=feed_of(model(options.network, options.trained_on).architecture))
     measured = engine.measure(usual, study, **where).layer(options.layer)
@@ -133,7 +149,11 @@ def _ablate(options: argparse.Namespace) -> None:
         frames=options.frames,
         **where,
     )
-    finished.discard()
+    title = f"{network.name}, {options.layer}, {target.dataset.name}"
+    write_outputs(
+        (options.json, numbers(found.record())),
+        (options.picture, lambda place: ablation_picture(title, found.record(), place)),
+    )
     rows = [
         (
             point.selection,
@@ -148,11 +168,8 @@ def _ablate(options: argparse.Namespace) -> None:
     print(
         f"\nmean IoU of the whole network: {found.miou:.1f} %, over {found.sequences} sequences, {found.frames} frames"
     )
-    write_json(options.json, found.record())
-    if options.picture is not None:
-        with writing(options.picture):
-            title = f"{network.name}, {options.layer}, {target.dataset.name}"
-            ablation_picture(title, found.record(), options.picture)
+    if options.outputs or is_printed():
+        finished.discard()
 
 
 def _centre_bias(options: argparse.Namespace) -> None:
@@ -160,9 +177,9 @@ def _centre_bias(options: argparse.Namespace) -> None:
     from sdbench.report.pictures import centre_picture
 
     found = centre_bias(davis(options.folder, split=options.split, flow=False))
+    title = f"{found.dataset}: mean of {found.masks} masks of {found.sequences} sequences"
+    write_outputs(
+        (options.json, numbers(found.as_record())),
+        (options.picture, lambda place: centre_picture(title, found.mean, found.centre, place)),
+    )
     print(found)
-    write_json(options.json, found.as_record())
-    if options.picture is not None:
-        with writing(options.picture):
-            title = f"{found.dataset}: mean of {found.masks} masks of {found.sequences} sequences"
-            centre_picture(title, found.mean, found.centre, options.picture)

@@ -15,6 +15,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor, nn
 
+from sdbench.base.errors import counted
 from sdbench.base.files import write_text
 from sdbench.base.kept import disk_error
 
@@ -59,6 +60,7 @@ def choose(
         seconds: makes a pass as it stands and says how long it took.
         compiled: compiles, makes a pass and says how long that took, compiling not counted.
     """
+    several = counted(passes, "pass", "passes")
     if mode == "off":
         return Choice(False, "not compiled, as asked for")
     if mode == "auto":
@@ -67,7 +69,7 @@ def choose(
         if expected < cost:
             return Choice(
                 False,
-                f"not compiled: {passes} passes of {eager:.2g} s save less than the {cost:.0f} s that compiling takes",
+                f"not compiled: {several} of {eager:.2g} s save less than the {cost:.0f} s that compiling takes",
             )
     started = time.perf_counter()
     try:
@@ -80,7 +82,8 @@ def choose(
     if faster >= eager:
         return Choice(False, f"not compiled: a pass takes {eager:.2g} s, compiled {faster:.2g} s")
     return Choice(
-        True, f"compiled in {spent:.0f} s: {passes} passes take {faster:.2g} s each in place of {eager:.2g} s"
+        True,
+        f"compiled in {spent:.0f} s: {several} take {faster:.2g} s each in place of {eager:.2g} s",
     )
 
 

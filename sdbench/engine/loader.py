@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import multiprocessing
+import signal
 import sys
+import threading
 import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Any, Literal
 
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from sdbench.base.checks import whole
 from sdbench.base.errors import InputError, SdbenchError
 from sdbench.base.machine import available_cores
+from sdbench.base.warned import warn_caller
 from sdbench.engine.study import Planned
 
 _CHUNK = 8
@@ -26,6 +33,23 @@ _FEW = 64
 """Fewer inputs than these are drawn sooner than a worker has started."""
 
 _MOST_WORKERS = 8
+
+_DYING = 2.0
+"""Seconds in which a process that died becomes one that has ended."""
+
+_CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGFPE, signal.SIGILL)
+_CAUSES = {
+    getattr(signal, name): cause
+    for name, cause in (
+        ("SIGKILL", "as the system does when memory runs out: fewer --workers, frames or pixels need less"),
+        ("SIGBUS", "as happens when shared memory runs out: a container takes --shm-size"),
+    )
+    if hasattr(signal, name)
+}
+"""Signal -> what as a rule is the cause."""
+
+MOST_WORKERS = 1024
+"""More processes than this are a slip of the keyboard, and no machine's."""
 
 _AHEAD = 2
 """Chunks that each worker may be ahead."""
@@ -80,8 +104,7 @@ def drawn(
         few = sum(sample.inputs for sample in samples) < _FEW
         cannot = kind == "processes" and not sys.platform.startswith("linux")
         workers = 0 if few or cannot else min(available_cores(), _MOST_WORKERS)
-    if workers < 0:
-        raise InputError(f"the number of workers must be 0 or more; got {workers}")
+    workers = whole("workers", workers, 0, MOST_WORKERS)
     dataset, chunks = _Samples(draw, samples), _chunks(samples)
     if workers == 0 or not samples:
         return _one_by_one(dataset, chunks, pinned)
@@ -117,6 +140,46 @@ def _by_threads(
 
 
 def _ahead(dataset: _Samples, chunks: list[list[int]], workers: int, pinned: bool) -> Generator[Drawn, None, None]:
+    """Drawn by processes; where one of them dies, fewer go on with what has not come."""
+    workers = min(workers, len(chunks))
+    came, stuck = 0, -1
+    while came < len(chunks):
+        if workers == 0:
+            yield from _one_by_one(dataset, chunks[came:], pinned)
+            return
+        try:
+            for batch in _batches(dataset, chunks[came:], workers, pinned, _AHEAD if stuck < 0 else 1):
+                for sample in batch:
+                    yield _raised(sample)
+                came += 1
+                stuck = -1
+        except _LostError as lost:
+            if not lost.crashed:
+                workers = max(0, workers - lost.processes)
+            elif workers > 1:
+                workers = max(1, workers - lost.processes)
+            elif stuck < came:
+                stuck = came  # once more, in a fresh process, and each chunk waits for the one before
+            elif len(chunks[came]) > 1:
+                chunks = [*chunks[:came], *([number] for number in chunks[came]), *chunks[came + 1 :]]
+            else:
+                name = dataset.samples[chunks[came][0]].name
+                raise InputError(f"{lost}, each time at {name}: leave its video out, or make its file anew") from None
+            left = (
+                f"{workers} {'goes' if workers == 1 else 'go'} on" if workers else "the samples are loaded without it"
+            )
+            warn_caller(f"{lost}; {left}")
+
+
+def _batches(
+    dataset: _Samples, chunks: list[list[int]], workers: int, pinned: bool, ahead: int
+) -> Generator[list[Drawn | _Failed], None, None]:
+    """What processes make of each chunk, in the order of the chunks.
+
+    Raises:
+        _LostError: a process died.
+    """
+    before = set(multiprocessing.active_children())
     with warnings.catch_warnings():
         # Python warns of threads when it forks; workers use one thread and touch nothing that another holds.
         warnings.filterwarnings("ignore", message=".*fork", category=DeprecationWarning)
@@ -125,17 +188,83 @@ def _ahead(dataset: _Samples, chunks: list[list[int]], workers: int, pinned: boo
             DataLoader(
                 dataset,
                 batch_sampler=chunks,
-                num_workers=min(workers, len(chunks)),
-                prefetch_factor=_AHEAD,
+                num_workers=workers,
+                prefetch_factor=ahead,
                 collate_fn=_as_they_are,
                 worker_init_fn=_quiet_at_the_end,
                 multiprocessing_context="fork",
                 pin_memory=pinned,
             )
         )
-    for batch in batches:
-        for sample in batch:
-            yield _raised(sample)
+    processes = [process for process in multiprocessing.active_children() if process not in before]
+    waiting = False
+
+    def note(_signal: int, _frame: object) -> None:
+        if waiting and _deaths(processes, 0):
+            raise RuntimeError("a process that loads samples has died")
+
+    with _on_death(note):
+        for _ in chunks:
+            try:
+                waiting = True
+                if _deaths(processes, 0):
+                    raise RuntimeError("a process that loads samples has died")
+                batch = next(batches)
+            except (RuntimeError, OSError, EOFError):
+                waiting = False
+                if lost := _deaths(processes, _DYING):
+                    raise _LostError(lost) from None
+                raise
+            finally:
+                waiting = False
+            yield batch
+
+
+@contextlib.contextmanager
+def _on_death(note: Callable[[int, object], None]) -> Iterator[None]:
+    """Meanwhile a child process that ends is noted so, where torch's loader would raise in the middle of anything.
+
+    It raises from the handler of a signal, whatever runs at that moment, such as the network. Where no handler can be
+    set, it finds out when it has waited for five seconds.
+    """
+    if not hasattr(signal, "SIGCHLD") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGCHLD, note)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):  # another thread clears up
+            signal.signal(signal.SIGCHLD, before or signal.SIG_DFL)
+
+
+def _deaths(processes: Sequence[BaseProcess], seconds: float) -> list[int]:
+    """The exit codes of processes that have died; some time is given to those that do now."""
+    until = time.monotonic() + seconds
+    while not (found := [process.exitcode for process in processes if process.exitcode]) and time.monotonic() < until:
+        time.sleep(0.05)
+    return found
+
+
+class _LostError(Exception):
+    """Processes that draw have died.
+
+    Args:
+        codes: their exit codes; below 0 the signal that ended them.
+
+    Attributes:
+        processes: how many.
+        crashed: whether they did it themselves: a fresh one may do so again.
+    """
+
+    def __init__(self, codes: Sequence[int]) -> None:
+        code = min(codes)
+        self.processes, self.crashed = len(codes), code > 0 or -code in _CRASHES
+        why = f"it ended with status {code}"
+        if code < 0:
+            cause = _CAUSES.get(-code, "as a decoder does on a damaged file" if self.crashed else "from outside")
+            why = f"{signal.Signals(-code).name}, {cause}"
+        super().__init__(f"a process that loads samples was lost ({why})")
 
 
 @dataclass(frozen=True)

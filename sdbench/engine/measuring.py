@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from sdbench.assets.store import AssetStore
+from sdbench.base.checks import check_fits, listed, whole
 from sdbench.base.errors import InputError
 from sdbench.base.kept import Arrays, key_of
 from sdbench.base.progress import progress
@@ -51,7 +52,7 @@ def measure(
     layers: Sequence[str | Layer] | None = None,
     seed: int = 0,
     threshold: float = 0.5,
-    device: str = "cpu",
+    device: str | torch.device = "cpu",
     precision: str = "float32",
     compiling: str = "auto",
     store: AssetStore | None = None,
@@ -94,25 +95,19 @@ def measure(
     started = time.perf_counter()
     if runner is not None and workers is not None:
         raise InputError("workers are this process's own; a runner has its own number of them: leave out workers")
+    placement = Placement(str(device) if isinstance(device, torch.device) else device, precision, compiling)
     if runner is None:
-        device_named(device)  # before hours of looking for shots
-    prepared = prepare(
-        network,
-        study,
-        layers,
-        seed,
-        threshold,
-        Placement(device, precision, compiling),
-        store or AssetStore(),
-        batch_size,
-        unchecked,
-    )
+        device_named(placement.device)  # before hours of looking for shots
+        runner = OneProcess(workers)
+    elif not hasattr(runner, "sums"):
+        raise InputError(f"expected a runner, such as those of sdbench.runners; got {type(runner).__name__}")
+    prepared = prepare(network, study, layers, seed, threshold, placement, store or AssetStore(), batch_size, unchecked)
     job, parts, kept = prepared.job, prepared.parts, prepared.kept
     resumed = sum(len(part.samples) for part in parts if kept.is_done(part))
     sums = prepared.no_sums()
     name = f"measuring {job.network.name}"
     with progress(name, len(prepared.plan.samples), resumed, prepared.store.quiet) as advance:
-        coming = (runner or OneProcess(workers)).sums(job, parts, kept, advance)
+        coming = runner.sums(job, parts, kept, advance)
         with contextlib.closing(coming):
             for arrays in coming:
                 sums.add(arrays)
@@ -235,7 +230,11 @@ def prepare(
     Raises:
         InputError, AssetError: as `measure` does.
     """
+    seed = whole("seed", seed)
     check_threshold(threshold)
+    threshold = float(threshold)
+    if layers is not None:
+        layers = listed("layers", layers)
     if isinstance(network, str):
         network = network_named(network, store=store)
     elif not isinstance(network, Network):
@@ -245,10 +244,11 @@ def prepare(
         )
     if layers is not None:
         network = replace(network, layers=layers)
+    check_fits(f"one input of {network.name}", network.feed.bytes, "use fewer frames, or fewer pixels")
     if warning := placement.warning(network.module):
         warn_caller(warning)
-    if batch_size is not None and batch_size < 1:
-        raise InputError(f"a batch has at least one input; got batch_size={batch_size}")
+    if batch_size is not None:
+        batch_size = whole("batch_size", batch_size, 1)
     check_kind(network)
     network, seen, alone = _settled(network, placement)
     checked = check_network(network, placement, store.folder / PARTS)
@@ -264,6 +264,7 @@ def prepare(
     if placement.device != "cpu" and isinstance(study, DrawsOnDevice):
         study = study.on(placement.device)
     kept = Kept(claim_folder(store.folder / PARTS, _key(network, plan, seed, placement), checked))
+    kept.check()
     parts = cut(plan.samples)
     inputs = [part.inputs for part in parts]
     size = BatchSize(1 if alone else checked.size.most or batch_size, checked.size.fewest)

@@ -14,7 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from sdbench.base.kept import Arrays, keep_arrays, key_of, read_arrays
+from sdbench.base.files import check_place
+from sdbench.base.kept import Arrays, disk_error, keep_arrays, key_of, read_arrays
 from sdbench.engine.compiling import forget_choice
 from sdbench.engine.loader import Drawn, Kind, drawn
 from sdbench.engine.study import Planned
@@ -95,6 +96,17 @@ class Kept:
     def key(self) -> str:
         """The key of the run; what is kept of a part names it, so that no part is taken for one of another run."""
         return self.folder.name
+
+    def check(self) -> None:
+        """See that parts can be kept, before there are any.
+
+        Raises:
+            DiskError: they cannot.
+        """
+        try:
+            check_place(self.folder / "part")
+        except OSError as error:
+            raise disk_error(self.folder, "written", error) from None
 
     def place(self, part: Part) -> Path:
         """Where what came of a part is kept."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from sdbench.base.checks import text
 from sdbench.base.errors import InputError, unknown_name
 from sdbench.base.memory import kept_memory
 from sdbench.networks.module_state import ModuleState
@@ -42,10 +43,11 @@ class Placement:
     compiling: str = "auto"
 
     def __post_init__(self) -> None:
+        text("device", self.device, ("cpu", "cuda"))
         if self.precision not in PRECISIONS:
-            raise unknown_name("precision", self.precision, PRECISIONS)
+            raise unknown_name("precision", str(self.precision), PRECISIONS)
         if self.compiling not in COMPILING:
-            raise unknown_name("way of compiling", self.compiling, COMPILING)
+            raise unknown_name("way of compiling", str(self.compiling), COMPILING)
         if self.precision == "tf32" and not self.device.startswith("cuda"):
             raise InputError(f"tf32 is a mode of CUDA devices; {self.device} has none: use float32 or bfloat16")
 
@@ -82,18 +84,32 @@ def _leaps(part: nn.Conv3d) -> bool:
     return 1 < part.kernel_size[0] < part.stride[0]
 
 
-def device_named(name: str) -> torch.device:
+def device_named(name: str | torch.device) -> torch.device:
     """The device of this name.
 
     Raises:
-        InputError: torch knows none, or it is not there.
+        InputError: torch knows none, it is not there, or it computes nothing.
     """
+    if not isinstance(name, torch.device):
+        text("device", name, ("cpu", "cuda"))
     try:
         device = torch.device(name)
-    except RuntimeError:
-        raise unknown_name("device", name, ("cpu", "cuda", "mps")) from None
+    except (RuntimeError, ValueError):
+        raise unknown_name("device", str(name), ("cpu", "cuda", "mps")) from None
+    if device.type == "cpu":
+        return device
+    if device.type == "meta":
+        raise InputError("nothing can be computed on a device meta, which has no memory; use --device cpu")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise InputError("there is no CUDA device here (torch.cuda.is_available() is false); use --device cpu")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise InputError(f"there is no {device} here: CUDA devices are counted to cuda:{torch.cuda.device_count() - 1}")
+    if device.type != "cuda":
+        try:
+            torch.ones(1, device=device).add(1).cpu()
+        except Exception as error:  # whatever the library of a device raises where there is none
+            said = " ".join(str(error).split())[:120]
+            raise InputError(f"nothing can be computed on a device {device} here ({said}); use --device cpu") from None
     return device
 
 

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+from sdbench.base.checks import number, text, whole
 from sdbench.base.errors import InputError
 from sdbench.base.kept import Arrays
 from sdbench.engine.compiling import keep_choice, known_choice
@@ -86,6 +87,10 @@ class OnRay:
     cpus_per_worker: int = 1
 
     def __post_init__(self) -> None:
+        text("address", self.address, ("auto",))
+        for name in ("workers", "cpus_per_worker"):
+            object.__setattr__(self, name, whole(name, getattr(self, name)))
+        object.__setattr__(self, "gpus_per_worker", number("gpus_per_worker", self.gpus_per_worker))
         if self.workers < 1 or self.cpus_per_worker < 1:
             raise InputError(
                 "at least one worker with at least one core is needed; got "

@@ -10,8 +10,9 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from sdbench.base.checks import whole
 from sdbench.base.kept import Arrays
-from sdbench.engine.loader import Kind, drawn
+from sdbench.engine.loader import MOST_WORKERS, Kind, drawn
 from sdbench.engine.parts import Kept, Part, Task, run
 from sdbench.engine.passes import BatchSize, UnitSums, passes_of
 from sdbench.engine.placing import Placement
@@ -93,9 +94,16 @@ class OneProcess:
 
     Attributes:
         workers: how many draw ahead; 0 draws here. By default one a core.
+
+    Raises:
+        InputError: that is no number of processes.
     """
 
     workers: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.workers is not None:
+            object.__setattr__(self, "workers", whole("workers", self.workers, 0, MOST_WORKERS))
 
     def sums(
         self, job: Job, parts: Sequence[Part], kept: Kept, advance: Callable[[int], None]
@@ -116,9 +124,15 @@ class SeveralProcesses:
 
     Attributes:
         processes: how many.
+
+    Raises:
+        InputError: that is no number of processes.
     """
 
     processes: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "processes", whole("processes", self.processes, 0, MOST_WORKERS))
 
     def sums(
         self, job: Job, parts: Sequence[Part], kept: Kept, advance: Callable[[int], None]

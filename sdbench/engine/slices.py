@@ -27,6 +27,9 @@ from sdbench.engine.running import OneProcess, Runner
 DESCRIPTION = "measurement.json"
 """Beside the parts: what is measured, and which parts there are."""
 
+_MOST_SLICES = 4096
+"""So many slices do no harm where they are more than the parts: some of them then have nothing to do."""
+
 _SHOWN = 16
 """So many digits of a key are shown."""
 
@@ -95,6 +98,11 @@ def measure_slice(prepared: Prepared, chosen: Slice, runner: Runner | None = Non
         InputError: a sample cannot be used.
         DiskError: what is finished cannot be written.
     """
+    if chosen.of > max(len(prepared.parts), _MOST_SLICES):
+        raise InputError(
+            f"the measurement has {len(prepared.parts)} parts, so that most of {chosen.of} slices would do nothing: "
+            f"ask for at most {_MOST_SLICES}"
+        )
     kept, parts = prepared.kept, chosen.of_parts(prepared.parts)
     _describe(prepared, chosen.of)
     resumed = sum(kept.is_done(part) for part in parts)
@@ -210,7 +218,7 @@ def _lacking(folder: Path, missing: Sequence[int], parts: int, slices: int) -> I
         else:
             rows.append([number])
     named = ", ".join(f"{row[0]}" if len(row) == 1 else f"{row[0]} to {row[-1]}" for row in rows)
-    to_do = [s for s in range(slices) if any(s * parts // slices <= n < (s + 1) * parts // slices for n in missing)]
+    to_do = sorted({((number + 1) * slices - 1) // parts for number in missing})
     return InputError(
         f"{len(missing)} of the {parts} parts of measurement {folder.name[:_SHOWN]} are missing (parts {named}, from "
         f"0): do --slice {', '.join(f'{s + 1}/{slices}' for s in to_do)} (again), then merge"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Sequence
 
 from sdbench.base.errors import SdbenchError
+from sdbench.base.outputs import check_outputs, is_to_stdout
+from sdbench.base.streams import lasting_streams, printing_to_stderr
 from sdbench.history.command import add_parts, run
 
 
@@ -14,9 +17,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status, as `sdbench history` does."""
     parser = argparse.ArgumentParser(prog="python -m sdbench.history", description="Keep runs and tell regressions.")
     add_parts(parser)
-    options = parser.parse_args(arguments)
     try:
-        return run(options)
+        with lasting_streams():
+            options = parser.parse_args(arguments)
+            with printing_to_stderr() if is_to_stdout(options) else contextlib.nullcontext():
+                check_outputs(options)
+                return run(options)
     except SdbenchError as error:
         print(f"sdbench: {error}", file=sys.stderr)
         return 1

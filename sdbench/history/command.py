@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdbench.base.errors import InputError, unknown_name
+from sdbench.base.outputs import add_output, write_outputs
 
 if TYPE_CHECKING:
     from sdbench.history.file import Content
@@ -39,7 +40,7 @@ def add_parts(parser: argparse.ArgumentParser) -> None:
     adding.set_defaults(part=_add)
     showing = parts.add_parser("show", help="all runs, or one case or timed loop over time")
     showing.add_argument("case", nargs="?", help="a case, or the name of a timed loop")
-    showing.add_argument("--picture", type=Path, help="also draw the case over time into this PNG file")
+    add_output(showing, "--picture", "picture", "also draw the case over time into this PNG, SVG or PDF file")
     showing.set_defaults(part=_show)
     comparing = parts.add_parser(
         "compare",
@@ -52,7 +53,7 @@ def add_parts(parser: argparse.ArgumentParser) -> None:
         "chosen", nargs="?", metavar="RUN", help="the first characters of a run (default: the newest)"
     )
     comparing.add_argument("--against", metavar="RUN", help="compare with this run (default: the last good one before)")
-    comparing.add_argument("--issue", type=Path, help="where it is worse, write the text of an issue to this file")
+    add_output(comparing, "--issue", "text", "where it is worse, write the text of an issue to this file")
     comparing.set_defaults(part=_compare)
     accepting = parts.add_parser("accept", help="say that a run is good although it differs from those before")
     accepting.add_argument("chosen", metavar="RUN", help="the first characters of a run")
@@ -138,11 +139,15 @@ def _show(options: argparse.Namespace) -> int:
     known = {name for run in content.runs for name in (*run.cases, *run.timings)}
     if options.case not in known:
         raise unknown_name("case or timed loop", options.case, known)
-    print(case_table(content.runs, options.case))
-    if options.picture is not None:
+
+    def picture(place: Path) -> None:
         from sdbench.history.picture import history_picture
 
-        history_picture(options.case, content.runs, options.picture)
+        history_picture(options.case, content.runs, place)
+
+    write_outputs((options.picture, picture))
+    print(case_table(content.runs, options.case))
+    if options.picture is not None:
         print(f"wrote {options.picture}")
     return 0
 
@@ -163,14 +168,16 @@ def _compare(options: argparse.Namespace) -> int:
         if earlier.machine == chosen.machine:
             reference.take_times(earlier)
         found = compare(chosen, reference, _thresholds(options))
-    print(comparison_text(found))
     if not found.is_regression:
+        print(comparison_text(found))
         return 0
     if standing.accepted is not None and not options.against:
+        print(comparison_text(found))
         print(f"accepted: {standing.accepted}")
         return 0
+    write_outputs((options.issue, lambda place: write_text(place, issue_text(found))))
+    print(comparison_text(found))
     if options.issue is not None:
-        write_text(options.issue, issue_text(found))
         print(f"wrote {options.issue}")
     return REGRESSION
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sdbench.base.figures import new_figure
-from sdbench.base.files import atomic_path
+from sdbench.base.files import write_figure
 from sdbench.history.record import Run
 
 # Okabe and Ito's palette: told apart by readers with any colour vision. Values come as dynamic, static, ...: the first
@@ -45,8 +45,7 @@ def history_picture(name: str, runs: Sequence[Run], path: Path) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     figure.suptitle(name)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=110, format="png")
+    write_figure(figure, path)
 
 
 def _draw_values(axes: Any, name: str, runs: Sequence[Run]) -> None:

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sdbench.base.checks import check_fits, listed
 from sdbench.base.errors import InputError, unknown_name
 from sdbench.base.memory import is_out_of_memory
 from sdbench.networks.channels import Followed, implied_item, widths
@@ -72,6 +73,7 @@ def look(network: Network) -> tuple[Seen, ...]:
     Raises:
         InputError: the network does not take what it is fed.
     """
+    check_fits(f"one input of {network.name}", network.feed.bytes, "use fewer frames, or fewer pixels")
     clips = _MadeUp(network.feed, network.module)
     if isinstance(network.module, VideoNetwork):
         inputs = clips([0])
@@ -120,6 +122,15 @@ def units(
     Raises:
         InputError: a layer is unknown, or how it is read is not known.
     """
+    if not isinstance(module, nn.Module):
+        raise InputError(f"expected a torch.nn.Module; got {type(module).__name__}")
+    tensors = isinstance(inputs, Mapping) and [isinstance(values, Tensor) for values in inputs.values()]
+    if not tensors or not all(tensors):
+        raise InputError(
+            f'expected inputs by name, such as {{"video": a tensor}}; got {type(inputs).__name__} {inputs!r:.80}'
+        )
+    if layers is not None:
+        layers = listed("layers", layers)
     if isinstance(module, VideoNetwork):
         return read_trace(module, inputs, layers)
     if layers is None:

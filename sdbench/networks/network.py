@@ -9,6 +9,7 @@ from functools import cached_property
 
 from torch import nn
 
+from sdbench.base.checks import listed, text
 from sdbench.base.errors import InputError, unknown_name
 from sdbench.networks.module_hash import hash_module
 from sdbench.networks.reading import Layer, VideoNetwork, arguments_of, as_layer
@@ -47,7 +48,9 @@ class Network:
                 "expected sdbench.Network(module, feed) with a torch.nn.Module and an sdbench.Feed; got "
                 f"{type(self.module).__name__} and {type(self.feed).__name__}"
             )
-        object.__setattr__(self, "name", self.name or type(self.module).__name__)
+        object.__setattr__(self, "name", text("name", self.name or type(self.module).__name__))
+        if self.layers is not None:
+            object.__setattr__(self, "layers", listed("layers", self.layers, "names or sdbench.Layer"))
         object.__setattr__(self, "layers", self._checked())
         self._check_argument()
 

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sdbench.base.checks import text, whole
 from sdbench.base.errors import InputError, SdbenchError, unknown_name
 from sdbench.base.memory import is_out_of_memory
 from sdbench.networks.user_errors import is_expected, is_users, said_by
@@ -58,10 +59,15 @@ class Layer:
     run: int | None = None
 
     def __post_init__(self) -> None:
-        if self.run is not None and self.run < -1:
+        text("the name of a layer", self.name)
+        if self.item is not None and (isinstance(self.item, bool) or not isinstance(self.item, (int, str))):
+            raise InputError(f"item of layer {self.name!r} must be a place, a key or an attribute; got {self.item!r}")
+        if self.run is not None and whole(f"run of layer {self.name!r}", self.run, -(2**31)) < -1:
             raise InputError(f"runs of layer {self.name!r} are counted from 0, or -1 is the last; got {self.run}")
         if self.axes is None:
             return
+        if not isinstance(self.axes, str):
+            raise InputError(f"axes of layer {self.name!r} must be a text such as 'BTHWC'; got {self.axes!r}")
         parts = axes_of(self.axes)
         letters = "".join(parts)
         folded = [part for part in parts if len(part) > 1]
@@ -118,7 +124,11 @@ def _described(output: Any) -> str:
 
 
 def as_layer(layer: str | Layer) -> Layer:
-    """The layer, where only its name is given."""
+    """The layer, where only its name is given.
+
+    Raises:
+        InputError: it is neither.
+    """
     return layer if isinstance(layer, Layer) else Layer(layer)
 
 

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from sdbench.base.checks import whole
 from sdbench.base.errors import InputError, unknown_name
 from sdbench.networks.action.i3d_inception import I3DInception
 from sdbench.networks.action.mvit import mvit_b_16x4
@@ -61,7 +62,7 @@ def build(name: str, num_classes: int = 400, **options: Any) -> VideoNetwork:
     Raises:
         InputError: the name or an option is unknown.
     """
-    if name not in _BUILDERS:
+    if not isinstance(name, str) or name not in _BUILDERS:
         raise unknown_name("network", name, _BUILDERS)
     builder = _BUILDERS[name]
     known = inspect.signature(builder).parameters
@@ -71,5 +72,5 @@ def build(name: str, num_classes: int = 400, **options: Any) -> VideoNetwork:
                 raise InputError(f"network {name} has no options; got {option!r}")
             raise unknown_name(f"option of {name}", option, known)
     if "num_classes" in known:
-        options["num_classes"] = num_classes
+        options["num_classes"] = whole("num_classes", num_classes, 1)
     return builder(**options).eval()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sdbench.base.figures import new_figure
-from sdbench.base.files import atomic_path
+from sdbench.base.files import write_figure
 from sdbench.report.pictures import COLOURS
 
 _COLOURS = {"dynamic": COLOURS["dynamic"], "static": COLOURS["static"], "random": COLOURS["dead"]}
@@ -48,5 +48,4 @@ def ablation_picture(title: str, ablation: Mapping[str, Any], path: Path) -> Non
     axes.legend(frameon=False, title="units")
     axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle(title)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=110, format="png")
+    write_figure(figure, path)

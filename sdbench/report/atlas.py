@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tabulate import tabulate
 
 from sdbench.base.figures import new_figure
-from sdbench.base.files import atomic_path
+from sdbench.base.files import write_figure
 from sdbench.report.comparing import compare, said
 from sdbench.report.outcome import LayerOutcome, Outcome, PartsOutcome
 from sdbench.report.pictures import COLOURS
@@ -79,8 +79,7 @@ def atlas_picture(outcomes: Sequence[Outcome], path: Path) -> None:
         frameon=False,
     )
     figure.suptitle(_title(panels), fontsize=11)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=110, format="png")
+    write_figure(figure, path)
 
 
 def rows_and_columns(panels: int) -> tuple[int, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from sdbench.base.errors import counted
 from sdbench.base.rehearsal import SENTENCE, marks_of
 from sdbench.cases.verdicts import Verdict
 from sdbench.report.content import Report
@@ -49,8 +50,10 @@ def measurement_sentence(record: dict[str, Any]) -> str:
     spent = [f"{stage} {seconds:.0f} s" for stage, seconds in record["seconds"].items() if stage != "total"]
     stages = ", ".join(spent[:-1]) + f" and {spent[-1]}"
     sentence = (
-        f"{record['network']} on {record['dataset']}: {record['clips']} clips, {record['samples']} samples, "
-        f"at least {record['pairs']} pairs of each factor, {record['passes']} forward passes, "
+        f"{record['network']} on {record['dataset']}: {counted(record['clips'], 'clip')}, "
+        f"{counted(record['samples'], 'sample')}, "
+        f"at least {counted(record['pairs'], 'pair')} of each factor, "
+        f"{counted(record['passes'], 'forward pass', 'forward passes')}, "
         f"protocol {record['protocol']}, "
         f"{_styles(record)}{_seeds(record)}; {record['resampling']}; in {record['precision']}; "
         f"{record['seconds']['total']:.0f} s, of which {stages}."

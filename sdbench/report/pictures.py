@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sdbench.base.figures import new_figure
-from sdbench.base.files import atomic_path
+from sdbench.base.files import write_figure
 from sdbench.statistics.estimating import CLASS_NAMES, SHARE_NAMES
 
 # Okabe and Ito's palette: told apart by readers with any colour vision.
@@ -50,8 +50,7 @@ def layers_picture(title: str, layers: Mapping[str, Mapping[str, Mapping[str, fl
     for axes in (shares, units):
         axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle(_cut(title, 100), parse_math=False)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=110, format="png")
+    write_figure(figure, path)
 
 
 def _cut(text: str, most: int) -> str:
@@ -82,5 +81,4 @@ def centre_picture(title: str, mean: npt.NDArray[np.float64], centre: tuple[floa
     axes.set_ylabel("pixels")
     axes.set_title(title)
     figure.colorbar(shown, ax=axes, label="part of the masks that cover the pixel", fraction=0.03)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=110, format="png")
+    write_figure(figure, path)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sdbench.base.figures import new_figure
-from sdbench.base.files import atomic_path
+from sdbench.base.files import write_figure
 from sdbench.report.atlas import IN_WORDS, MARKS, crossed, keys, rows_and_columns, value_of
 from sdbench.report.outcome import Outcome
 from sdbench.report.pictures import COLOURS
@@ -68,5 +68,4 @@ def tracked_picture(history: Sequence[tuple[int, Outcome]], path: Path) -> None:
     names = IN_WORDS if parts else {}
     figure.legend(handles=list(keys(names=names)), loc="outside lower center", ncols=2, frameon=False)
     figure.suptitle(f"{last.network}: each layer during training, on {last.dataset}", fontsize=11)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=110, format="png")
+    write_figure(figure, path)

@@ -280,7 +280,7 @@ def beside(parts: Sequence[Moments]) -> Moments:
 def _checked(
     first: npt.ArrayLike, second: npt.ArrayLike, factor: npt.ArrayLike | Sequence[str]
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[np.int64]]:
-    a, b = np.asarray(first), np.asarray(second)
+    a, b = _array("first", first), _array("second", second)
     if a.ndim != 2 or a.shape != b.shape or a.shape[1] == 0:
         raise InputError(
             f"first and second must both have shape (pairs, units), one row a pair; got {a.shape} and {b.shape}"
@@ -302,13 +302,25 @@ def _checked(
     return a, b, codes
 
 
+def _array(name: str, values: Any) -> npt.NDArray[Any]:
+    """An array, of a tensor of torch too, whatever it requires.
+
+    Raises:
+        InputError: it is none.
+    """
+    try:
+        return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{name} must be an array; got {type(values).__name__} ({error})") from None
+
+
 def factor_codes(factor: npt.ArrayLike | Sequence[str]) -> npt.NDArray[np.int64]:
     """Factors as numbers: "dynamic" or 0 -> 0, "static" or 1 -> 1.
 
     Raises:
         InputError: something else is among them.
     """
-    given = np.asarray(factor)
+    given = _array("factor", factor)
     if given.dtype.kind in "US":
         names = given.astype(str)
         bad = sorted(set(names.ravel()) - set(FACTORS))

@@ -18,6 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sdbench.assets.store import AssetStore
+from sdbench.base.checks import folder as folder_named
+from sdbench.base.checks import listed, whole
 from sdbench.base.content import Contents
 from sdbench.base.errors import InputError, unknown_name
 from sdbench.data import READERS, ArrayDataset, folder_of_videos
@@ -35,6 +37,9 @@ from sdbench.studies.sequences import DRAWS, SEEDS
 from sdbench.studies.stylised_study import StylisedStudy
 from sdbench.video.paint import DEFAULT_STYLES, check_styles
 from sdbench.zoo import network_named
+
+_MOST_SEEDS = 100_000
+"""More than so many seeds are a slip of the keyboard."""
 
 
 def clips(
@@ -61,7 +66,7 @@ def clips(
         InputError: a style is unknown, or there is no such folder; what is in it is looked at when it is measured.
     """
     store = store or AssetStore()
-    return ClipStudy(_own(videos, skip_unusable, store), store, check_styles(styles), pairs)
+    return ClipStudy(_own(videos, skip_unusable, store), store, check_styles(listed("styles", styles)), _pairs(pairs))
 
 
 def appearance_free(
@@ -85,7 +90,7 @@ def appearance_free(
     Raises:
         InputError: there is no such folder; what is in it is looked at when it is measured.
     """
-    return AppearanceFreeStudy(_own(videos, skip_unusable, store or AssetStore()), pairs)
+    return AppearanceFreeStudy(_own(videos, skip_unusable, store or AssetStore()), _pairs(pairs))
 
 
 def stylised(
@@ -112,9 +117,10 @@ def stylised(
     Raises:
         InputError: the layout or the protocol is unknown, there is no seed, or the data set cannot be used.
     """
-    if layout not in READERS:
+    if layout not in tuple(READERS):
         raise unknown_name("layout", layout, READERS)
-    return StylisedStudy(READERS[layout](Path(folder), skip_unusable), store or AssetStore(), protocol, pairs, seeds)
+    dataset = READERS[layout](folder_named("folder", folder), skip_unusable)
+    return StylisedStudy(dataset, store or AssetStore(), protocol, _pairs(pairs), whole("seeds", seeds, 0, _MOST_SEEDS))
 
 
 def davis(
@@ -145,7 +151,8 @@ def davis(
         InputError: the protocol is unknown, or there is no seed or draw; the folders are looked at when they are
             measured.
     """
-    opened = partial(davis2016, Path(folder), Path(painted), skip_unusable=skip_unusable)
+    folders = folder_named("folder", folder), folder_named("painted", painted)
+    opened = partial(davis2016, *folders, skip_unusable=skip_unusable)
     return DavisStudy(
         lambda backward: opened(backward_flow=backward), store or AssetStore(), protocol, seeds, frames, draws
     )
@@ -176,7 +183,7 @@ def _own(
     if isinstance(videos, Mapping):
         arrays = ArrayDataset("arrays", videos)
         return lambda _length, _side: arrays
-    folder = Path(videos)
+    folder = folder_named("videos", videos)
     if not folder.is_dir():
         raise InputError(f"no folder at {folder}; expected one with videos or with folders of frames")
 
@@ -185,6 +192,10 @@ def _own(
         return folder_of_videos(folder, length, short_side, shot_finder(store), contents, skip_unusable, store.quiet)
 
     return opened
+
+
+def _pairs(pairs: int | None) -> int | None:
+    return None if pairs is None else whole("pairs", pairs)
 
 
 def shot_finder(store: AssetStore) -> ShotFinder:
@@ -205,7 +216,7 @@ def study_of(study: Study | str | Path) -> Study:
         InputError: it is neither.
     """
     if isinstance(study, (str, Path)):
-        return clips(study)
+        return clips(folder_named("study", study))
     if not (hasattr(study, "plan") and hasattr(study, "draw")):
         raise InputError(
             f"expected a study or a folder of videos; got {type(study).__name__}: see sdbench.studies.clips and others"

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from sdbench.assets.store import AssetStore
+from sdbench.base.checks import whole
 from sdbench.base.content import Contents
 from sdbench.base.draws import generator_for
 from sdbench.base.errors import InputError, unknown_name
@@ -51,6 +52,10 @@ class PlannedFrames(Planned):
     shown: tuple[tuple[Shown, ...], ...]
 
 
+_MOST = 100_000
+"""More seeds or draws than this are a slip of the keyboard."""
+
+
 class DavisStudy:
     """Pairs of frames of painted sequences.
 
@@ -77,7 +82,9 @@ class DavisStudy:
     ) -> None:
         if protocol not in VOS_PROTOCOLS:
             raise unknown_name("protocol", protocol, VOS_PROTOCOLS)
-        if seeds < 1 or draws < 1:
+        if frames is not None:
+            frames = whole("frames", frames, 1)
+        if whole("seeds", seeds, 0, _MOST) < 1 or whole("draws", draws, 0, _MOST) < 1:
             raise InputError(f"at least 1 seed and 1 draw of each sequence are needed; got {seeds} and {draws}")
         self.videos, self.store = videos, store
         self.protocol, self.seeds, self.frames, self.draws = protocol, seeds, frames, draws

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from sdbench.assets.store import AssetStore
+from sdbench.base.checks import folder as folder_named
 from sdbench.base.errors import unknown_name
 from sdbench.data.davis_dots import DOTS
 from sdbench.data.davis_dots import davis_dots as dots_of_davis
@@ -45,8 +46,8 @@ def davis_dots(
     """
     if layout not in DOTS:
         raise unknown_name("layout", layout, DOTS)
-    styles = None if painted is None else Path(painted)
-    opened = partial(dots_of_davis, layout, Path(folder), styles, skip_unusable=skip_unusable)
+    styles = None if painted is None else folder_named("painted", painted)
+    opened = partial(dots_of_davis, layout, folder_named("folder", folder), styles, skip_unusable=skip_unusable)
     return DavisStudy(
         lambda backward: opened(backward_flow=backward), store or AssetStore(), protocol, seeds, frames, draws
     )

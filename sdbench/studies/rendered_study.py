@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sdbench.base.checks import check_fits, listed, whole
 from sdbench.base.draws import generator_for
 from sdbench.base.errors import InputError, unknown_name
 from sdbench.base.kept import key_of
@@ -52,6 +53,9 @@ SCENES = 1280
 So many give the shares of every layer of a small ResNet to 0.6 points, and the parts of variance to 2.4, as half widths
 of their 95 % intervals: see docs/ruler.md, and for other networks benchmarks/measure_ruler.py.
 """
+
+_BYTES_A_SCENE = 1000
+"""Of memory, in a plan and its parts."""
 
 _DOT = 2
 _SMALLEST = 16
@@ -197,10 +201,14 @@ class RenderedStudy:
         looks: Iterable[str] = LOOKS,
         dot: int = _DOT,
     ) -> None:
-        if scenes < 2:
+        if whole("scenes", scenes) < 2:
             raise InputError(f"at least 2 scenes are needed for a covariance; got {scenes}")
-        self.scenes, self.frames = scenes, frames
-        self.textures, self.motions, self.looks, self.dot = tuple(textures), tuple(motions), tuple(looks), dot
+        check_fits(f"the plan of {scenes} scenes", scenes * _BYTES_A_SCENE, "ask for fewer")
+        self.scenes, self.frames = int(scenes), None if frames is None else whole("frames", frames, 1)
+        self.textures, self.motions, self.looks = (
+            listed(name, of) for name, of in (("textures", textures), ("motions", motions), ("looks", looks))
+        )
+        self.dot = whole("dot", dot, 1)
 
     def plan(self, feed: Feed, seed: int) -> Plan[PlannedScene]:
         """All scenes, in two appearances and two motions each.

@@ -112,7 +112,6 @@ def record_values(wanted: ToRecord, output: Path, root: Path) -> None:
         asked = Asked(subject.network, named, subject.study, subject.read_from(output.parent))
         folder = f"own/{_plain(output.stem)}"
     measured = [_measured(asked, here, seed, wanted.seeds) for seed in range(wanted.seeds)]
-    here.finished.discard()
     source = Source(
         reading="recorded",
         where=f"this suite, seed by seed, at least {min(found.pairs for found in measured)} pairs of each factor",
@@ -132,6 +131,7 @@ def record_values(wanted: ToRecord, output: Path, root: Path) -> None:
     title = f"{asked.network} on the data set {asked.dataset}: what this suite measured, to notice when it moves"
     file = ExpectedFile.model_validate({"schema": 1, "about": title, "subject": subject, "values": values})
     write_text(output, file.model_dump_json(indent=1, by_alias=True, exclude_defaults=True) + "\n")
+    here.finished.discard()
 
 
 def _subject(wanted: ToRecord, output: Path, here: Here) -> Subject | None:

@@ -11,8 +11,11 @@ from typing import Any, Literal
 
 from sdbench import engine
 from sdbench.assets.store import AssetStore
+from sdbench.base.checks import whole
 from sdbench.base.errors import InputError
-from sdbench.base.files import json_text, write_text
+from sdbench.base.files import check_place, json_text, write_text
+from sdbench.base.outputs import refused as _writing
+from sdbench.engine.loader import MOST_WORKERS
 from sdbench.engine.study import Study
 from sdbench.engine.written import content_of
 from sdbench.networks import Layer, Network
@@ -51,6 +54,7 @@ class Tracker:
 
     Raises:
         InputError: the network is none, a layer is unknown, `every` is not positive, or the file is of something else.
+        DiskError: the file cannot be written.
     """
 
     def __init__(
@@ -70,13 +74,17 @@ class Tracker:
             raise InputError(
                 f"expected sdbench.Network(module, feed) of the module that is trained; got {type(network).__name__}"
             )
-        if every < 1:
+        if whole("every", every) < 1:
             raise InputError(f"every must be a positive whole number of steps; got {every}")
         self.network = network if layers is None else replace(network, layers=layers)
         self.study = rendered(SCENES) if study is None else study_of(study)
-        self.every, self.seed, self.workers, self.unchecked = every, seed, workers, unchecked
+        self.every, self.seed, self.unchecked = int(every), whole("seed", seed), unchecked
+        self.workers = whole("workers", workers, 0, MOST_WORKERS)
         self.store = store or AssetStore(quiet=True)
         self.path = None if path is None else Path(path)
+        if self.path is not None:
+            with _writing(self.path):
+                check_place(self.path)
         self.history: list[dict[str, Any]] = self._kept()
 
     def step(self, number: int) -> dict[str, Any] | None:
@@ -91,9 +99,9 @@ class Tracker:
             InputError: the network cannot be read, or the history is of another study or of other layers.
             DiskError: what is measured cannot be kept.
         """
-        if number % self.every:
+        if whole("the number of a step", number) % self.every:
             return None
-        started = time.perf_counter()
+        started, finished = time.perf_counter(), engine.Finished()
         module = self.network.module
         device = next((str(value.device) for value in module.parameters()), "cpu")
         with undisturbed(module):
@@ -105,6 +113,7 @@ class Tracker:
                 compiling="off",
                 store=self.store,
                 workers=self.workers,
+                finished=finished,
                 unchecked=self.unchecked,
             )
             content = {"step": number, "seconds": round(time.perf_counter() - started, 3), **content_of(found)}
@@ -113,6 +122,7 @@ class Tracker:
         self.history = [*(past for past in self.history if past["step"] < number), record]
         if self.path is not None:
             self.save(self.path)
+        finished.discard()
         return record
 
     def save(self, path: str | Path) -> None:
@@ -120,18 +130,25 @@ class Tracker:
 
         Raises:
             InputError: nothing was measured yet.
+            DiskError: the file cannot be written.
         """
         last = self._last()
-        write_text(Path(path), json_text({**last, "history": self.history}))
+        with _writing(Path(path)):
+            write_text(Path(path), json_text({**last, "history": self.history}))
 
     def picture(self, path: str | Path) -> None:
         """Draw what every layer encodes over the steps: parts of variance where scenes are crossed, else shares.
 
+        Args:
+            path: a PNG, SVG or PDF file, as its name ends.
+
         Raises:
-            InputError: nothing was measured yet.
+            InputError: nothing was measured yet, or the name ends otherwise.
+            DiskError: the file cannot be written.
         """
         self._last()
-        tracked_picture([(record["step"], outcome_of(record)) for record in self.history], Path(path))
+        with _writing(Path(path)):
+            tracked_picture([(record["step"], outcome_of(record)) for record in self.history], Path(path))
 
     def lightning(self, by: Literal["epoch", "step"] = "epoch") -> Any:
         """A callback of Lightning that calls `step`: before the training, and after each epoch (or each of its steps).

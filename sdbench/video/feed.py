@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from sdbench.base.checks import whole
 from sdbench.base.errors import InputError, unknown_name
 from sdbench.video.frames import Frames, crop_positions, scaled_size
 
@@ -26,6 +27,9 @@ Colours = Literal["rgb", "bgr"]
 Colour = float | tuple[float, float, float]
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+_LARGEST = 2**31 - 1
+"""Of the numbers of a feed: no tensor has a longer axis that Pillow or a codec could make."""
 
 _FILTERS = {"area": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 """How Pillow brings 8-bit pictures to another size; both average where they shrink."""
@@ -119,14 +123,14 @@ class Feed:
         if given is None and optional:
             return
         numbers = given if isinstance(given, tuple) and len(given) == 2 and name == "size" else (given,)
-        plain = tuple(_plain(number) for number in numbers)
-        if not all(isinstance(number, (int, float)) and number >= 1 and float(number).is_integer() for number in plain):
+        try:
+            plain = tuple(whole(name, _plain(number), 1, _LARGEST) for number in numbers)
+        except InputError:
             two = (
                 "one or two positive whole numbers (height and width)" if name == "size" else "a positive whole number"
             )
-            raise InputError(f"{name} of a feed must be {two}; got {given!r}")
-        whole = tuple(int(number) for number in plain)
-        object.__setattr__(self, name, whole if isinstance(given, tuple) else whole[0])
+            raise InputError(f"{name} of a feed must be {two}; got {given!r} (the largest is {_LARGEST})") from None
+        object.__setattr__(self, name, plain if isinstance(given, tuple) else plain[0])
 
     def _check_colours(self, name: str, expected: str, is_meant: Callable[[float], bool]) -> None:
         """See that a field is one number or three, in the range of colours between 0 and 1.
@@ -144,6 +148,12 @@ class Feed:
                 f"between 0 and 1; got {given!r}" + (": divide it by 255" if large else "")
             )
         object.__setattr__(self, name, given if len(values) == 3 else values[0])
+
+    @property
+    def bytes(self) -> int:
+        """Memory that one input takes, as numbers and as the frames that they are made of."""
+        height, width = self.height_and_width
+        return 3 * sum(self.inputs.values()) * (4 * height * width + self.side**2)
 
     @property
     def height_and_width(self) -> tuple[int, int]:

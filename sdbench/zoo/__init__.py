@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sdbench.assets.store import AssetStore
+from sdbench.base.checks import text
 from sdbench.base.errors import AssetError, InputError
 from sdbench.base.rehearsal import SENTENCE
 from sdbench.networks import VideoNetwork, build
@@ -96,7 +97,7 @@ def network_named(
     """
     asked = Asked(trained_on, weights, layers, feed or {}, revision, untrained, axes or {})
     store = store or AssetStore()
-    if ":" in name:
+    if ":" in text("the name of a network", name, ("i3d",)):
         return asked.with_axes(adapters.network_of(name, asked, store))
     asked.without("a network of the suite", axes="it says itself what its layers are")
     return _of_the_suite(name, asked, store)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -162,6 +163,13 @@ def model(name: str, trained_on: str | None = None) -> Model:
         InputError: there is no such network, or no weights of it trained on that data set.
     """
     found = {known.trained_on: known for known in _MODELS if known.name == name}
+    if not found and Path(str(name)).suffix == ".py":
+        raise InputError(f"{name} is a file; name the function in it that returns the network, as {name}:build")
+    if not found and Path(str(name)).suffix in (".pt", ".pth", ".pyth", ".ckpt", ".safetensors", ".bin"):
+        raise InputError(
+            f"{name} is a file of weights; name the network that they belong to, such as i3d --weights {name}, or a "
+            "function of yours that loads them: my_model.py:build"
+        )
     if not found:
         raise unknown_name("network", name, model_names())
     if trained_on is None:

@@ -30,6 +30,7 @@ from tests.made.small_zoo import COMMAND as SMALL
 
 ROOT = Path(__file__).parents[2]
 SSV2 = ("measure", "x3d_xs", ".", "--stylised", "ssv2")
+ABLATE = ("ablate", "matnet", ".", "--painted", ".", "--layer", "x")
 DAVIS = ("measure", "fusionseg", ".", "--stylised", "davis", "--painted", ".")
 
 
@@ -72,6 +73,14 @@ DAVIS = ("measure", "fusionseg", ".", "--stylised", "davis", "--painted", ".")
         (("ablate", "matnet", ".", "--painted", ".", "--layer", "fusion.layer6"), "did you mean fusion.layer5"),
         (("ablate", "x3d_xs", ".", "--painted", ".", "--layer", "stage5"), "x3d_xs is no network of video object"),
         (("ablate", "matnet", ".", "--painted", ".", "--layer", "x", "--trained-on", "y"), "trained on 'y' are known"),
+        (("masks", "fusionseg", "nowhere"), "JPEGImages"),
+        (("ablate", "matnet", "nowhere", "--painted", ".", "--layer", "fusion.layer5"), "JPEGImages"),
+        (("ablate", "matnet", ".", "--painted", ".", "--layer", "fusion.layer5", "--moca", "nowhere"), "nowhere"),
+        (("masks", "fusionseg", ".", "--threshold", "nan"), "threshold must be a finite number"),
+        (("measure", "net.py"), "net.py is a file; name the function in it that returns the network, as net.py:build"),
+        (("measure", "i3d.pth"), "i3d.pth is a file of weights; name the network that they belong to"),
+        (("measure", "torch:convlstm"), "unknown function of torch 'convlstm'"),
+        (("stylize", "there", "there", "--styles", "style1,stile2"), "make the copies elsewhere"),
         (("stylize", ".", "there", "--layout", "ssv3"), "unknown layout 'ssv3'; did you mean ssv2"),
         (("flow", "."), "JPEGImages"),
         (("centre-bias", "."), "JPEGImages"),
@@ -106,8 +115,14 @@ def test_mistakes_are_answered_in_one_line_before_anything_is_fetched(
         (("measure", "x3d_xs", ".", "--workers", "two"), "expected a whole number, 0 or more; got 'two'"),
         (("measure", "x3d_xs", ".", "--json", "."), "expected a file to write; . is a folder"),
         (("masks", "fusionseg", ".", "--frames", "0"), "expected a whole number, 1 or more; got '0'"),
-        (("ablate", "matnet", ".", "--painted", ".", "--layer", "x", "--percents", "5,a"), "expected percentages such"),
+        ((*ABLATE, "--percents", "5,a"), "expected percentages such"),
         (("ablate", "matnet", ".", "--layer", "x"), "required: --painted"),
+        ((*ABLATE, "--percents", "nan"), "expected percentages such"),
+        (
+            ("ablate", "matnet", ".", "--painted", ".", "--layer", "x", "--percents", "5,200"),
+            "expected percentages such",
+        ),
+        ((*ABLATE, "--percents", ""), "expected percentages such"),
         (("measure", "x3d_xs", ".", "--slice", "third"), "expected a slice such as 3/16"),
     ],
 )

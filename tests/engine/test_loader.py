@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -14,12 +15,14 @@ from torch import Tensor
 
 from sdbench import InputError, Measurement, Network
 from sdbench.assets import AssetStore
+from sdbench.base.warned import SdbenchWarning
 from sdbench.engine import Study, measure
-from sdbench.engine.loader import Drawn, Kind, drawn
+from sdbench.engine.loader import Drawn, Kind, _LostError, drawn
 from sdbench.engine.placing import Placement
 from sdbench.engine.running import Job, SeveralProcesses
 from tests.made.studies import FEED, Counting, NoiseStudy, PlannedNoise
 
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are forked")
 KINDS: tuple[Kind, ...] = ("processes", "threads")
 
 
@@ -86,7 +89,68 @@ def test_threads_change_no_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert sums(by_threads) == sums(plain)
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are forked")
+class Dying:
+    """Draws the number of a sample; the process that draws `at` dies, `times` times."""
+
+    def __init__(self, folder: Path, at: int, how: int, times: int = 1) -> None:
+        self.folder, self.at, self.how, self.times, self.main = folder, at, how, times, os.getpid()
+
+    def __call__(self, planned: PlannedNoise) -> int:
+        died = len(list(self.folder.iterdir()))
+        if planned.number == self.at and died < self.times:
+            (self.folder / str(died)).touch()
+            assert os.getpid() != self.main, "this process would die"
+            if self.how > 0:
+                os.kill(os.getpid(), self.how)
+            os._exit(-self.how)
+        return planned.number
+
+
+@linux
+@pytest.mark.parametrize(
+    ("how", "workers", "said"),
+    [
+        (signal.SIGKILL, 2, r"SIGKILL, as the system does when memory runs out.*; 1 goes on"),
+        (signal.SIGKILL, 1, r"SIGKILL, as the system does when memory runs out.*; the samples are loaded without it"),
+        (signal.SIGSEGV, 2, r"SIGSEGV, as a decoder does on a damaged file.*; 1 goes on"),
+        (-3, 2, r"it ended with status 3.*; 1 goes on"),
+    ],
+)
+def test_where_a_process_dies_fewer_go_on(how: int, workers: int, said: str, tmp_path: Path) -> None:
+    with pytest.warns(SdbenchWarning, match=said):
+        found = [sample.value for sample in drawn(Dying(tmp_path, 20, how), samples(40), workers)]
+    assert found == list(range(40))
+
+
+@linux
+def test_the_likely_cause_of_a_death_is_said() -> None:
+    assert "shared memory runs out: a container takes --shm-size" in str(_LostError([-signal.SIGBUS]))
+    assert "(SIGTERM, from outside)" in str(_LostError([-signal.SIGTERM]))
+    assert [_LostError([code]).crashed for code in (3, -signal.SIGABRT, -signal.SIGKILL)] == [True, True, False]
+
+
+@linux
+def test_a_sample_that_crashes_every_process_is_named(tmp_path: Path) -> None:
+    dying = Dying(tmp_path, 20, signal.SIGSEGV, 99)
+    with pytest.warns(SdbenchWarning), pytest.raises(InputError, match=r"SIGSEGV, .*each time at noise 20: leave"):
+        list(drawn(dying, samples(40), 2))
+
+
+@linux
+def test_a_death_is_not_told_in_the_middle_of_other_work(tmp_path: Path) -> None:
+    """torch's loader would raise it from a signal handler: here while this process computes."""
+    coming = drawn(Dying(tmp_path, 9, signal.SIGKILL), samples(40), 2)
+    found = [next(coming).value]
+    until = time.monotonic() + 5
+    while not list(tmp_path.iterdir()) and time.monotonic() < until:
+        time.sleep(0.01)
+    time.sleep(0.1)
+    with pytest.warns(SdbenchWarning):
+        found += [sample.value for sample in coming]
+    assert found == list(range(40))
+
+
+@linux
 def test_several_processes_change_no_bit_and_do_no_part_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = AssetStore(tmp_path / "cache", offline=True, quiet=True)
     plain = measure(Network(Counting(), FEED), NoiseStudy(70), store=store, workers=0)

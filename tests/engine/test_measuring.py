@@ -144,7 +144,7 @@ def test_a_full_disk_is_a_sentence(own_store: AssetStore, monkeypatch: pytest.Mo
     def full(*_given: object, **_options: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("sdbench.base.kept.save_file", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(DiskError, match=r"no room for .*safetensors; make room and run the same command again"):
         measure(network(), NoiseStudy(50), store=own_store)
 
@@ -292,7 +292,7 @@ def test_what_is_wrong_is_a_sentence(own_store: AssetStore) -> None:
         InputError, match=r"Blind does not list its layers: say which submodules to read.* normal, layer"
     ):
         Network(Blind(), FEED)
-    with pytest.raises(InputError, match="number of workers must be 0 or more"):
+    with pytest.raises(InputError, match="workers must be a whole number from 0"):
         sdbench.measure(network(), NoiseStudy(5), workers=-1, store=own_store)
     shown = Network(Blind(), FEED, layers=[Layer("layer", axes="BNC")])
     with pytest.raises(InputError, match=r"layer 'layer' answers .* to 2 clips, which does not have the axes BNC"):

@@ -123,7 +123,7 @@ def test_the_history_is_kept_and_goes_on(tmp_path: Path) -> None:
     assert [record["step"] for record in tracker(module, path).history] == [0, 1, 2, 3]
     again.step(1)
     assert [record["step"] for record in again.history] == [0, 1], "the training went back"
-    assert not list(tmp_path.glob(".track*")), "nothing half written is left"
+    assert not list(tmp_path.glob(".*")), "nothing half written is left"
 
 
 def test_the_file_is_one_that_compare_reads(tmp_path: Path) -> None:

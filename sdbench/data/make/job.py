@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,25 @@ class Job:
     def mark(self, name: str) -> Path:
         """The file that says that a video is finished."""
         return self.target / FINISHED_MARKS / name
+
+
+def check_apart(source: Path, target: Path, layout: Layout) -> None:
+    """See that copies are not made among what they are made of, nor that among them: who reads one would read both.
+
+    Args:
+        source: a video, or a folder of them.
+        target: the folder that will hold the copies.
+        layout: of the copies. DAVIS, which they mirror, is read by its lists and the names of its folders: there they
+            may lie around what is filmed.
+
+    Raises:
+        InputError: they are one folder, one is inside the other, or the target is a file.
+    """
+    if target.exists() and not target.is_dir():
+        raise InputError(f"{target} is a file; expected a folder for the copies, or a name that is not taken")
+    one, other = Path(os.path.realpath(source)), Path(os.path.realpath(target))
+    if one == other or one in other.parents or (other in one.parents and not layout.mirrors):
+        raise InputError(f"{target} and {source} are one folder, or one is inside the other: make the copies elsewhere")
 
 
 def claim(job: Job) -> None:

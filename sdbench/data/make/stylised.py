@@ -27,7 +27,7 @@ from sdbench.base.files import atomic_path, remove_tree, write_text
 from sdbench.base.warned import warn_caller
 from sdbench.data.layouts import Layout
 from sdbench.data.make.flow import frames_of
-from sdbench.data.make.job import QUALITY, Job, claim
+from sdbench.data.make.job import QUALITY, Job, check_apart, claim
 from sdbench.data.make.painters import FramePainter
 from sdbench.data.video_folder import find_videos
 from sdbench.video.decode import frames_at_rate, ordered_pictures, outline
@@ -149,6 +149,8 @@ def stylize(
     """
     if processes < 1:
         raise InputError(f"at least one process is needed; got {processes}")
+    for source in sources.values():
+        check_apart(source, job.target, job.layout)
     claim(job)
     waiting = {name: source for name, source in sources.items() if not job.mark(name).exists()}
     kept = [name for name in sources if name not in waiting]

@@ -9,8 +9,10 @@ my_model.py:build            a function of your own that returns a module or an 
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -46,7 +48,8 @@ def network_of(name: str, asked: Asked, store: AssetStore) -> Network:
     if not prefix or not rest:
         raise InputError(f"expected PREFIX:NAME, such as hf:MCG-NJU/videomae-base or my_model.py:build; got {name!r}")
     if prefix not in PREFIXES and not _may_be_own(prefix):
-        raise unknown_name("prefix", prefix, (*PREFIXES, "my_model.py"))
+        hint = f"{prefix} can be imported from neither the current folder nor what is installed"
+        raise InputError(f"{unknown_name('prefix', prefix, PREFIXES)}; as PACKAGE.MODULE:FUNCTION, {hint}")
     found: Network = import_module(PREFIXES.get(prefix, _OWN)).network_of(
         rest if prefix in PREFIXES else name, asked, store
     )
@@ -54,8 +57,13 @@ def network_of(name: str, asked: Asked, store: AssetStore) -> Network:
 
 
 def _may_be_own(prefix: str) -> bool:
-    """Whether this may be a file of Python, or a module with a dot in its name."""
-    return "." in prefix or "/" in prefix
+    """Whether this may be a file of Python, or a module that can be imported."""
+    if "." in prefix or "/" in prefix or Path(f"{prefix}.py").is_file() or Path(prefix).is_dir():
+        return True
+    try:
+        return importlib.util.find_spec(prefix) is not None
+    except (ImportError, ValueError):
+        return False
 
 
 def fresh(build: Callable[[], Module], seed: int) -> Module:
