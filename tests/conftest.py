@@ -55,6 +55,7 @@ RAY, ON_RAY = "tests/engine/test_ray.py", "docs/scaling.md"
 """A command of that page joins whatever Ray cluster runs on the machine, so that it may not run beside that file."""
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Share out files, and of `SPLIT` single tests, to several processes."""
     from xdist.scheduler.loadfile import LoadFileScheduling
