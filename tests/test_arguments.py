@@ -58,7 +58,9 @@ NUMBERS: dict[str, Callable[[Any], object]] = {
 
 
 @pytest.mark.parametrize("name", NUMBERS)
-@pytest.mark.parametrize("value", WRONG, ids=repr)
+@pytest.mark.parametrize(
+    "value", WRONG, ids=lambda value: type(value).__name__ if type(value) is object else repr(value)
+)
 def test_a_wrong_number(name: str, value: Any) -> None:
     with pytest.raises(InputError):
         NUMBERS[name](value)
