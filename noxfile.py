@@ -160,9 +160,9 @@ def rehearse(session: nox.Session) -> None:
 
 
 QUICK = (
-    *(f"tests/{name}" for name in ("base", "cases", "cli", "container", "engine", "history", "report", "statistics")),
-    *("tests/video", "tests/networks/test_reading.py", "tests/test_ci_stages.py", "tests/test_documents.py"),
-    *("tests/test_docs_site.py", "tests/test_noxfile.py", "tests/test_public.py"),
+    *(f"tests/{name}" for name in ("base", "cases", "cli", "container", "engine", "history", "report", "reports")),
+    *("tests/statistics", "tests/video", "tests/networks/test_reading.py", "tests/test_ci_stages.py"),
+    *("tests/test_documents.py", "tests/test_docs_site.py", "tests/test_noxfile.py", "tests/test_public.py"),
 )
 """Where most of the suite's sense is: statistics, verdicts, decoding, reading of layers, measuring, the public face."""
 
