@@ -136,8 +136,8 @@ def test_what_pip_removes_while_its_bytes_are_counted_ends_nothing(tmp_path: Pat
         (tmp_path / name / "part").write_bytes(b"1234")
     scandir = os.scandir
 
-    def list_late(path: str) -> Any:
-        if Path(path).name == "gone":
+    def list_late(path: Any) -> Any:
+        if Path(str(path)).name == "gone":
             shutil.rmtree(path)
         return scandir(path)
 

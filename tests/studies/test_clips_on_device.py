@@ -84,9 +84,9 @@ def test_threads_draw_what_one_draws_and_the_shots_are_found_once(
     scanned: list[Path] = []
     original = ShotFinder.scan
 
-    def scan(self: ShotFinder, source: Path, content: str, short_side: int) -> object:
+    def scan(self: ShotFinder, source: Path, content: str, short_side: int, square: bool) -> object:
         scanned.append(source)
-        return original(self, source, content, short_side)
+        return original(self, source, content, short_side, square)
 
     monkeypatch.setattr(ShotFinder, "scan", scan)
     study = studies.clips(folder, store=own_store)

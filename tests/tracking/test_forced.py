@@ -43,7 +43,7 @@ def tracked(task: str) -> Tracker:
     generator, textures = np.random.default_rng(0), training_textures()
     torch.manual_seed(0)
     module = network()
-    tracker = Tracker(Network(module, feed_of(KIND), "squared", ["5"]), SceneStudy(KIND, 64), every=STEPS // 2)
+    tracker = Tracker(Network(module, feed_of(KIND), "squared", ["5"]), SceneStudy(KIND, 128), every=STEPS // 2)
     optimiser = torch.optim.AdamW(module.parameters(), lr=0.02)
     with one_thread():
         tracker.step(0)
