@@ -156,7 +156,7 @@ def candidates(name: str) -> Iterator[Claim]:
             yield claim(
                 ("training-decides", layer, kind_of),
                 f"{layer} has more dynamic {what} and less static where {moves} was trained than where {stands} was, "
-                f"for each of {SEEDS} seeds, with intervals apart.",
+                f"for each of {SEEDS} seeds, with the interval of the difference above 0.",
                 (at(moves, layer, f"{kind_of}.dynamic"), at(stands, layer, f"{kind_of}.dynamic")),
                 (at(stands, layer, f"{kind_of}.static"), at(moves, layer, f"{kind_of}.static")),
             )

@@ -3,7 +3,7 @@
     python -m benchmarks.record_tests
 
 Writes `expected/calibration/tests.json`. A claim is written down only where it holds for each of five seeds with
-intervals apart; what does not hold is printed, and stands in docs/test_of_tests.md.
+the interval of the difference above 0; what does not hold is printed, and stands in docs/test_of_tests.md.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def candidates() -> Iterator[Claim]:
                         id=f"claim/{id_of(name, 'ordered', layer, quantity, f'{more}-{less}')}",
                         task=task_of(name),
                         statement=f"{layer} has {what} where {more} was trained than where {less} was, for each of "
-                        f"{SEEDS} seeds, with intervals apart.",
+                        f"{SEEDS} seeds, with the interval of the difference above 0.",
                         source="the order in which the networks go by motion where motion and texture disagree; "
                         "measured by this suite for small networks (docs/test_of_tests.md)",
                         published=False,

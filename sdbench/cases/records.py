@@ -171,7 +171,7 @@ class Claim(_Record):
     """A statement in words and the inequalities that it comes down to; it holds if all of them do.
 
     An inequality holds where the 95 % interval of its margin lies above 0. With `each_seed` it must hold for every one
-    of several networks that were trained alike, each with its 95 % interval apart from the other's.
+    of several networks that were trained alike.
     """
 
     id: Identifier

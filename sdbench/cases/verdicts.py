@@ -241,14 +241,12 @@ class Compared:
         greater: should exceed `lesser`.
         lesser: should not reach `greater`.
         margin: 95 % interval of their difference; None where there are too few videos for one.
-        gap: how far the two intervals are apart, negative where they overlap; None where that is not asked.
     """
 
     words: str
     greater: float
     lesser: float
     margin: Interval | None = None
-    gap: float | None = None
 
     def verdict(self, published: bool) -> Verdict:
         """Whether it is as it should be.
@@ -257,8 +255,6 @@ class Compared:
             published: whether others claim it. Without an interval nothing is then decided. What this suite recorded is
                 a check that the same draws give the same answer: without an interval its points are compared.
         """
-        if self.gap is not None:
-            return Verdict.HOLDS if self.greater > self.lesser and self.gap > 0 else Verdict.FAILS
         if self.margin is not None:
             if self.margin.low > 0:
                 return Verdict.HOLDS
@@ -269,9 +265,7 @@ class Compared:
 
     def __str__(self) -> str:
         """What does not hold, in words."""
-        if self.gap is not None and self.greater > self.lesser:
-            return f"{self.words}: the intervals of {self.greater:.1f} and {self.lesser:.1f} overlap"
-        if self.gap is None and self.margin is not None:
+        if self.margin is not None:
             where = "lies below 0" if self.margin.high < 0 else "does not lie above 0"
             return f"{self.words}: the margin {self._points} [{self.margin.low:+.1f}, {self.margin.high:+.1f}] {where}"
         if self.greater > self.lesser:
@@ -296,7 +290,7 @@ def judge_claim(claim: Claim, compared: Sequence[Compared]) -> Case:
     if verdict is Verdict.HOLDS:
         narrowest = min(compared, key=lambda c: c.greater - c.lesser)
         reason = f"narrowest: {narrowest.words} by {narrowest.greater - narrowest.lesser:.1f} points"
-        if any(each.margin is None and each.gap is None for each in compared):
+        if any(each.margin is None for each in compared):
             reason += "; too few videos or shots for an interval, so points were compared"
     else:
         reason = "; ".join(str(each) for each, of in found if of is verdict)

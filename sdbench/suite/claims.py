@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from sdbench.cases.records import Asked, Claim, Comparison, Quantity, asked
 from sdbench.cases.verdicts import Case, Compared, judge_claim
-from sdbench.engine import Measurement
+from sdbench.engine import LayerMeasurement, Measurement
 from sdbench.statistics.margins import Side, margin, side, value_of
 from sdbench.statistics.quantities import read_quantity
 
@@ -35,45 +34,45 @@ def _asked(quantity: Quantity) -> Asked:
 def _compared_each(comparison: Comparison, measurement: Callable[[Asked], Measurement]) -> list[Compared]:
     """The comparison for each of several networks that were trained alike."""
     sides = comparison.greater, comparison.lesser
-    found = [measurement(_asked(side)) for side in sides]
+    one, other = (measurement(_asked(side)) for side in sides)
+    paired = _same_videos(one, other)
     compared = []
-    for number in range(min(each.seeds for each in found)):
-        values, limits = [], []
-        for each, quantity in zip(found, sides, strict=True):
-            kind, name = quantity.name.split(".")
-            reading = each.run(quantity.layer, number).read(kind)
-            values.append(reading.values[name])
-            limits.append(reading.generalisation[name] if reading.generalisation else None)
-        higher, lower = limits
-        gap = higher.low - lower.high if higher and lower else -math.inf  # without intervals nothing is apart
-        compared.append(Compared(f"{_in_words(*sides)} (training {number})", values[0], values[1], gap=gap))
+    for number in range(min(one.seeds, other.seeds)):
+        layers = [each.run(side.layer, number) for each, side in zip((one, other), sides, strict=True)]
+        compared.append(_inequality(f"{_in_words(*sides)} (training {number})", comparison, layers, paired))
     return compared
 
 
 def _compared(comparison: Comparison, measurement: Callable[[Asked], Measurement]) -> list[Compared]:
-    greater, lesser = comparison.greater, comparison.lesser
-    one, other = (measurement(_asked(quantity)) for quantity in (greater, lesser))
-    values = [_value(quantity, found) for quantity, found in ((greater, one), (lesser, other))]
-    sides = [_side(quantity, found) for quantity, found in ((greater, one), (lesser, other))]
+    sides = comparison.greater, comparison.lesser
+    one, other = (measurement(_asked(side)) for side in sides)
+    layers = [each.layer(side.layer) for each, side in zip((one, other), sides, strict=True)]
+    return [_inequality(_in_words(*sides), comparison, layers, _same_videos(one, other))]
+
+
+def _inequality(words: str, comparison: Comparison, layers: Sequence[LayerMeasurement], paired: bool) -> Compared:
+    """One inequality: the two values, and the interval of their difference where both sides have one."""
+    quantities = comparison.greater, comparison.lesser
+    values = [_value(quantity, layer) for quantity, layer in zip(quantities, layers, strict=True)]
+    sides = [_side(quantity, layer) for quantity, layer in zip(quantities, layers, strict=True)]
     found = None
     if sides[0] is not None and sides[1] is not None:
-        found = margin(sides[0], sides[1], paired=_same_videos(one, other))
-    return [Compared(_in_words(greater, lesser), values[0], values[1], found)]
+        found = margin(sides[0], sides[1], paired)
+    return Compared(words, values[0], values[1], found)
 
 
-def _value(quantity: Quantity, found: Measurement) -> float:
+def _value(quantity: Quantity, layer: LayerMeasurement) -> float:
     kind, name = quantity.name.split(".")
-    return value_of(name, found.layer(quantity.layer).read(kind))
+    return value_of(name, layer.read(kind))
 
 
-def _side(quantity: Quantity, found: Measurement) -> Side | None:
+def _side(quantity: Quantity, layer: LayerMeasurement) -> Side | None:
     """One side with what other videos would do to it; None where there are too few for an interval."""
-    layer = found.layer(quantity.layer)
     if layer.intervals is None:
         return None
     kind, name = quantity.name.split(".")
     together = read_quantity(kind, layer.estimate, None, None)
-    return side(kind, name, layer.intervals, _value(quantity, found), value_of(name, together))
+    return side(kind, name, layer.intervals, _value(quantity, layer), value_of(name, together))
 
 
 def _same_videos(one: Measurement, other: Measurement) -> bool:

@@ -222,12 +222,12 @@ def test_without_an_interval_a_published_claim_stays_open_and_a_recorded_one_is_
     assert "c > d: 2.0 is not above 2.0" in broken.reason
 
 
-def test_a_claim_for_each_training_needs_intervals_apart() -> None:
-    apart, overlapping = Compared("first", 3.0, 2.0, gap=0.2), Compared("second", 3.0, 2.5, gap=-0.1)
+def test_a_claim_for_each_training_holds_where_each_margin_lies_above_0() -> None:
+    apart, open_ = Compared("first", 3.0, 2.0, Interval(0.2, 1.8)), Compared("second", 3.0, 2.5, Interval(-0.1, 1.1))
     assert judge_claim(claim(), [apart, apart]).verdict is Verdict.HOLDS
-    broken = judge_claim(claim(), [apart, overlapping])
-    assert broken.verdict is Verdict.FAILS
-    assert broken.reason == "second: the intervals of 3.0 and 2.5 overlap"
+    undecided = judge_claim(claim(), [apart, open_])
+    assert undecided.verdict is Verdict.INCONCLUSIVE
+    assert undecided.reason == "second: the margin +0.5 [-0.1, +1.1] does not lie above 0"
 
 
 def unpublished() -> Unpublished:
