@@ -153,7 +153,8 @@ class _Check:
                 f"a forward pass of {self.network.name} changes its {', '.join(changed[:3])}"
                 f"{' and others' if len(changed) > 3 else ''}: every pass began with what was given"
             )
-        elif vanishing := [layer for layer, values in alone.items() if self._vanishes(layer, values)]:
+        vanishing = [layer for layer, values in alone.items() if self._vanishes(layer, values)]
+        if vanishing and not wrong:
             wrong = (
                 f"the channels of layer {vanishing[0]} of {self.network.name} average to 0 in every clip, as behind an "
                 "instance norm, and what is left of them is rounding: read the layer before or behind it"

@@ -422,6 +422,29 @@ def test_a_network_of_chance_is_not_gone_on_with(own_store: AssetStore) -> None:
     assert measured(Chance(), own_store, unchecked=True).resumed == 0
 
 
+@pytest.mark.parametrize("counts", [False, True])
+def test_what_is_nothing_but_rounding_is_refused(counts: bool, own_store: AssetStore) -> None:
+    """Means over an instance norm are 0 whatever it is shown, also where the pass changes the module besides."""
+
+    class Normed(Plain):
+        passes: Tensor
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.act = nn.InstanceNorm3d(8)
+            self.register_buffer("passes", torch.zeros(()))
+
+        def forward(self, video: Tensor) -> Tensor:
+            if counts:
+                self.passes += 1
+            return super().forward(video)
+
+    with pytest.raises(InputError, match=r"the channels of layer act of Normed average to 0 in every clip"):
+        measured(Normed(), own_store, "act")
+    said = " ".join(measured(Normed(), own_store, "stem").notes)
+    assert ("changes its passes" in said) == counts, "the layer before is measured"
+
+
 def failing(raised: BaseException) -> type[Plain]:
     class Failing(Plain):
         def forward(self, video: Tensor) -> Tensor:
