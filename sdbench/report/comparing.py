@@ -13,7 +13,7 @@ from tabulate import tabulate
 from sdbench.base.errors import InputError, unknown_name
 from sdbench.report.outcome import LayerOutcome, Outcome, PartsOutcome, outcome_of
 from sdbench.statistics import FEWEST_GROUPS, READING_ORDER, SHARE_NAMES, Interval
-from sdbench.statistics.jackknife import paired_difference, unpaired_difference
+from sdbench.statistics.jackknife import jackknifed, paired_difference, unpaired_difference
 from sdbench.statistics.variance import PART_NAMES, simultaneous
 
 if TYPE_CHECKING:
@@ -249,12 +249,13 @@ def _differences(
     if not centres:
         return found
     reaches = iter(simultaneous(np.concatenate(centres), withouts).reshape(-1, len(names)))
+    middles_of = iter([jackknifed(centre, without)[0] for centre, without in zip(centres, withouts, strict=True)])
     at_once: list[tuple[_Limits, _Limits]] = []
     for limits_of, _ in found:
         if limits_of is None:
             at_once.append((None, None))
             continue
-        middles = {name: (limit.low + limit.high) / 2 for name, limit in limits_of.items()}
+        middles = dict(zip(names, next(middles_of).tolist(), strict=True))
         reach = dict(zip(names, next(reaches).tolist(), strict=True))
         at_once.append((limits_of, {n: Interval(middles[n] - reach[n], middles[n] + reach[n]) for n in names}))
     return at_once

@@ -23,7 +23,7 @@ from sdbench.engine.written import content_of
 from sdbench.networks import VideoNetwork
 from sdbench.report.atlas import atlas_picture, atlas_rows, atlas_table, controls_sentence, crossed
 from sdbench.report.outcome import Outcome, PartsOutcome, outcome_of
-from sdbench.statistics.jackknife import limits_of
+from sdbench.statistics.jackknife import jackknifed, limits_of
 
 FEED = Feed(4, 24)
 
@@ -99,11 +99,17 @@ def test_the_difference_of_two_networks_is_paired_by_scene(measured: Measured) -
     (a, a_left), (b, b_left) = (without_each(each, "mixed") for each in (one, other))
     apart, left = a - b, a_left - b_left
     lows, highs = limits_of(apart, left)
+    centre, _ = jackknifed(apart, left)
     assert mixed.intervals is not None
+    assert mixed.simultaneous is not None
     for number, name in enumerate(("dynamic", "static", "residual")):
         assert mixed.values[name] == pytest.approx(apart[number])
         assert mixed.intervals[name].low == pytest.approx(lows[number], abs=1e-5)
         assert mixed.intervals[name].high == pytest.approx(highs[number], abs=1e-5)
+        at_once = mixed.simultaneous[name]
+        assert (at_once.low + at_once.high) / 2 == pytest.approx(centre[number], abs=1e-5), "not of uneven limits"
+        assert at_once.low <= mixed.intervals[name].low + 1e-9
+        assert at_once.high >= mixed.intervals[name].high - 1e-9
 
 
 def test_a_file_gives_what_the_measurement_gives(measured: Measured, tmp_path: Path) -> None:
