@@ -288,7 +288,7 @@ def _rows(planned: Planned, sample: Drawn, values: Tensor) -> int:
 
 
 def forget_painted(store: AssetStore) -> None:
-    shutil.rmtree(store.folder / "painted", ignore_errors=True)
+    shutil.rmtree(store.cache.painted, ignore_errors=True)
 
 
 def all_of(samples: Iterator[Drawn]) -> None:

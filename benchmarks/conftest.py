@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -13,10 +14,12 @@ from typing import Any
 
 import pytest
 
-from sdbench.assets import AssetStore
+from sdbench.assets import AssetStore, cache_folder
+from sdbench.base.cache_log import CacheLog, cache_log
 from sdbench.base.checks import whole
 from sdbench.base.errors import SdbenchError
 from sdbench.base.files import check_place, write_text
+from sdbench.base.kept import empty_cache
 from sdbench.base.outputs import refused
 from sdbench.base.rehearsal import SENTENCE, is_rehearsal
 from sdbench.cases.records import Asked, Claim, ExpectedValue, Record, Unpublished, asked, read_all
@@ -44,6 +47,7 @@ _OWN = pytest.StashKey[frozenset[str]]()
 """The ids of what --expected adds."""
 
 _SUITE = pytest.StashKey[Suite]()
+_LOG = pytest.StashKey[CacheLog]()
 _CASES = pytest.StashKey[list[Case]]()
 _TIMINGS = pytest.StashKey[dict[str, dict[str, float]]]()
 
@@ -86,6 +90,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--ray", metavar="ADDRESS", help="measure on the workers of a Ray cluster; auto joins or starts one"
     )
     group.addoption("--gpus-per-worker", type=float, help="of the cluster (default: 1 with --device cuda, else 0)")
+    group.addoption(
+        "--fresh",
+        action="store_true",
+        help="compute everything anew: of the cache, take what was fetched and nothing that was computed",
+    )
     group.addoption("--report", type=Path, default=ROOT / "reports" / "latest", help="folder of the report")
     group.addoption(
         "--list-assets",
@@ -100,13 +109,17 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_CASES] = []
     config.stash[_TIMINGS] = {}
     packaged, own = ROOT / "expected", config.getoption("--expected")
+    cleanup = contextlib.ExitStack()
+    config.add_cleanup(cleanup.close)
+    config.stash[_LOG] = cleanup.enter_context(cache_log())
     try:
         config.stash[_RECORDS] = records = read_all(packaged, own) if own else read_all(packaged)
         known = {record.id for record in read_all(packaged)}
         config.stash[_GROUPS] = frozenset(map(group_of, records))
         config.stash[_OWN] = frozenset(record.id for record in records if record.id not in known)
+        fresh = config.getoption("--fresh") and not config.option.collectonly
         here = Here(
-            AssetStore(),
+            AssetStore(cache=cleanup.enter_context(empty_cache(cache_folder())) if fresh else None),
             data=config.getoption("--data"),
             seed=whole("--seed", config.getoption("--seed")),
             pairs=None if config.getoption("--pairs") is None else whole("--pairs", config.getoption("--pairs"), 1),
@@ -286,6 +299,9 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         "protocol": suite.here.protocol,
         "strict": bool(config.getini("strict")),
         "assets": {name: digest for m in suite.measurements.values() for name, digest in m.assets.items()},
+        "weights": {_title(wanted): found.weights for wanted, found in suite.measurements.items()},
+        "shown": {_title(wanted): found.study for wanted, found in suite.measurements.items()},
+        "taken from a cache": config.stash[_LOG].taken() or "nothing",
     }
     report = Report(
         environment=environment,

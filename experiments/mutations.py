@@ -17,6 +17,7 @@ import argparse
 import importlib
 import json
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,12 +27,13 @@ from typing import Any
 from unittest import mock
 
 from sdbench.assets import AssetStore
+from sdbench.base.cache_keys import cache_key
 from sdbench.base.errors import InputError, SdbenchError
 from sdbench.base.files import write_text
-from sdbench.base.kept import key_of
+from sdbench.base.kept import Cache
 from sdbench.cases.records import Asked, ExpectedValue, asked, read_all
 from sdbench.cases.verdicts import Case, Verdict
-from sdbench.engine import Measurement, measuring
+from sdbench.engine import Measurement
 from sdbench.suite import Here, Suite
 
 ROOT = Path(__file__).parents[1]
@@ -171,11 +173,25 @@ class Looking:
     def _suite(self, seed: int) -> Iterator[Suite]:
         """A suite whose unfinished parts no other run takes for its own: a bug is not in their key."""
         suite = Suite(Here(self.store, seed=seed, workers=0, compiling="off"))
-        with mock.patch.object(measuring, "versions", return_value=(("mutations", str(time.time_ns())),)):
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            mock.patch.object(self.store, "cache", _OwnParts(self.store.cache.root, Path(folder))),
+        ):
             try:
                 yield suite
             finally:
                 suite.over()
+
+
+@dataclass(frozen=True)
+class _OwnParts(Cache):
+    """A cache whose parts of unfinished runs lie in a folder of their own."""
+
+    own: Path
+
+    @property
+    def parts(self) -> Path:
+        return self.own
 
 
 def recorded(folder: Path = ROOT / "expected") -> list[ExpectedValue]:
@@ -228,7 +244,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"no bug has {given.only!r} in its name or place")
     records = recorded()
     source = [path.read_text() for path in sorted(Path(__file__).parent.glob("*.py"))]
-    of = key_of(measuring.versions(), source, [record.model_dump_json() for record in records])
+    of = cache_key("mutations", source, [record.model_dump_json() for record in records], code="sdbench.suite")
     outcomes = _read(given.results, of)
     looking = Looking(AssetStore(), records)
     for mutation in chosen:

@@ -116,7 +116,7 @@ def measure_accuracy(
         raise InputError(f"at least 1 random order is needed; got {orders}")
     generator = generator_for(seed, "shuffle")
     further = [generator_for(seed, f"shuffle {number}") for number in range(1, orders)]
-    planned = _planned(dataset, network.feed, videos, [generator, *further], Contents(store.folder / "contents"))
+    planned = _planned(dataset, network.feed, videos, [generator, *further], Contents(store.cache.contents))
     answers = asked(
         network,
         planned,

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from sdbench.assets.store import AssetStore
-from sdbench.base.kept import Arrays, key_of
+from sdbench.base.cache_keys import Key, cache_key
+from sdbench.base.kept import Arrays
 from sdbench.base.progress import progress
-from sdbench.engine import Finished, Planned, versions
-from sdbench.engine.measuring import PARTS
+from sdbench.engine import Finished, Planned
 from sdbench.engine.parts import Task, Work, cut, run
 from sdbench.engine.placing import placed
 from sdbench.networks.network import Network
@@ -57,9 +57,10 @@ def asked(
         DiskError: what is finished cannot be written.
     """
     parts = cut(samples)
-    tasks = [
-        Task(store.folder / PARTS / _key(question, network, device), begin) for question, begin in questions.items()
-    ]
+    tasks = []
+    for question, begin in questions.items():
+        key = _key(question, network, device, (begin, draw))
+        tasks.append(Task(store.cache.parts / key, begin, made_by=key))
     resumed = sum(len(part.samples) for part in parts if all(task.is_done(part) for task in tasks))
     with placed(network.module, device), progress(doing, len(samples), resumed, store.quiet) as advance:
         answers = list(run(parts, tasks, draw, workers, advance))
@@ -73,8 +74,11 @@ def asked(
     }
 
 
-def _key(question: Hashable, network: Network, device: torch.device) -> str:
-    return key_of("answers", question, network.weights, network.feed, str(device), versions())
+def _key(question: Hashable, network: Network, device: torch.device, work: tuple[Callable[..., Any], ...]) -> Key:
+    return cache_key(
+        *("parts of evaluations", question, network.weights, network.feed, str(device)),
+        code=(__name__, *work, {type(part) for part in network.module.modules()}, type(network.feed)),
+    )
 
 
 def _joined(parts: Sequence[Arrays]) -> Arrays:

@@ -114,7 +114,7 @@ def frame_scores(
     if network.feed.flow is None:
         raise InputError(f"{network.name} is fed no optical flow; expected a network of video object segmentation")
     segmenter = Segmenter(network.module, where, network.feed.flow == "both", network.name)
-    planned = list(_planned(target, segmenter.paired, frames, seed, Contents(store.folder / "contents")))
+    planned = list(_planned(target, segmenter.paired, frames, seed, Contents(store.cache.contents)))
     held_against = (target.dataset.name, type(target).__name__, target.thresholds, seed)
     questions = {(held_against, condition): partial(_Scores, segmenter, target, condition) for condition in conditions}
     answers = asked(

@@ -20,6 +20,7 @@ from sdbench.assets.lock import LockFile, Seen, lock_path, today
 from sdbench.assets.manifest import Asset, DistributionMember, LocalFile, Manifest, Url, packaged_manifest
 from sdbench.base.errors import AssetError, InputError, MissingAssetError
 from sdbench.base.files import atomic_path, extract_member, is_web_page, remove_tree, sha256_of
+from sdbench.base.kept import Cache
 from sdbench.base.rehearsal import is_rehearsal
 
 CACHE_VARIABLE = "SDBENCH_CACHE"
@@ -49,6 +50,7 @@ class AssetStore:
         offline: whether to refuse the network; by default `is_offline()`.
         quiet: no progress on the terminal.
         lock: the lock file; by default `SDBENCH_LOCK`, or lock.json in the folder.
+        cache: where what is computed from them lies; by default beside them.
     """
 
     def __init__(
@@ -58,8 +60,10 @@ class AssetStore:
         offline: bool | None = None,
         quiet: bool = False,
         lock: Path | None = None,
+        cache: Cache | None = None,
     ) -> None:
         self.folder = folder or cache_folder()
+        self.cache = cache or Cache(self.folder)
         self.manifest = manifest or packaged_manifest()
         self.offline = is_offline() if offline is None else offline
         self.quiet = quiet

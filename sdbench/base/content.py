@@ -17,9 +17,10 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from sdbench.base.cache_keys import identity_of
 from sdbench.base.errors import InputError
 from sdbench.base.files import sha256_of, write_text
-from sdbench.base.kept import disk_error, key_of
+from sdbench.base.kept import disk_error
 from sdbench.base.machine import available_cores
 
 _Stamp = tuple[int, int, int, int]
@@ -63,7 +64,7 @@ class Contents:
         hashes: dict[Path, str] = {}
         for parent, inside in by_parent.items():
             hashes |= self._hashed(parent, list(dict.fromkeys(inside)))
-        return key_of([(path.name, hashes[path]) if names else hashes[path] for path in listed])
+        return identity_of([(path.name, hashes[path]) if names else hashes[path] for path in listed])
 
     def _hashed(self, parent: Path, files: list[Path]) -> dict[Path, str]:
         known = self._recall(parent)
@@ -98,7 +99,7 @@ class Contents:
         return self._known[parent]
 
     def _place(self, parent: Path) -> Path:
-        return self.folder / f"{key_of(str(parent.resolve()))[:32]}.json"
+        return self.folder / f"{identity_of(str(parent.resolve()))[:32]}.json"
 
 
 def _stamp(path: Path) -> _Stamp:

@@ -1,6 +1,6 @@
-"""What is kept on disk so that it need not be made twice: one key rule and one idea of whole, for all of it.
+"""What is kept on disk so that it need not be made twice: where it lies, and one idea of whole for all of it.
 
-A key is the hash of everything that decides what is kept. A file holds named arrays and the hash of their content; it
+Keys are formed in `sdbench.base.cache_keys`. A file holds named arrays and the hash of their content; it
 is written atomically, and whole if its content has that hash. A folder of files is whole if its seal, written last,
 names every file with its hash. What is damaged is named and set aside, never deleted and never used; a disk that
 cannot be read or written stops the run with a sentence.
@@ -12,17 +12,22 @@ import contextlib
 import errno
 import hashlib
 import json
+import shutil
 import sys
+import uuid
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from sdbench.base.cache_keys import Key
+from sdbench.base.cache_log import note_taken, now
 from sdbench.base.errors import DiskError, InputError
 from sdbench.base.files import atomic_path, sha256_of, write_text
 
@@ -33,13 +38,88 @@ _SEAL = "seal.json"
 _ASIDE = ".damaged"
 
 
-def key_of(*decisive: object) -> str:
-    """64 hexadecimal digits that stand for all of `decisive`: whatever has the same key is the same.
+@dataclass(frozen=True)
+class Cache:
+    """The folders of what is computed, all below one; what was fetched is `sdbench.assets`'.
 
-    Args:
-        decisive: plain values and frozen records whose `repr` says all that matters of them.
+    Nothing here is needed: whatever is missing, or has another key, is computed again.
+
+    Attributes:
+        root: the folder.
     """
-    return hashlib.sha256(repr(decisive).encode()).hexdigest()
+
+    root: Path
+
+    @property
+    def contents(self) -> Path:
+        """Hashes of files, known again by size and times: see `sdbench.base.content`."""
+        return self.root / "contents"
+
+    @property
+    def converted(self) -> Path:
+        """Published weights as safetensors."""
+        return self.root / "converted"
+
+    @property
+    def flow(self) -> Path:
+        """Optical flow of a DAVIS that was fetched, as images."""
+        return self.root / "flow"
+
+    @property
+    def packaged_davis(self) -> Path:
+        """The packaged clips as a data set of segmentation."""
+        return self.root / "packaged_davis"
+
+    @property
+    def packaged_stylised(self) -> Path:
+        """The packaged clips as a stylised data set."""
+        return self.root / "packaged_stylised"
+
+    @property
+    def painted(self) -> Path:
+        """Stylised clips."""
+        return self.root / "painted"
+
+    @property
+    def parts(self) -> Path:
+        """Parts of unfinished runs; a run that comes to its end deletes its own."""
+        return self.root / "parts"
+
+    @property
+    def shots(self) -> Path:
+        """Shots of videos."""
+        return self.root / "shots"
+
+    @property
+    def trainings(self) -> Path:
+        """Finished trainings of small networks, until all of them are."""
+        return self.root / "calibration-training"
+
+
+@contextlib.contextmanager
+def empty_cache(root: Path) -> Iterator[Cache]:
+    """A cache that holds nothing, in a folder below `root`, which vanishes at the end.
+
+    What killed processes left of theirs is cleared first.
+
+    Raises:
+        DiskError: the folder cannot be written to.
+    """
+    parent = root / "fresh"
+    with _written(parent):
+        parent.mkdir(parents=True, exist_ok=True)
+        for lock in parent.glob("*.lock"):
+            with contextlib.suppress(Timeout), FileLock(lock, timeout=0):
+                shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+                lock.unlink(missing_ok=True)
+        folder = parent / uuid.uuid4().hex
+        with FileLock(folder.with_suffix(".lock")):
+            folder.mkdir()
+            try:
+                yield Cache(folder)
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.with_suffix(".lock").unlink(missing_ok=True)
 
 
 def read_arrays(place: Path, of: str = "") -> dict[str, npt.NDArray[Any]] | None:
@@ -68,32 +148,36 @@ def read_arrays(place: Path, of: str = "") -> dict[str, npt.NDArray[Any]] | None
         raise disk_error(place, "read", error) from None
     if said.get("of", "") != of:
         raise InputError(f"{place} belongs to {said.get('of') or 'nothing'}, not to {of or 'nothing'}: move it away")
+    if "kind" in said:
+        note_taken(place, said["kind"], said["made"], said["software"])
     return arrays
 
 
-def keep_arrays(place: Path, arrays: Arrays, of: str = "") -> None:
+def keep_arrays(place: Path, arrays: Arrays, of: str = "", key: Key | None = None) -> None:
     """Write arrays to `place`: whole, or not at all.
 
     Args:
         place: the file.
         arrays: what it is to hold.
         of: key of what they belong to.
+        key: where they were computed: whoever reads them later learns when, and by which software.
 
     Raises:
         DiskError: the disk is full, or the folder cannot be written to.
     """
     plain = {name: np.asarray(values, order="C") for name, values in arrays.items()}
+    said = {"content": _digest(plain), "of": of, **({} if key is None else _made(key))}
     with _written(place), atomic_path(place) as temporary:
         # Not by save_file: that the disk is full is an error of its own there.
-        temporary.write_bytes(save(plain, metadata={"content": _digest(plain), "of": of}))
+        temporary.write_bytes(save(plain, metadata=said))
 
 
-def kept_arrays(folder: Path, key: str, make: Callable[[], Arrays]) -> Arrays:
+def kept_arrays(folder: Path, key: Key, make: Callable[[], Arrays]) -> Arrays:
     """The arrays of this key, made and kept where they are not there.
 
     Args:
         folder: where arrays of this kind lie.
-        key: of everything that decides them: see `key_of`.
+        key: of everything that decides them.
         make: makes them.
 
     Raises:
@@ -103,16 +187,16 @@ def kept_arrays(folder: Path, key: str, make: Callable[[], Arrays]) -> Arrays:
     found: Arrays | None = read_arrays(place)
     if found is None:
         found = make()
-        keep_arrays(place, found)
+        keep_arrays(place, found, key=key)
     return found
 
 
-def kept_folder(parent: Path, key: str, make: Callable[[Path], None]) -> Path:
+def kept_folder(parent: Path, key: Key, make: Callable[[Path], None]) -> Path:
     """The folder of this key, filled and sealed where that is not done; one process at a time fills it.
 
     Args:
         parent: where folders of this kind lie.
-        key: of everything that decides the files: see `key_of`.
+        key: of everything that decides the files.
         make: fills the folder. What an interrupted call left is still there: every file of it must be whole or absent.
 
     Raises:
@@ -122,10 +206,13 @@ def kept_folder(parent: Path, key: str, make: Callable[[Path], None]) -> Path:
     with _written(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_suffix(".lock")):
-        if not _is_sealed(folder):
+        sealed = _sealed(folder)
+        if sealed is None:
             make(folder)
             with _written(folder):
-                write_text(folder / _SEAL, json.dumps(_hashes(folder), indent=0) + "\n")
+                write_text(folder / _SEAL, json.dumps({**_made(key), "files": _hashes(folder)}, indent=0) + "\n")
+        else:
+            note_taken(folder, sealed["kind"], sealed["made"], sealed["software"])
     return folder
 
 
@@ -147,6 +234,11 @@ def disk_error(place: Path, doing: str, error: OSError) -> DiskError:
         f"{place} cannot be {doing} ({error.strerror or error}); {cure}, then run the same command again: what is "
         "finished is kept"
     )
+
+
+def _made(key: Key) -> dict[str, str]:
+    """What is said of something that is kept, for those who take it later."""
+    return {"kind": key.kind, "made": now(), "software": key.software}
 
 
 def _digest(arrays: Arrays) -> str:
@@ -178,25 +270,30 @@ def _hashes(folder: Path) -> dict[str, str]:
     return {name: sha256_of(path) for name, path in sorted(found.items()) if name != _SEAL}
 
 
-def _is_sealed(folder: Path) -> bool:
-    """Whether all files are there as they were made; a folder that was sealed and no longer is whole is set aside."""
+def _sealed(folder: Path) -> dict[str, str] | None:
+    """What the seal says of the folder; None where it is to be made.
+
+    One that was sealed and whose files are no longer as they were made is set aside.
+    """
     seal = folder / _SEAL
+    damage = ""
     try:
         sealed = json.loads(seal.read_text(encoding="utf-8"))
+        files, said = sealed["files"], {name: str(sealed[name]) for name in ("kind", "made", "software")}
     except FileNotFoundError:
-        return False  # interrupted: every file that is there is whole, and the rest is made
-    except ValueError as error:
-        sealed = f"its seal is damaged: {error}"
+        return None  # interrupted: every file that is there is whole, and the rest is made
+    except (ValueError, KeyError, TypeError) as error:
+        damage, files, said = f": its seal is damaged ({error})", None, {}
     except OSError as error:
         raise disk_error(seal, "read", error) from None
-    if sealed == _hashes(folder):
-        return True
+    if files == _hashes(folder):
+        return said
     number = next(n for n in range(1, 10**6) if not folder.with_name(f"{folder.name}{_ASIDE}{n}").exists())
     aside = folder.with_name(f"{folder.name}{_ASIDE}{number}")
     folder.replace(aside)
     folder.mkdir()
     print(
-        f"sdbench: {folder} is no longer as it was made; it is set aside as {aside.name} and made again",
+        f"sdbench: {folder} is no longer as it was made{damage}; it is set aside as {aside.name} and made again",
         file=sys.stderr,
     )
-    return False
+    return None

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from sdbench.assets.store import AssetStore
+from sdbench.base.cache_keys import identity_of
 from sdbench.base.draws import generator_for
 from sdbench.base.errors import InputError, unknown_name
-from sdbench.base.kept import key_of
 from sdbench.base.machine import available_cores
 from sdbench.calibration.drawing import HEADINGS, KINDS, draw_appearances, draw_motions
 from sdbench.calibration.scenes import draw_looks, draw_moves
@@ -178,7 +178,7 @@ class SceneStudy:
                 "appearance and motion are drawn independently: dynamic pairs share the motion exactly, static pairs "
                 "the appearance",
             ),
-            identity=key_of("blocks", self.kind, self.blocks, seed),
+            identity=identity_of("blocks", self.kind, self.blocks, seed),
         )
         return Plan(about, samples)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import hashlib
 import json
 import multiprocessing
 import os
@@ -32,6 +31,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sdbench.assets.store import AssetStore
+from sdbench.base.cache_keys import Key, cache_key
 from sdbench.base.environment import git_revision
 from sdbench.base.errors import InputError, SdbenchError, unknown_name
 from sdbench.base.files import atomic_path
@@ -293,12 +293,9 @@ def _children_ignore_ctrl_c() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def recipe() -> str:
-    """Hash of all that decides what trainings give, but their seeds: those of another recipe are not gone on with."""
-    digest = hashlib.sha256(str(torch.__version__).encode())
-    for name in ("drawing", "scenes", "tasks", "trained", "training"):
-        digest.update((Path(__file__).parent / f"{name}.py").read_bytes())
-    return digest.hexdigest()[:16]
+def recipe() -> Key:
+    """The key of all that decides what trainings give, but their seeds: those of another one are not gone on with."""
+    return cache_key("trainings", code=__name__)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -316,7 +313,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.processes < 1:
             raise InputError(f"--processes must be at least 1; got {options.processes}")
         names = tuple(options.only or KINDS)
-        parts = options.parts or AssetStore().folder / "calibration-training" / recipe()
+        parts = options.parts or AssetStore().cache.trainings / recipe()
         wanted = jobs(names)
         describe = {
             "revision": git_revision(Path(__file__).parents[2]),

@@ -6,9 +6,11 @@ import argparse
 import json
 import os
 import re
+import shlex
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import docker
@@ -94,7 +96,7 @@ def _run(arguments: list[str]) -> int:
             raise InputError(f"--ray does not go with --where container: {why}; use --where host")
         return _elsewhere(options, rest, why)
     store = AssetStore()
-    job = _job(options, rest, store)
+    job = replace(_job(options, rest, store), command=_outside(arguments))
     try:
         client = connect()
         image = _image(client, options)
@@ -114,6 +116,15 @@ def _run(arguments: list[str]) -> int:
         file=sys.stderr,
     )
     return outcome.status
+
+
+def _outside(arguments: Sequence[str]) -> str:
+    """The command that starts the same run, to be pasted into a shell in the checkout."""
+    own = [*arguments]
+    if "--fallback" in own:  # of the session that calls this
+        place = own.index("--fallback")
+        del own[place : place + 2]
+    return shlex.join(["nox", "-s", "reproduce", "--", "--where", "container", *own])
 
 
 def _elsewhere(options: argparse.Namespace, rest: Sequence[str], why: str) -> int:

@@ -22,7 +22,15 @@ import docker
 import requests
 from docker.types import Mount
 
-from sdbench.base.environment import CONTAINER_VARIABLE, MACHINE_VARIABLE, REVISION_VARIABLE, git_revision
+from sdbench.base.environment import (
+    COMMAND_VARIABLE,
+    CONTAINER_VARIABLE,
+    MACHINE_VARIABLE,
+    REVISION_VARIABLE,
+    SOURCE_VARIABLE,
+    git_revision,
+    source_digest,
+)
 from sdbench.base.machine import gpus, machine_identity
 from sdbench.container.engine import EngineError, explained, gpu_requests, new_name, remove, user_of
 from sdbench.container.image import Image
@@ -63,6 +71,7 @@ class Job:
         device: as pytest's --device.
         memory: the most memory it may use, in bytes; None for nine tenths of the engine's.
         shared_memory: the size of /dev/shm in bytes.
+        command: the same run as somebody outside would start it.
     """
 
     arguments: Sequence[str]
@@ -74,6 +83,7 @@ class Job:
     device: str = "cpu"
     memory: int | None = None
     shared_memory: int = GIB
+    command: str = ""
 
 
 @dataclass(frozen=True)
@@ -165,6 +175,8 @@ def settings(client: docker.DockerClient, image: Image, job: Job, root: Path) ->
         CONTAINER_VARIABLE: json.dumps(_about(information, image)),
         MACHINE_VARIABLE: machine_identity(),
         REVISION_VARIABLE: git_revision(root),
+        SOURCE_VARIABLE: source_digest(root),
+        COMMAND_VARIABLE: job.command,
         **{variable: os.environ[variable] for variable in _PASSED_ON if variable in os.environ},
     }
     if job.lock is not None:

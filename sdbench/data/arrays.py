@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
+from sdbench.base.cache_keys import identity_of
 from sdbench.base.errors import InputError, some
-from sdbench.base.kept import key_of
 from sdbench.data.clip import Clip
 from sdbench.video.frames import Frames, check_clip
 
@@ -59,7 +59,7 @@ class ArrayDataset:
     def digest_of(self, video: str) -> str:
         """Hash of the frames of a clip."""
         frames = self._frames[video]
-        return key_of(frames.shape, hashlib.sha256(frames.data).hexdigest())
+        return identity_of(frames.shape, hashlib.sha256(frames.data).hexdigest())
 
     def read(self, clip: Clip) -> Frames:
         """The frames (T, H, W, 3) uint8 of one of `clips`."""

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sdbench.assets.store import AssetStore
+from sdbench.base.cache_keys import cache_key
 from sdbench.base.content import Contents
 from sdbench.base.errors import InputError
-from sdbench.base.kept import kept_folder, key_of
+from sdbench.base.kept import kept_folder
 from sdbench.base.machine import available_cores
 from sdbench.base.progress import progress
 from sdbench.data.davis2016 import DavisDataset, davis
@@ -92,9 +93,10 @@ def _flows(folder: Path, store: AssetStore) -> Path:
     """Flow pictures of the fetched DAVIS, in a folder of their own: that of the archive stays as it is."""
     _, sequences = frames_of(folder)
     method = dis_method()
-    content = Contents(store.folder / "contents").of(path for frames in sequences.values() for path in frames)
-    key = key_of("flow", {name: len(frames) for name, frames in sequences.items()}, content, method.described())
-    return kept_folder(store.folder / "flow" / DAVIS, key, lambda target: _draw(target, sequences, method, store.quiet))
+    content = Contents(store.cache.contents).of(path for frames in sequences.values() for path in frames)
+    recipe = ({name: len(frames) for name, frames in sequences.items()}, content, method.described())
+    key = cache_key("flow images of DAVIS", recipe, code=(__name__, method.compute))
+    return kept_folder(store.cache.flow / DAVIS, key, lambda target: _draw(target, sequences, method, store.quiet))
 
 
 def _draw(target: Path, sequences: Mapping[str, Sequence[Path]], method: FlowMethod, quiet: bool) -> None:

@@ -12,9 +12,10 @@ import numpy as np
 from PIL import Image
 
 from sdbench.assets.store import AssetStore
+from sdbench.base.cache_keys import cache_key, identity_of
 from sdbench.base.errors import InputError
 from sdbench.base.files import atomic_path, sha256_of, write_text
-from sdbench.base.kept import kept_folder, key_of
+from sdbench.base.kept import kept_folder
 from sdbench.base.machine import available_cores
 from sdbench.data.clip import Clip
 from sdbench.data.davis2016 import DavisDataset, davis
@@ -61,16 +62,14 @@ def packaged_davis(store: AssetStore, shots: ShotFinder) -> DavisDataset:
     chosen = _chosen(clips.clips)
     styles = store.path("styles26")
     recipe = (clips.identity, chosen, method.described(), DEFAULT_STYLES, sha256_of(styles), QUALITY, _OBJECT)
-    key = key_of("packaged davis", recipe)
-    folder = kept_folder(
-        store.folder / "packaged_davis", key, lambda folder: _fill(folder, clips, chosen, method, styles)
-    )
+    key = cache_key("packaged DAVIS data sets", recipe, code=(__name__, method.compute))
+    folder = kept_folder(store.cache.packaged_davis, key, lambda folder: _fill(folder, clips, chosen, method, styles))
     found = davis(folder, folder, backward_flow=True)
     found.name = "packaged_davis"
     found.notes = (*found.notes, f"sequences are packaged clips of {CLIP_FRAMES} frames", _MASKS_NOTE)
     found.sources = {_name(clip): f"{clip.video}/shot{clip.shot}" for clip in chosen}
     found.assets = (*PACKAGED.values(), "transnetv2", "styles26")
-    found.identity = key_of(found.identity, key)
+    found.identity = identity_of(found.identity, identity_of("packaged davis", recipe))
     return found
 
 

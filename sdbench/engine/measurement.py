@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from sdbench.base.cache_keys import identity_of
 from sdbench.base.draws import generator_for
 from sdbench.base.errors import InputError, unknown_name
-from sdbench.base.kept import key_of
 from sdbench.engine.sums import Block, Sums
 from sdbench.statistics import (
     FACTORS,
@@ -337,7 +337,7 @@ def join(trainings: Sequence[Measurement], notes: Sequence[str] = ()) -> Measure
         first,
         sums=sums,
         passes=sum(training.passes for training in trainings),
-        weights=key_of([training.weights for training in trainings]),
+        weights=identity_of([training.weights for training in trainings]),
         seconds={name: math.fsum(training.seconds[name] for training in trainings) for name in first.seconds},
         resumed=sum(training.resumed for training in trainings),
         notes=(*first.notes, *notes),

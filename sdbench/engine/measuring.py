@@ -7,17 +7,16 @@ import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cache
-from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from sdbench.assets.store import AssetStore
+from sdbench.base import cache_keys
+from sdbench.base.cache_keys import Key, cache_key
 from sdbench.base.checks import check_fits, listed, whole
 from sdbench.base.errors import InputError
-from sdbench.base.kept import Arrays, key_of
+from sdbench.base.kept import Arrays
 from sdbench.base.progress import progress
 from sdbench.base.warned import warn_caller
 from sdbench.engine.compiling import known_choice
@@ -37,9 +36,6 @@ from sdbench.statistics import FACTORS
 from sdbench.statistics.estimating import check_threshold
 from sdbench.video.feed import Feed
 from sdbench.zoo import network_named
-
-PARTS = "parts"
-"""Folder of the cache in which unfinished runs keep their parts."""
 
 _NAMED = 6
 """So many layers that are read alike are named in a note."""
@@ -251,7 +247,7 @@ def prepare(
         batch_size = whole("batch_size", batch_size, 1)
     check_kind(network)
     network, seen, alone = _settled(network, placement)
-    checked = check_network(network, placement, store.folder / PARTS)
+    checked = check_network(network, placement, store.cache.parts)
     notes = checked.notes
     if unchecked:
         notes = (f"unchecked, as asked for: {checked.wrong or 'the self-check found nothing wrong'}", *notes)
@@ -263,7 +259,8 @@ def prepare(
             warn_caller(sentence)
     if placement.device != "cpu" and isinstance(study, DrawsOnDevice):
         study = study.on(placement.device)
-    kept = Kept(claim_folder(store.folder / PARTS, _key(network, plan, seed, placement), checked))
+    key = _key(network, study, plan, seed, placement)
+    kept = Kept(claim_folder(store.cache.parts, key, checked), made_by=key)
     kept.check()
     parts = cut(plan.samples)
     inputs = [part.inputs for part in parts]
@@ -325,13 +322,21 @@ def _mixing(network: Network, plan: Plan[Any]) -> tuple[str, ...]:
     )
 
 
-def _key(network: Network, plan: Plan[Any], seed: int, placement: Placement) -> str:
+def _key(network: Network, study: Study, plan: Plan[Any], seed: int, placement: Placement) -> Key:
     """What decides the sums beside the samples themselves, whose hashes name the parts."""
     about = plan.about
-    return key_of(
-        *("measurement", network.name, network.weights, sorted(network.assets.items()), network.read, network.feed),
+    return cache_key(
+        *(
+            "parts of measurements",
+            network.name,
+            network.weights,
+            sorted(network.assets.items()),
+            network.read,
+            network.feed,
+        ),
         *(network.mixes_batch, describe_parts(network.module), _own_feed(network)),
-        *(about.dataset, about.protocol, about.styles, seed, placement, versions()),
+        *(about.dataset, about.protocol, about.styles, seed, placement),
+        code=(__name__, study, {type(part) for part in network.module.modules()}, type(network.feed)),
     )
 
 
@@ -345,11 +350,6 @@ def _own_feed(network: Network) -> str:
     return digest.hexdigest()
 
 
-@cache
 def versions() -> tuple[tuple[str, str], ...]:
-    """What may move a number from one run to the next: libraries, and this package's own code."""
-    libraries = [(name, metadata.version(name)) for name in ("torch", "numpy", "onnxruntime", "av", "pillow")]
-    own = hashlib.sha256()
-    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
-        own.update(path.read_bytes())
-    return (*libraries, ("sdbench", own.hexdigest()))
+    """What must not differ between the machines of a measurement: libraries, and this package's own code."""
+    return cache_keys.versions((__name__, f"{__package__.partition('.')[0]}.studies"))

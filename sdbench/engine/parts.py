@@ -14,8 +14,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
+from sdbench.base.cache_keys import Key, identity_of
 from sdbench.base.files import check_place
-from sdbench.base.kept import Arrays, disk_error, keep_arrays, key_of, read_arrays
+from sdbench.base.kept import Arrays, disk_error, keep_arrays, read_arrays
 from sdbench.engine.compiling import forget_choice
 from sdbench.engine.loader import Drawn, Kind, drawn
 from sdbench.engine.study import Planned
@@ -47,7 +48,7 @@ class Part:
     @cached_property
     def name(self) -> str:
         """Its number and the hash of all that its samples are."""
-        return f"{self.number:06}-{key_of(self.samples)[:32]}"
+        return f"{self.number:06}-{identity_of(self.samples)[:32]}"
 
 
 def cut(samples: Sequence[Planned]) -> tuple[Part, ...]:
@@ -87,10 +88,12 @@ class Kept:
     """Where what came of the parts of a run is kept.
 
     Attributes:
-        folder: its name is the key of all that decides them but their samples.
+        folder: its name is the key of all that decides them but their samples, or follows from it.
+        made_by: that key; None where nothing will be kept.
     """
 
     folder: Path
+    made_by: Key | None = field(default=None, kw_only=True)
 
     @property
     def key(self) -> str:
@@ -131,7 +134,7 @@ class Kept:
         Raises:
             DiskError: it cannot be written.
         """
-        keep_arrays(self.place(part), arrays, of=self.key)
+        keep_arrays(self.place(part), arrays, of=self.key, key=self.made_by)
 
     def discard(self, parts: Sequence[Part]) -> None:
         """Forget what is kept of these parts: the run is over."""

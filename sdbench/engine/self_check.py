@@ -23,8 +23,9 @@ from filelock import FileLock
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
+from sdbench.base.cache_keys import identity_of
 from sdbench.base.errors import InputError
-from sdbench.base.kept import Arrays, disk_error, keep_arrays, key_of, read_arrays
+from sdbench.base.kept import Arrays, disk_error, keep_arrays, read_arrays
 from sdbench.base.memory import is_out_of_memory
 from sdbench.engine.parts import OUTPUTS
 from sdbench.engine.passes import BatchSize, Passes, no_memory, passes_of
@@ -403,9 +404,9 @@ def claim_folder(parent: Path, key: str, checked: Checked) -> Path:
     if not checked.outputs:
         return parent / key
     if not checked.steady:
-        return parent / key_of(key, uuid.uuid4().hex)  # no later run would be one run with it
+        return parent / identity_of(key, uuid.uuid4().hex)  # no later run would be one run with it
     tolerance = max(_ALIKE.get(name, _COARSEST_ALIKE) for name in checked.precision.split(" and "))
-    places = [parent / key_of(key, number) for number in range(_MOST_ALIKE)]
+    places = [parent / identity_of(key, number) for number in range(_MOST_ALIKE)]
     try:
         parent.mkdir(parents=True, exist_ok=True)
         with FileLock(parent / ".lock"):
@@ -414,7 +415,7 @@ def claim_folder(parent: Path, key: str, checked: Checked) -> Path:
                 if known is not None and _same_outputs(known, checked.outputs, tolerance):
                     return place
             free = [place for place in places if not place.exists() or not any(place.iterdir())]
-            place = free[0] if free else parent / key_of(key, uuid.uuid4().hex)
+            place = free[0] if free else parent / identity_of(key, uuid.uuid4().hex)
             place.mkdir(exist_ok=True)
             keep_arrays(place / OUTPUTS, checked.outputs, of=key)
             return place

@@ -20,7 +20,7 @@ from sdbench.base.kept import disk_error, read_arrays
 from sdbench.base.progress import progress
 from sdbench.engine.compiling import known_choice
 from sdbench.engine.measurement import Measurement
-from sdbench.engine.measuring import PARTS, Collected, Prepared
+from sdbench.engine.measuring import Collected, Prepared
 from sdbench.engine.parts import Kept, Part
 from sdbench.engine.running import OneProcess, Runner
 
@@ -148,7 +148,7 @@ def merge_slices(
         DiskError: a part cannot be read.
     """
     started = time.perf_counter()
-    folder = _found(key, (store or AssetStore()).folder / PARTS)
+    folder = _found(key, (store or AssetStore()).cache.parts)
     content = _description(folder)
     names: dict[str, int] = content["parts"]
     missing = [number for number, name in enumerate(names) if not (folder / f"{name}.safetensors").exists()]
@@ -177,7 +177,7 @@ def forget_slices(key: str, store: AssetStore | None = None) -> None:
     Raises:
         InputError: there is no such measurement.
     """
-    folder = _found(key, (store or AssetStore()).folder / PARTS)
+    folder = _found(key, (store or AssetStore()).cache.parts)
     for name in _description(folder)["parts"]:
         (folder / f"{name}.safetensors").unlink(missing_ok=True)
     (folder / DESCRIPTION).unlink()

@@ -73,6 +73,7 @@ class Comparison:
         worse: what makes the run bad.
         better: what improved.
         changed: what else is different: versions, hardware, weights, expected values; one phrase each.
+        unrecorded: what may differ and is not known, since one of the runs did not record it.
         notes: what was not compared, and why.
     """
 
@@ -81,6 +82,7 @@ class Comparison:
     worse: list[Finding] = field(default_factory=list)
     better: list[Finding] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
+    unrecorded: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -101,6 +103,10 @@ def compare(run: Run, reference: Reference, thresholds: Thresholds) -> Compariso
     found = Comparison(run, against)
     if against is not None:
         found.changed = changes(against, run)
+        found.unrecorded = [f"{what} (of run {each.id})" for each in (against, run) for what in unrecorded(each)]
+    for each in (run,) if against is None else (against, run):
+        if isinstance(taken := each.environment.get("taken from a cache"), dict):
+            found.notes += [f"run {each.id} took from a cache {kind}: {what}" for kind, what in taken.items()]
     if reference.values_of is None:
         found.notes.append("no earlier run was asked for the same, so that no value was compared")
     else:
@@ -210,22 +216,85 @@ def _seconds(timing: Timing) -> str:
     return f"{timing.median:.4g} s (quarters {timing.q1:.4g} to {timing.q3:.4g}, {timing.rounds:g} rounds)"
 
 
+_GROUPS = {
+    "packages": "",
+    "cuda": "CUDA: ",
+    "variables": "variable ",
+    "assets": "asset ",
+    "weights": "weights of ",
+    "shown": "what is shown in ",
+    "container": "container ",
+}
+"""Facts of several names -> what stands before a name."""
+
+_OF_A_SELECTION = ("assets", "weights", "shown")
+"""Groups in which a name that only one run has says what was selected, not what changed."""
+
+_OTHERWISE_SAID = ("image", "image_digest")
+"""Of a container: other ones for each build; what an image is made of is compared by its content."""
+
+_FACTS = {
+    "python": "python",
+    "python_build": "Python's build",
+    "platform": "platform",
+    "libc": "C library",
+    "processor": "processor",
+    "instructions": "the processor's instructions",
+    "cores": "cores",
+    "gpus": "GPU and driver",
+    "machine": "machine",
+    "revision": "revision",
+    "source": "source",
+    "precision": "precision",
+    "compile": "compile",
+    "measured by": "measured by",
+}
+"""Facts of one value -> how they are called."""
+
+_WHOLE = "packages_sha256"
+"""With it, a run recorded everything that is installed; those before it named ten packages."""
+
+_BASE = ("base", "base_digest")
+"""What of a container has to be recorded."""
+
+
 def changes(earlier: Run, later: Run) -> list[str]:
-    """What else differs between two runs, one phrase each: versions, hardware, image, revision, weights."""
+    """What else differs between two runs, one phrase each: versions, hardware, base image, source, weights.
+
+    What only one of them recorded is no difference: see `unrecorded`.
+    """
     old, new = earlier.environment, later.environment
     found = []
-    for group, label in (("packages", ""), ("assets", "asset "), ("container", "container ")):
+    for group, label in _GROUPS.items():
         before, after = (_plain(environment.get(group)) for environment in (old, new))
-        # An asset that only one run used says what was selected, not what changed.
-        names = before.keys() & after.keys() if group == "assets" else before.keys() | after.keys()
+        in_both = group in _OF_A_SELECTION or (group == "packages" and not (old.get(_WHOLE) and new.get(_WHOLE)))
+        names = before.keys() & after.keys() if in_both else before.keys() | after.keys()
+        if group not in old or group not in new:
+            continue
+        if group == "container" and before and after:
+            names = names - {*_OTHERWISE_SAID, *(name for name in _BASE if not (before.get(name) and after.get(name)))}
         pairs = [(name, before.get(name, "none"), after.get(name, "none")) for name in sorted(names)]
         found += [f"{label}{name}: {_short(one)} -> {_short(other)}" for name, one, other in pairs if one != other]
-    for name in ("python", "platform", "processor", "cores", "gpus", "machine", "revision"):
-        words_before, words_after = _words(old.get(name)), _words(new.get(name))
-        if words_before != words_after:
-            label = "GPU and driver" if name == "gpus" else name
-            found.append(f"{label}: {_short(words_before)} -> {_short(words_after)}")
+    for name, label in _FACTS.items():
+        if name in old and name in new and (before_now := _words(old[name])) != (now := _words(new[name])):
+            found.append(f"{label}: {_short(before_now)} -> {_short(now)}")
     return found
+
+
+def unrecorded(run: Run) -> list[str]:
+    """What decides a number and is not recorded of a run, in words; empty where everything is."""
+    environment = run.environment
+    missing = [label for name, label in _FACTS.items() if _words(environment.get(name)) in ("unknown", "")]
+    if not environment.get(_WHOLE):
+        missing.append("packages but for a few")
+    names = {"cuda": "CUDA and cuDNN", "variables": "variables", "weights": "weights", "shown": "what is shown"}
+    missing += [label for name, label in names.items() if name not in environment]
+    container = environment.get("container")
+    if container is None:
+        missing.append("container")
+    elif isinstance(container, dict):
+        missing += [f"container {name}" for name in _BASE if container.get(name) in (None, "", "unknown")]
+    return missing
 
 
 def _plain(group: Any) -> dict[str, str]:

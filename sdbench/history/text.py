@@ -79,10 +79,27 @@ def comparison_text(found: Comparison) -> str:
     if found.changed:
         lines.append("what else changed:")
         lines += [f"  {phrase}" for phrase in found.changed]
-    elif found.reference is not None:
-        lines.append("nothing else changed: versions, hardware, revision and weights are the same")
+    elif found.reference is not None and not found.unrecorded:
+        lines.append(f"nothing else changed: {_SAME} are the same")
+    lines += [unrecorded_text(found)] * bool(found.unrecorded)
     lines += [f"note: {note}" for note in found.notes]
     return "\n".join(lines)
+
+
+_SAME = (
+    "all packages, Python's build, C library, CUDA, driver, hardware, variables, base image, source, weights and what "
+    "is shown"
+)
+
+
+def unrecorded_text(found: Comparison) -> str:
+    """What may have changed unseen, in a sentence; "" where all was recorded."""
+    if not found.unrecorded:
+        return ""
+    known = "" if found.changed else "nothing that is recorded changed; "
+    return (
+        f"{known}what else may have changed is not known, since these were not recorded: {', '.join(found.unrecorded)}"
+    )
 
 
 def headline(found: Comparison) -> str:
@@ -99,8 +116,12 @@ def issue_text(found: Comparison) -> str:
     parts = [f"# Regression: {headline(found)}", "## What became worse", _listed(found.worse)]
     parts += [
         "## What else changed",
-        "\n".join(f"- {phrase}" for phrase in found.changed) or "Nothing that is recorded.",
+        "\n".join(f"- {phrase}" for phrase in found.changed)
+        or f"Nothing{' that is recorded' * bool(found.unrecorded)}.",
     ]
+    if found.unrecorded:
+        said = unrecorded_text(found)
+        parts.append(f"{said[:1].upper()}{said[1:]}.")
     if found.better:
         parts += ["## What became better", _listed(found.better)]
     if found.notes:

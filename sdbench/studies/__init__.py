@@ -188,7 +188,7 @@ def _own(
         raise InputError(f"no folder at {folder}; expected one with videos or with folders of frames")
 
     def opened(length: int, short_side: int) -> Dataset:
-        contents = Contents(store.folder / "contents")
+        contents = Contents(store.cache.contents)
         return folder_of_videos(folder, length, short_side, shot_finder(store), contents, skip_unusable, store.quiet)
 
     return opened
@@ -206,7 +206,7 @@ def shot_finder(store: AssetStore) -> ShotFinder:
     """
     network = network_named("transnetv2", store=store)
     assert isinstance(network.module, TransNetV2)
-    return ShotFinder(network.module, network.weights, store.folder / "shots")
+    return ShotFinder(network.module, network.weights, store.cache.shots)
 
 
 def study_of(study: Study | str | Path) -> Study:

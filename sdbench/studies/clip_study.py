@@ -106,7 +106,7 @@ class ClipStudy:
             with self._preparing:
                 if process not in self._painters:
                     device_named(self.device)
-                    model, folder = self.store.path("styles26"), self.store.folder / "painted"
+                    model, folder = self.store.path("styles26"), self.store.cache.painted
                     self._painters = {process: Painter(model, folder, device=self.device)}
         return self._painters[process]
 

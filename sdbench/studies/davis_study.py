@@ -12,11 +12,11 @@ from PIL import Image
 from torch import Tensor
 
 from sdbench.assets.store import AssetStore
+from sdbench.base.cache_keys import identity_of
 from sdbench.base.checks import whole
 from sdbench.base.content import Contents
 from sdbench.base.draws import generator_for
 from sdbench.base.errors import InputError, unknown_name
-from sdbench.base.kept import key_of
 from sdbench.data.segmentation import SegmentationDataset, VideoSequence
 from sdbench.engine.study import About, Plan, Planned, blocks_of
 from sdbench.studies.sequences import (
@@ -102,7 +102,7 @@ class DavisStudy:
         dataset = self._dataset(feed)
         sources = [dataset.source_of(sequence) for sequence in dataset.sequences]
         block = blocks_of(sources)
-        contents = Contents(self.store.folder / "contents")
+        contents = Contents(self.store.cache.contents)
         samples: list[PlannedFrames] = []
         runs = range(seed, seed + self.seeds)
         drawn = [
@@ -159,7 +159,7 @@ class DavisStudy:
             for sequence in dataset.sequences
         ]
         how = (self.protocol, dataset.styles, dataset.notes, seed, self.seeds, self.frames, self.draws)
-        return key_of(dataset.name, how, shown)
+        return identity_of(dataset.name, how, shown)
 
     def _samples(
         self,

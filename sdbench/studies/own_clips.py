@@ -9,8 +9,8 @@ from types import TracebackType
 
 import numpy as np
 
+from sdbench.base.cache_keys import identity_of
 from sdbench.base.errors import InputError
-from sdbench.base.kept import key_of
 from sdbench.data.clip import Clip, Dataset
 from sdbench.engine.study import About, Pair, Plan, Planned, blocks_of
 from sdbench.statistics import FEWEST_GROUPS
@@ -154,14 +154,14 @@ def plan_clips(
         notes=(*notes, *dataset.notes),
         skipped=dataset.skipped,
         assets=(*dataset.assets, *assets),
-        identity=key_of(dataset.name, protocol, styles, seed, unit, sorted(shown), made_with),
+        identity=identity_of(dataset.name, protocol, styles, seed, unit, sorted(shown), made_with),
     )
     return Plan(about, samples)
 
 
 def _content(digest: str, made_with: object) -> str:
     """Hash of what a clip is drawn from: its video, and what it is made with where that is not part of the views."""
-    return digest if made_with is None else key_of(digest, made_with)
+    return digest if made_with is None else identity_of(digest, made_with)
 
 
 @dataclass

@@ -20,10 +20,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sdbench.base.cache_keys import identity_of
 from sdbench.base.checks import check_fits, listed, whole
 from sdbench.base.draws import generator_for
 from sdbench.base.errors import InputError, unknown_name
-from sdbench.base.kept import key_of
 from sdbench.engine.study import About, Plan, Planned, blocks_of
 from sdbench.studies.views import CROSSED_PAIRS, CROSSED_VIEWS
 from sdbench.video.feed import Feed
@@ -135,7 +135,7 @@ class RenderedVideos:
     @cached_property
     def identity(self) -> str:
         """Hash of all that decides what is rendered."""
-        return key_of(self.scenes_identity, self.size, self.frames)
+        return identity_of(self.scenes_identity, self.size, self.frames)
 
     @cached_property
     def scenes_identity(self) -> str:
@@ -143,7 +143,7 @@ class RenderedVideos:
 
         In all of them scene 7 has the same looks, kinds of texture and motions, in parts of frame and clip.
         """
-        return key_of(RENDERED, self.origin, self.count, self.textures, self.motions, self.looks, self.dot)
+        return identity_of(RENDERED, self.origin, self.count, self.textures, self.motions, self.looks, self.dot)
 
     def scene(self, number: int) -> Scene:
         """Scene `number`, from 0: the same whenever it is asked for."""

@@ -13,10 +13,10 @@ import numpy as np
 from torch import Tensor
 
 from sdbench.assets.store import AssetStore
+from sdbench.base.cache_keys import identity_of
 from sdbench.base.content import Contents
 from sdbench.base.draws import generator_for
 from sdbench.base.errors import InputError, unknown_name
-from sdbench.base.kept import key_of
 from sdbench.base.warned import warn_caller
 from sdbench.data.stylised import PROTOCOLS, StylisedDataset, StylisedVideo
 from sdbench.engine.study import About, Pair, Plan, Planned, blocks_of
@@ -121,7 +121,7 @@ class StylisedStudy:
         }
         drawn = [pair for pairs in runs.values() for pair in pairs]
         block = blocks_of(dataset.source_of(pair.video) for pair in drawn)
-        contents = Contents(self.store.folder / "contents")
+        contents = Contents(self.store.cache.contents)
         samples = [
             PlannedVideo(
                 name=pair.video.name,
@@ -160,7 +160,7 @@ class StylisedStudy:
         dataset, videos = self.dataset, [pair.video for pair in drawn]
         first = contents.of(path for v in videos for style in dataset.styles for path in dataset.files(v, style, (0,)))
         shown = [(block[dataset.source_of(video)], video.name) for video in videos]
-        return key_of(dataset.name, dataset.identity, self.protocol, dataset.styles, seed, shown, first)
+        return identity_of(dataset.name, dataset.identity, self.protocol, dataset.styles, seed, shown, first)
 
     def draw(self, planned: PlannedVideo, feed: Feed) -> Mapping[str, Tensor]:
         """The video's views; see `sdbench.engine.study.Study.draw`."""

@@ -9,7 +9,7 @@ from sdbench.history.comparing import Finding
 from sdbench.history.file import HistoryFile
 from sdbench.history.record import run_of_content
 from sdbench.history.standing import standings
-from sdbench.history.text import headline
+from sdbench.history.text import headline, unrecorded_text
 from sdbench.history.thresholds import read_thresholds
 from sdbench.report import Report, Since
 from sdbench.report.record import as_json
@@ -37,7 +37,7 @@ def since_last(report: Report, history: Path, thresholds: Path) -> Since | None:
         _said(found.worse),
         _said(found.better),
         tuple(found.changed),
-        (*found.notes, *content.damaged),
+        tuple(filter(None, (unrecorded_text(found), *found.notes, *content.damaged))),
     )
 
 

@@ -21,9 +21,10 @@ import numpy as np
 import onnxruntime
 import torch
 
+from sdbench.base.cache_keys import cache_key
 from sdbench.base.errors import AssetError, InputError, unknown_name
-from sdbench.base.kept import kept_arrays, key_of
-from sdbench.base.machine import available_cores
+from sdbench.base.kept import kept_arrays
+from sdbench.base.machine import available_cores, gpus
 from sdbench.video.frames import Frames, check_clip
 from sdbench.video.style_network import STYLE_COUNT, read_style_network
 
@@ -104,7 +105,8 @@ class Painter:
         if self.cache is None:
             return self._paint(frames, style, what)
         content = hashlib.sha256(np.ascontiguousarray(frames).data).hexdigest()
-        key = key_of("painted", self.model, style, frames.shape, content, *self._brush.known_as)
+        recipe = (self.model, style, frames.shape, content, self._brush.known_as)
+        key = cache_key("stylised clips", recipe, code=type(self._brush))
         return kept_arrays(self.cache, key, lambda: {"frames": self._paint(frames, style, what)})["frames"]
 
     def _paint(self, frames: Frames, style: str, what: str) -> Frames:
@@ -138,7 +140,8 @@ class Brush(Protocol):
     """The style network where it runs.
 
     Attributes:
-        known_as: what else a painted clip is kept by, beside the network, the style and the frames.
+        known_as: what else a painted clip is kept by, beside the network, the style, the frames and the software: the
+            processor and its driver, where they decide.
     """
 
     known_as: tuple[str, ...]
@@ -207,7 +210,7 @@ class InBatches:
         self._painting = threading.Lock()
         of_type = self._device.type
         processor = torch.cuda.get_device_name(self._device) if of_type == "cuda" else of_type
-        self.known_as: tuple[str, ...] = (f"torch {torch.__version__}", processor)
+        self.known_as: tuple[str, ...] = (processor, *(gpus() if of_type == "cuda" else ()))
 
     def paint(self, frames: Frames, styles: Sequence[int]) -> Iterator[Frames]:
         """See `Brush`."""

@@ -78,7 +78,7 @@ def published_weights(known: Model, store: AssetStore) -> Weights:
     """
     path = store.path(known.asset)
     what = f"the checkpoint {path.name}"
-    folder = store.folder / "converted"
+    folder = store.cache.converted
     if known.member is None:
         return Weights(read_converted(path, known.architecture, folder, known.options), False, what)
     member = known.member

@@ -20,9 +20,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from sdbench.base.cache_keys import cache_key
 from sdbench.base.errors import AssetError
 from sdbench.base.files import is_web_page, sha256_of
-from sdbench.base.kept import kept_arrays, key_of
+from sdbench.base.kept import kept_arrays
 from sdbench.networks.action.tokens import resize_positions
 from sdbench.networks.registry import build
 from sdbench.zoo.caffe2 import from_caffe2
@@ -235,7 +236,8 @@ def converted(
     Raises:
         DiskError: the copy cannot be read or written.
     """
-    key = key_of("weights", _CONVERSION, source, name, sorted(details.items()))
+    recipe = (_CONVERSION, source, name, sorted(details.items()))
+    key = cache_key("converted weights", recipe, code=(__name__, read))
     kept = kept_arrays(folder, key, lambda: {entry: value.numpy() for entry, value in read().items()})
     return {entry: torch.from_numpy(value) for entry, value in kept.items()}
 

@@ -24,7 +24,6 @@ from sdbench.base.errors import InputError
 from sdbench.data.davis2016 import davis
 from sdbench.data.moca import MocaDataset
 from sdbench.engine import Finished
-from sdbench.engine.measuring import PARTS
 from sdbench.networks import Network
 from sdbench.video.flow import flow_folder
 from tests.answers.test_ablation import HALVES, Halves, estimated
@@ -51,7 +50,7 @@ class Stages(Halves):
 
 
 def kept(store: AssetStore) -> list[Path]:
-    return sorted((store.folder / PARTS).rglob("*.safetensors"))
+    return sorted(store.cache.parts.rglob("*.safetensors"))
 
 
 def same(first: MaskQuality, second: MaskQuality) -> bool:

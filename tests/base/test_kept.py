@@ -9,14 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sdbench.base.cache_keys import cache_key
 from sdbench.base.errors import DiskError
 from sdbench.base.kept import kept_arrays, read_arrays
+
+KEY = cache_key("things", code=())
 
 
 def test_arrays_come_back(tmp_path: Path) -> None:
     made = {"a": np.arange(6.0).reshape(2, 3).T, "b": np.array([True, False]), "empty": np.zeros((0, 3), np.uint8)}
     for make in (lambda: made, dict):  # the second time they are read
-        found = kept_arrays(tmp_path, "key", make)
+        found = kept_arrays(tmp_path, KEY, make)
         assert found.keys() == made.keys()
         assert all(np.array_equal(found[name], made[name]) and found[name].dtype == made[name].dtype for name in made)
 
@@ -33,6 +36,6 @@ def test_a_disk_that_takes_no_more_is_a_sentence(
 
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(DiskError, match=said):
-        kept_arrays(tmp_path, "key", lambda: {"a": np.zeros(3)})
+        kept_arrays(tmp_path, KEY, lambda: {"a": np.zeros(3)})
     assert not list(tmp_path.iterdir()), "nothing half-written is left"
-    assert read_arrays(tmp_path / "key.safetensors") is None
+    assert read_arrays(tmp_path / f"{KEY}.safetensors") is None

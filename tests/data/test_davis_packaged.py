@@ -39,6 +39,11 @@ def test_a_made_up_mask_is_where_the_flow_is_unlike_the_rest() -> None:
 
 @pytest.mark.slow
 @pytest.mark.assets
+def made(folder: Path) -> dict[Path, bytes]:
+    """What was made, without the seal, which says when."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "seal.json"}
+
+
 def test_it_is_made_once_and_verified(
     store: AssetStore, shots: ShotFinder, tmp_path: Path, monkeypatch, capsys
 ) -> None:
@@ -65,7 +70,7 @@ def test_it_is_made_once_and_verified(
     assert found.image(first, 3).shape == found.image(first, 3, "style5").shape == (112, 136, 3)
     assert found.mask(first, 15).mean() == pytest.approx(0.2, abs=0.01)
     assert found.flow(first, 15, backward=True).std() > 0
-    before = {path: path.read_bytes() for path in found.root.rglob("*") if path.is_file()}
+    before = made(found.root)
 
     def never(*given):
         raise AssertionError("it is there")
@@ -79,4 +84,4 @@ def test_it_is_made_once_and_verified(
     capsys.readouterr()
     assert packaged_davis(own, shots).identity == found.identity
     assert "is no longer as it was made; it is set aside as" in capsys.readouterr().err
-    assert {path: path.read_bytes() for path in found.root.rglob("*") if path.is_file()} == before
+    assert made(found.root) == before

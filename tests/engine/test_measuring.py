@@ -17,7 +17,6 @@ import sdbench
 from sdbench import DiskError, Feed, InputError, Layer, Measurement, Network
 from sdbench.assets import AssetStore
 from sdbench.engine import Finished, join, measure
-from sdbench.engine.measuring import PARTS
 from sdbench.statistics import estimate
 from tests.made.studies import FEED, Counting, NoiseStudy
 
@@ -45,7 +44,7 @@ def bits(found: Measurement) -> list[bytes]:
 
 
 def kept(store: AssetStore) -> list[Path]:
-    return sorted((store.folder / PARTS).rglob("*.safetensors"))
+    return sorted(store.cache.parts.rglob("*.safetensors"))
 
 
 def test_every_view_goes_through_once_and_the_answer_is_the_true_one(own_store: AssetStore) -> None:

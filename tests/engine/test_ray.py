@@ -29,7 +29,7 @@ from sdbench import Feed, InputError, Measurement, Network, studies
 from sdbench.assets import AssetStore
 from sdbench.base.kept import Arrays
 from sdbench.engine import Study, measure, ray_cluster
-from sdbench.engine.measuring import PARTS, Prepared, prepare
+from sdbench.engine.measuring import Prepared, prepare
 from sdbench.engine.passes import SECONDS
 from sdbench.engine.placing import Placement
 from sdbench.engine.ray_worker import Workplace, known_here, refusal
@@ -153,7 +153,7 @@ def bits(found: Measurement) -> list[bytes]:
 
 
 def kept(store: AssetStore) -> list[Path]:
-    return sorted((store.folder / PARTS).rglob("*.safetensors"))
+    return sorted(store.cache.parts.rglob("*.safetensors"))
 
 
 def numbers(folder: Path) -> set[int]:
@@ -268,7 +268,7 @@ def test_a_connection_of_the_users_own_and_a_network_larger_than_the_object_stor
     assert bits(found) == bits(whole)
     assert found.layer("start").estimate.shares == whole.layer("start").estimate.shares
     assert not kept(own_store)
-    assert list((own_store.folder / PARTS).iterdir()) == []
+    assert list(own_store.cache.parts.iterdir()) == []
 
 
 def test_a_node_that_disappears_is_done_without(

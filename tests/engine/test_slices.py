@@ -13,7 +13,7 @@ import pytest
 from sdbench import InputError, Measurement, Network
 from sdbench.assets import AssetStore
 from sdbench.engine import measure
-from sdbench.engine.measuring import PARTS, Prepared, prepare
+from sdbench.engine.measuring import Prepared, prepare
 from sdbench.engine.placing import Placement
 from sdbench.engine.slices import DESCRIPTION, Slice, forget_slices, measure_slice, merge_slices
 from tests.made.studies import FEED, Counting, NoiseStudy
@@ -59,7 +59,7 @@ def test_slices_in_any_order_have_the_bits_of_one_run(own_store: AssetStore, tmp
     assert merged.layer("change").intervals is not None
     assert sums(merge_slices(done[0].key[:8], own_store)) == sums(whole), "the parts are still there"
     forget_slices(done[0].key, own_store)
-    assert not list((own_store.folder / PARTS).iterdir())
+    assert not list(own_store.cache.parts.iterdir())
 
 
 def test_too_few_slices_are_named(own_store: AssetStore) -> None:
@@ -86,7 +86,7 @@ def test_a_part_of_another_measurement_is_refused(own_store: AssetStore) -> None
     network = Network(module, FEED, "counting")
     other = measure_slice(prepare(network, NoiseStudy(SAMPLES), None, 0, 0.5, Placement(), own_store), Slice(1, 1))
     assert mine.key != other.key
-    parts = own_store.folder / PARTS
+    parts = own_store.cache.parts
     names = sorted(path.name for path in (parts / mine.key).glob("*.safetensors"))
     assert (parts / other.key / names[2]).exists(), "the same samples have the same name"
     shutil.copy(parts / other.key / names[2], parts / mine.key / names[2])
@@ -96,7 +96,7 @@ def test_a_part_of_another_measurement_is_refused(own_store: AssetStore) -> None
 
 def test_damage_is_named(own_store: AssetStore, capsys: pytest.CaptureFixture[str]) -> None:
     key = measure_slice(prepared(own_store), Slice(1, 1)).key
-    folder = own_store.folder / PARTS / key
+    folder = own_store.cache.parts / key
     third = sorted(folder.glob("*.safetensors"))[2]
     third.write_bytes(third.read_bytes()[:-5])
     with pytest.raises(InputError, match=r"1 of the 5 parts .* \(parts 2, from 0\): do --slice 1/1"):
@@ -128,5 +128,5 @@ def test_slices_are_counted_from_one(number: int, of: int) -> None:
 def test_more_slices_than_parts_leave_some_with_none(own_store: AssetStore) -> None:
     done = [measure_slice(prepared(own_store), Slice(number, 16)) for number in range(1, 17)]
     assert {each.parts for each in done} == {0, 1}
-    content = json.loads((own_store.folder / PARTS / done[0].key / DESCRIPTION).read_text(encoding="utf-8"))
+    content = json.loads((own_store.cache.parts / done[0].key / DESCRIPTION).read_text(encoding="utf-8"))
     assert sum(content["parts"].values()) == SAMPLES

@@ -187,18 +187,79 @@ def test_what_else_changed_is_said(against: Callable) -> None:
         environment["gpus"] = ["Big GPU, 590.2"]
         environment["assets"]["weights"] = "4" * 64
         environment["revision"] = "b" * 40 + "+changes"
-        environment["container"]["image_digest"] = "sha256:" + "2" * 64
+        environment["container"] |= {"image_digest": "sha256:" + "2" * 64, "base_digest": "sha256:" + "2" * 64}
+        environment["cuda"]["cudnn"] = "91100"
+        environment["libc"] = "glibc 2.42"
 
     found = against(change)
     assert not found.is_regression, "a change beside the results is none of them"
     assert found.changed == [
         "new: none -> 1.0",
         "torch: 2.12.0 -> 2.13.0",
+        "CUDA: cudnn: 91002 -> 91100",
         f"asset weights: {'3' * 12} -> {'4' * 12}",
-        f"container image_digest: sha256:{'1' * 12} -> sha256:{'2' * 12}",
+        f"container base_digest: sha256:{'7' * 12} -> sha256:{'2' * 12}",
+        "C library: glibc 2.41 -> glibc 2.42",
         "GPU and driver: Big GPU, 580.1 -> Big GPU, 590.2",
         f"revision: {'a' * 12} -> {'b' * 12}+changes",
     ]
+
+
+FACTS = [
+    *(("packages_sha256",), ("source",), ("python_build",), ("libc",), ("cuda",), ("variables",), ("instructions",)),
+    *(("gpus",), ("revision",), ("weights",), ("shown",), ("precision",), ("compile",), ("container",)),
+    *(("container", "base"), ("container", "base_digest")),
+]
+"""Each of these decides a number."""
+
+
+@pytest.mark.parametrize("place", FACTS, ids=".".join)
+@pytest.mark.parametrize("lacking", ["the earlier", "the later"])
+def test_nothing_else_changed_is_not_said_where_something_was_not_recorded(
+    report: Callable, place: tuple[str, ...], lacking: str
+) -> None:
+    def forget(content: dict[str, Any]) -> None:
+        *groups, name = ("environment", *place)
+        for group in groups:
+            content = content[group]
+        del content[name]
+
+    changes = (forget, lambda _: None) if lacking == "the earlier" else (lambda _: None, forget)
+    earlier, later = (run_of_report(report(day, change)) for day, change in enumerate(changes, 1))
+    found = compare(later, reference_of(earlier), THRESHOLDS)
+    of = (earlier if lacking == "the earlier" else later).id
+    assert found.changed == []
+    assert len(found.unrecorded) == 1
+    assert f"(of run {of})" in found.unrecorded[0]
+    for text in (comparison_text(found), issue_text(found)):
+        assert "nothing else changed" not in text.lower()
+        assert "othing that is recorded changed; what else may have changed is not known" in text
+
+
+def test_a_run_of_before_packages_were_all_recorded_is_compared(report: Callable) -> None:
+    """Its ten packages are held against those of today, and what it does not name is no change."""
+
+    def old(content: dict[str, Any]) -> None:
+        of_today = {"source", "python_build", "libc", "packages_sha256", "cuda", "instructions", "variables"}
+        for name in of_today | {"weights", "shown", "taken from a cache"}:
+            del content["environment"][name]
+        content["environment"]["container"] = {"image": "sdbench:1", "image_digest": "sha256:1", "engine": "27"}
+
+    def new(content: dict[str, Any]) -> None:
+        content["environment"]["packages"] |= {"torch": "2.13.0", "opencv-python-headless": "5.0"}
+        content["environment"]["container"]["engine"] = "28"
+
+    earlier, later = run_of_report(report(1, old)), run_of_report(report(2, new))
+    found = compare(later, reference_of(earlier), THRESHOLDS)
+    assert found.changed == ["torch: 2.12.0 -> 2.13.0", "container engine: 27 -> 28"]
+    assert any("packages" in what for what in found.unrecorded)
+    assert "what else may have changed is not known" in comparison_text(found)
+
+
+def test_what_a_run_took_from_a_cache_is_noted(against: Callable) -> None:
+    taken = {"stylised clips": "24, made 2026-01-01T03:00:00 UTC by onnxruntime 1.32.0"}
+    found = against(lambda content: content["environment"].update({"taken from a cache": taken}))
+    assert found.notes == [f"run {found.run.id} took from a cache stylised clips: {taken['stylised clips']}"]
 
 
 def lacking(name: str, command: str | None = None) -> Callable[[dict[str, Any]], None]:

@@ -25,7 +25,6 @@ from sdbench.assets import AssetStore
 from sdbench.base.warned import SdbenchWarning
 from sdbench.cli import main
 from sdbench.engine import measure, passes
-from sdbench.engine.measuring import PARTS
 from sdbench.engine.written import content_of
 from sdbench.report import measurements_page
 from sdbench.report.markdown import measurement_sentence
@@ -397,7 +396,7 @@ def test_parts_of_another_network_are_not_gone_on_with(change: str, own_store: A
     """EleutherAI/lm-evaluation-harness #4063, #2715: what was cached was of another model than the one at hand."""
     with pytest.raises(KeyboardInterrupt):
         measured(Window(left=6), own_store)  # two for the axes, three of the self-check, and the first part
-    assert len(list((own_store.folder / PARTS).rglob("*.safetensors"))) == 1
+    assert len(list(own_store.cache.parts.rglob("*.safetensors"))) == 1
     make, feed = CHANGES[change]
     found = measured(make(), own_store, feed=feed)
     assert found.resumed == 0
@@ -407,7 +406,7 @@ def test_parts_of_another_network_are_not_gone_on_with(change: str, own_store: A
     assert "22 of 24 samples are from an earlier run, interrupted or a slice" in measurement_sentence(again.as_record())
     assert content_of(again)["measurement"]["resumed"] == 22
     assert shares(again) == shares(measured(Window(), own_store))
-    assert not list((own_store.folder / PARTS).glob("*/*"))
+    assert not list(own_store.cache.parts.glob("*/*"))
 
 
 def test_a_network_of_chance_is_not_gone_on_with(own_store: AssetStore) -> None:

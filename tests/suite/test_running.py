@@ -14,7 +14,6 @@ from sdbench.base.errors import InputError
 from sdbench.cases.records import Asked, Claim, ExpectedValue, Unpublished
 from sdbench.cases.verdicts import Verdict
 from sdbench.engine import Measurement
-from sdbench.engine.measuring import PARTS
 from sdbench.networks import Network
 from sdbench.networks.filled import fill_state_dict
 from sdbench.suite import Here, Suite, group_of, layer_values, why_not
@@ -142,7 +141,7 @@ def test_ctrl_c_is_no_error_and_what_was_finished_is_not_done_again(
     suite: Suite, small: Small, data: Path, empty_store: AssetStore
 ) -> None:
     def parts() -> int:
-        return len(list((empty_store.folder / PARTS).rglob("*.safetensors")))
+        return len(list(empty_store.cache.parts.rglob("*.safetensors")))
 
     first = suite.run(RECORDS[X3D])
     passes = small.units
