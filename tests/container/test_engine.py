@@ -439,3 +439,9 @@ def test_paths_become_those_inside(engine: FakeEngine, tmp_path: Path, monkeypat
     assert (tmp_path / "r").is_dir()
     with pytest.raises(SystemExit):
         main(["--memory", "much"])
+
+
+def test_the_command_of_a_report_is_the_one_outside() -> None:
+    given = ["--fallback", "/tmp/x.json", "--base", "b:1", "--device", "cpu", "-k", "a and b"]
+    said = command._outside(given)
+    assert said == "nox -s reproduce -- --where container --base b:1 --device cpu -k 'a and b'"

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageColor
 
+from sdbench.base.environment import git_revision, source_digest
 from sdbench.base.machine import available_cores
 from sdbench.cases.verdicts import Case, Verdict
 from sdbench.report import Report, Totals, case_table, describe_environment, summary_lines, write_report
@@ -174,7 +175,30 @@ def test_the_environment_names_what_a_number_depends_on(tmp_path: Path) -> None:
     assert name == Path(sys.argv[0]).name, "without the folder that it lies in"
     assert arguments == ["benchmarks", "-k", "a b", "--data", "it's here"]
     assert found["packages"]["torch"] == version("torch")
+    assert len(found["packages"]) > 50
+    assert found["cuda"].keys() == {"runtime", "cudnn", "nccl"}
     assert found["cores"] == available_cores()
+
+
+def test_a_file_that_git_does_not_know_is_a_change_where_it_goes_into_an_image(tmp_path: Path) -> None:
+    def state() -> tuple[str, str]:
+        source_digest.cache_clear()
+        return git_revision(tmp_path), source_digest(tmp_path)
+
+    (tmp_path / "sdbench").mkdir()
+    for name, content in (("sdbench/a.py", ""), (".dockerignore", "*\n!sdbench\n"), (".gitignore", "*.log\n")):
+        (tmp_path / name).write_text(content)
+    for command in (["init", "-q"], ["add", "."], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "a"]):
+        subprocess.run(["git", "-C", str(tmp_path), *command], check=True)
+    clean, source = state()
+    assert len(clean) == 40
+    for name in ("notes.txt", "sdbench/a.log"):
+        (tmp_path / name).touch()
+    assert state() == (clean, source)
+    (tmp_path / "sdbench" / "untracked.py").touch()
+    revision, changed = state()
+    assert revision == f"{clean}+changes"
+    assert changed != source
 
 
 def test_reports_statistics_and_verdicts_need_no_torch() -> None:
