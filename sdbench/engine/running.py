@@ -110,7 +110,7 @@ class OneProcess:
     ) -> Generator[Arrays, None, None]:
         """See `Runner`."""
         with job.begun() as begin:
-            task = Task(kept.folder, begin)
+            task = Task(kept.folder, begin, made_by=kept.made_by)
             for (arrays,) in run(parts, [task], job.draw, self.workers, advance, job.kind, job.pinned):
                 yield arrays
 
@@ -146,7 +146,7 @@ class SeveralProcesses:
 
             def do(part: Part) -> Arrays:
                 if not tasks:
-                    tasks.append(Task(kept.folder, placed.enter_context(job.begun())))
+                    tasks.append(Task(kept.folder, placed.enter_context(job.begun()), made_by=kept.made_by))
                 ((arrays,),) = run([part], tasks, job.draw, 0, lambda _done: None)
                 return arrays
 
