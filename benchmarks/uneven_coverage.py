@@ -77,7 +77,7 @@ def _more_of_the_lively(_generator: np.random.Generator, lively: FloatArray) -> 
 
 
 def _geometric(generator: np.random.Generator, lively: FloatArray) -> FloatArray:
-    return generator.geometric(1 / CLIPS, len(lively))
+    return generator.geometric(1 / CLIPS, len(lively)).astype(np.float64)
 
 
 def _lognormal(normal: FloatArray) -> FloatArray:

@@ -39,7 +39,7 @@ def test_painted_values_are_rounded_to_the_nearest(monkeypatch: pytest.MonkeyPat
             assert np.flatnonzero(given["style_weights"]).tolist() == [3]
             return [given["image"] + np.float32(0.6 / 255)]
 
-    monkeypatch.setattr(paint.onnxruntime, "InferenceSession", Session)
+    monkeypatch.setattr("onnxruntime.InferenceSession", Session)
     frames = np.zeros((1, 8, 8, 3), dtype=np.uint8)
     frames[..., 1], frames[..., 2] = 100, 255
     (painted,) = paint.FrameByFrame(b"", "none", threads=1).paint(frames, [3])
