@@ -3,9 +3,9 @@
     python -m benchmarks.uneven_coverage [--others] [--studies 500] [--processes 2] [--json FILE]
 
 Prints the second table of docs/calibration.md, there of 2,000 studies; 500 of each take 2 minutes of one core. With
-`--others` the designs are those that no constant of the intervals was chosen on. A layer's units are linear in latent variables: some
-that dynamic pairs share, some that static pairs share, and noise. Each clip gives one pair of either factor. What is
-true, of infinitely many videos, is computed.
+`--others` the designs are those that no constant of the intervals was chosen on. A layer's units are linear in latent
+variables: some that dynamic pairs share, some that static pairs share, and noise. Each clip gives one pair of either
+factor. What is true, of infinitely many videos, is computed.
 """
 
 from __future__ import annotations
