@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from sdbench.assets import AssetStore
+from sdbench.base.kept import Cache
 from sdbench.cases.records import read_all
-from sdbench.engine.measuring import PARTS
 from sdbench.history.__main__ import main as history
 from sdbench.report.terminal import SCREEN
 from tests.made.fork_server import run_python
@@ -248,4 +248,4 @@ def test_an_interrupted_run_reports_what_it_finished_and_keeps_its_parts(tmp_pat
     assert done.returncode == pytest.ExitCode.INTERRUPTED, done.stdout
     assert list(cases_of(tmp_path / "report")) == [NAME]
     assert json.loads((tmp_path / "report" / "report.json").read_text())["environment"]["interrupted"] is True
-    assert list((tmp_path / "cache" / PARTS).rglob("*.safetensors"))
+    assert list(Cache(tmp_path / "cache").parts.rglob("*.safetensors"))
