@@ -17,10 +17,12 @@ from sdbench.assets.lock import LOCK_VARIABLE
 from sdbench.assets.store import AssetStore
 from sdbench.base.errors import InputError, SdbenchError
 from sdbench.container.assets import bring_assets
+from sdbench.container.base import default_base, pin_base
 from sdbench.container.engine import EngineError, check_gpu, connect
-from sdbench.container.image import Image, default_base, image_for
+from sdbench.container.image import Image, image_for
+from sdbench.container.pruning import KEPT, prune_images
 from sdbench.container.run import DATA, EXPECTED, GIB, REPORT, Job, Stopped, run
-from sdbench.container.source import DOCKERFILE, source_state
+from sdbench.container.source import DOCKERFILE, NO_LOCK, source_state
 
 ROOT = Path(__file__).parents[2]
 
@@ -43,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"sdbench: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("sdbench: interrupted; the container is gone", file=sys.stderr)
+        print("sdbench: interrupted; no container is left", file=sys.stderr)
         return 130
     except Stopped as stopped:
         print("sdbench: told to end; the container is gone", file=sys.stderr)
@@ -66,6 +68,25 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         metavar="NAME=VALUE",
         help="PIP_INDEX_URL=..., PIP_EXTRA_INDEX_URL=...",
+    )
+    parser.add_argument(
+        "--lock",
+        type=Path,
+        metavar="FILE",
+        help="hashes of the packages of another index; none: install without (default: docker/requirements.lock)",
+    )
+    parser.add_argument(
+        "--keep-images",
+        type=_count,
+        default=KEPT,
+        metavar="N",
+        help=f"images of newest states to keep (default: {KEPT})",
+    )
+    parser.add_argument("--build-only", action="store_true", help="see that the image is there, and end")
+    parser.add_argument(
+        "--pin-base",
+        action="store_true",
+        help="write the base (--base NAME:TAG) with its digest into docker/Dockerfile",
     )
     parser.add_argument("--memory", type=_size, help="most memory, as 16g (default: nine tenths of the engine's)")
     parser.add_argument("--shared-memory", type=_size, default=GIB, help="size of /dev/shm (default: 1g)")
@@ -93,6 +114,13 @@ def _run(arguments: list[str]) -> int:
         if options.fallback is None:
             raise InputError(f"--ray does not go with --where container: {why}; use --where host")
         return _elsewhere(options, rest, why)
+    if options.pin_base:
+        print(pin_base(connect(), ROOT / DOCKERFILE, options.base))
+        return 0
+    if options.build_only:
+        image = _image(connect(), options)
+        print(f"{image.name} {image.id} from {image.base} ({image.base_digest})")
+        return 0
     store = AssetStore()
     job = _job(options, rest, store)
     try:
@@ -146,7 +174,12 @@ def _image(client: docker.DockerClient, options: argparse.Namespace) -> Image:
             raise InputError(f"--build-arg takes NAME=VALUE; got {given!r}")
         arguments[name] = value
     proxies = {name: os.environ[name] for name in _PROXIES if name in os.environ}
-    return image_for(client, source_state(ROOT, arguments), proxies, options.build_network)
+    if options.lock is not None and options.lock != NO_LOCK and not options.lock.is_file():
+        raise InputError(f"no file of hashes at {options.lock} (--lock); `nox -s lock` writes one")
+    image = image_for(client, source_state(ROOT, arguments, options.lock), proxies, options.build_network)
+    if image.built:
+        prune_images(client, image, options.keep_images)
+    return image
 
 
 def _job(options: argparse.Namespace, rest: Sequence[str], store: AssetStore) -> Job:
@@ -209,3 +242,9 @@ def _size(text: str) -> int:
     if found is None or not float(found.group(1)):
         raise argparse.ArgumentTypeError(f"expected a size like 512m or 16g; got {text!r}")
     return int(float(found.group(1)) * 1024 ** " kmgt".index(found.group(2) or " "))
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"expected a number of images, at least 1; got {text!r}")
+    return int(text)

@@ -23,6 +23,7 @@ import requests
 from docker.types import Mount
 
 from sdbench.base.environment import CONTAINER_VARIABLE, MACHINE_VARIABLE, REVISION_VARIABLE, git_revision
+from sdbench.base.errors import InputError
 from sdbench.base.machine import gpus, machine_identity
 from sdbench.container.engine import EngineError, explained, gpu_requests, new_name, remove, user_of
 from sdbench.container.image import Image
@@ -146,6 +147,11 @@ def settings(client: docker.DockerClient, image: Image, job: Job, root: Path) ->
     """How the container is made: it can write the cache, the report and its own memory, and nothing else."""
     information = client.info()
     memory = job.memory or int(information["MemTotal"] * 9 // 10)
+    if job.shared_memory > memory:
+        raise InputError(
+            f"--shared-memory {job.shared_memory / GIB:.1f} GiB is more than the {memory / GIB:.1f} GiB of memory that "
+            "the container may use, which it is part of; give less, or more with --memory"
+        )
     mounts = [
         Mount(CACHE, str(job.cache), type="bind"),
         Mount(f"{CACHE}/assets", str(job.cache / "assets"), type="bind", read_only=True),
@@ -172,7 +178,10 @@ def settings(client: docker.DockerClient, image: Image, job: Job, root: Path) ->
     security = ["no-new-privileges"]
     if any("selinux" in option for option in information.get("SecurityOptions") or ()):
         security.append("label=disable")  # else the mounted folders could not be read without being relabelled
+    # Where the engine maps users to others, ours would not own what it writes.
+    mapped = any("name=userns" in option for option in information.get("SecurityOptions") or ())
     return {
+        "userns_mode": "host" if mapped else None,
         "command": list(job.arguments),
         "environment": environment,
         "mounts": mounts,
@@ -195,6 +204,8 @@ def _about(information: Mapping[str, Any], image: Image) -> dict[str, str]:
     return {
         "image": image.name,
         "image_digest": image.id,
+        "base": image.base,
+        "base_digest": image.base_digest,
         "engine": str(information.get("ServerVersion", "unknown")),
         "gpus_of_host": "; ".join(gpus()) or "none",
     }

@@ -17,7 +17,22 @@ class FakeImages:
     def get(self, name: str) -> SimpleNamespace:
         if name not in self._engine.present:
             raise docker.errors.ImageNotFound(f"No such image: {name}")
-        return SimpleNamespace(id=self._engine.present[name], labels=self._engine.labels.get(name, {}))
+        return self._found(name)
+
+    def list(self, filters: dict[str, Any]) -> list[SimpleNamespace]:
+        names = self._engine.labels if not filters.get("dangling") else ()
+        return [self._found(name) for name in names if filters["label"] in self._engine.labels[name]]
+
+    def remove(self, name: str) -> None:
+        self._engine.calls.append(f"remove image {name}")
+        del self._engine.present[name], self._engine.labels[name]
+
+    def _found(self, name: str) -> SimpleNamespace:
+        engine = self._engine
+        attributes = {"RepoDigests": engine.digests.get(name), "Created": engine.created_at.get(name, "9")}
+        return SimpleNamespace(
+            id=engine.present[name], labels=engine.labels.get(name, {}), tags=[name], attrs=attributes
+        )
 
 
 class FakeContainer:
@@ -49,6 +64,9 @@ class FakeContainer:
     def wait(self) -> dict[str, int]:
         return {"StatusCode": self._engine.status}
 
+    def logs(self) -> bytes:
+        return self._engine.said
+
     def reload(self) -> None:
         self.attrs = {
             "State": {
@@ -65,6 +83,10 @@ class FakeEngine:
     Attributes:
         present: names of images -> their ids.
         labels: names of images -> their labels.
+        digests: names of images -> what registries call them.
+        created_at: names of images -> when they were made; others were made last.
+        used: ids of images that containers have.
+        said: what a container has said when it ends.
         calls: what was asked for, in order.
         created: how the last container was made.
     """
@@ -72,10 +94,14 @@ class FakeEngine:
     def __init__(self, **present: str) -> None:
         self.present = dict(present)
         self.labels: dict[str, dict[str, str]] = {}
+        self.digests: dict[str, list[str]] = {}
+        self.created_at: dict[str, str] = {}
+        self.used: list[str] = []
+        self.said = b""
         self.calls: list[str] = []
         self.created: dict[str, Any] = {}
         self.build_arguments: dict[str, Any] = {}
-        self.steps: list[dict[str, Any] | Exception] = [{"stream": "Step 1/1 : FROM base"}]
+        self.steps: list[dict[str, Any] | BaseException] = [{"stream": "Step 1/1 : FROM base"}]
         self.pull_steps: list[dict[str, Any]] = []
         self.start_error: Exception | None = None
         self.on_start: Callable[[dict[str, Any]], object] = lambda _created: None
@@ -86,7 +112,13 @@ class FakeEngine:
         self.security: list[str] = []
         self.images = FakeImages(self)
         self.containers = SimpleNamespace(create=self._create)
-        self.api = SimpleNamespace(build=self._build, pull=self._pull, remove_container=self._remove)
+        self.api = SimpleNamespace(
+            build=self._build,
+            containers=lambda all: [{"ImageID": identity} for identity in self.used],
+            inspect_distribution=self._distribution,
+            pull=self._pull,
+            remove_container=self._remove,
+        )
 
     @property
     def client(self) -> docker.DockerClient:
@@ -95,6 +127,13 @@ class FakeEngine:
 
     def info(self) -> dict[str, Any]:
         return {"MemTotal": 10 * 2**30, "ServerVersion": "1.2", "SecurityOptions": self.security}
+
+    def version(self) -> dict[str, Any]:
+        return {"ApiVersion": "1.40", "Os": "linux"}  # with the classic builder only
+
+    def _distribution(self, name: str) -> dict[str, Any]:
+        self.calls.append(f"ask registry {name}")
+        return {"Descriptor": {"digest": f"sha256:{'d' * 64}"}}
 
     def _create(self, image: str, **options: Any) -> FakeContainer:
         self.calls.append("create")
@@ -105,7 +144,7 @@ class FakeEngine:
         self.calls.append("build")
         self.build_arguments = options
         for step in self.steps:
-            if isinstance(step, Exception):
+            if isinstance(step, BaseException):
                 raise step
             yield step
         if not any(isinstance(step, dict) and "error" in step for step in self.steps):
@@ -116,7 +155,8 @@ class FakeEngine:
         self.calls.append(f"pull {repository}:{tag}")
         yield from self.pull_steps
         if not any("error" in step for step in self.pull_steps):
-            self.present[f"{repository}:{tag}"] = "sha256:pulled"
+            digest = tag.startswith("sha256:")
+            self.present[f"{repository}:3.11-slim@{tag}" if digest else f"{repository}:{tag}"] = "sha256:pulled"
 
     def _remove(self, name: str, force: bool) -> None:
         self.calls.append("remove")
