@@ -39,9 +39,13 @@ def base_id(client: docker.DockerClient, name: str) -> str | None:
 
 def base_digest(client: docker.DockerClient, name: str, identity: str) -> str:
     """The digest under which a registry has the base, as the engine noted it when it was pulled."""
-    repository = parse_repository_tag(name)[0].rpartition("/")[2].partition(":")[0]
-    known = client.images.get(name).attrs.get("RepoDigests") or ()
-    found = [digest for place, _, digest in (told.partition("@") for told in known) if place.endswith(repository)]
+    if "@" in name:
+        return name.partition("@")[2]
+    repository = parse_repository_tag(name)[0].rpartition("/")[2]
+    known = [told.partition("@") for told in client.images.get(name).attrs.get("RepoDigests") or ()]
+    # localhost/ is what Podman puts before the names of images that come from no registry.
+    known = [told for told in known if not told[0].startswith("localhost/")]
+    found = [digest for place, _, digest in known if place.rpartition("/")[2] == repository]
     return found[0] if found else f"none: the local image {identity}"
 
 

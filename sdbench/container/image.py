@@ -28,7 +28,8 @@ BASE_DIGEST_LABEL = "org.opencontainers.image.base.digest"
 _LAST_LINES = 30
 """So many lines of what a failed build said are shown."""
 
-_SHOWN = re.compile(r"Step |Collecting |\s*Downloading |Installing collected|Successfully installed|no hashes ")
+_STEP = re.compile(r"(?:\[\d+/\d+\] )?(?:Step|STEP) ")
+_SHOWN = re.compile(r"Collecting |\s*Downloading |Installing collected|Successfully installed|no hashes ")
 """Lines of a build that say how far it is."""
 
 _SECONDS = 5.0
@@ -147,9 +148,9 @@ def _follow(lines: Iterable[str]) -> None:
                     if whole > 0 and (said == 0 or time.monotonic() - said >= _SECONDS):
                         said = time.monotonic()
                         say(f"    {done:.0f} of {whole:.0f} MB")
-                elif _SHOWN.match(line):
+                elif _STEP.match(line) or _SHOWN.match(line):
                     said = time.monotonic()
-                    say(line.rstrip() if line.startswith("Step ") else f"  {line.strip()}")
+                    say(line.rstrip() if _STEP.match(line) else f"  {line.strip()}")
         except BuildError as error:
             log.seek(0)
             raise _failure(str(error), [line for line in log.read().splitlines() if line.strip()]) from None

@@ -28,7 +28,7 @@ def prune_images(client: docker.DockerClient, current: Image, keep: int) -> None
             found.sort(key=lambda image: str(image.attrs.get("Created", "")), reverse=True)
             kept = {current.id, *used, *(str(image.id) for image in found[:keep])}
             for image in found:
-                names = [tag for tag in image.tags if re.fullmatch(r"sdbench:[0-9a-f]{16}", tag)]
+                names = [tag for tag in image.tags if re.fullmatch(r"(?:localhost/)?sdbench:[0-9a-f]{16}", tag)]
                 if image.id not in kept and (names or not image.tags):
                     _remove(client, names or [str(image.id)], f"the newest {keep} are kept (--keep-images)")
     except (docker.errors.DockerException, requests.RequestException) as error:

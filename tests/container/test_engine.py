@@ -241,7 +241,7 @@ def test_an_image_knows_its_base(engine: FakeEngine, source: Source) -> None:
     image_for(engine.client, source, {}, None)
     assert engine.labels[source.tag][BASE_DIGEST_LABEL] == "none: the local image sha256:base"
     engine.present["base:1"] = "sha256:pulled"
-    engine.digests["base:1"] = ["other@sha256:no", "base@sha256:published"]
+    engine.digests["base:1"] = ["other@sha256:no", "localhost/base@sha256:no", "base@sha256:published"]
     assert image_for(engine.client, source, {}, None).base_digest == "sha256:published"
 
 
