@@ -72,8 +72,8 @@ _INSIDE_ONLY = ("av", "onnx", "onnxruntime", "torch")
 _SOCKET = Path("/var/run/docker.sock")
 """Where a container engine answers, unless DOCKER_HOST says otherwise."""
 
-_PATIENCE = 40.0
-"""Seconds after Ctrl-C in which the container's run writes its report and the container is removed."""
+_PATIENCE = {"interrupt_timeout": 12.0, "terminate_timeout": 12.0}
+"""Seconds after Ctrl-C in which a run writes its report, which takes it ten at most, and its container is removed."""
 
 
 @nox.session
@@ -99,7 +99,7 @@ def reproduce(session: nox.Session) -> None:
         arguments = told["arguments"]
     if not likely_here:
         _install(session, extra, _AS_IMPORTED)
-    session.run("pytest", "benchmarks", "--benchmark-quiet", "-rfE", *arguments)
+    session.run("pytest", "benchmarks", "--benchmark-quiet", "-rfE", *arguments, **_PATIENCE)
 
 
 def _where(session: nox.Session) -> tuple[str, list[str]]:
@@ -133,8 +133,7 @@ def _in_container(session: nox.Session, arguments: list[str], may_fall_back: boo
         own = ["--fallback", str(fallback)] if may_fall_back else []
         session.run(
             *("python", "-m", "sdbench.container", *own, *arguments),
-            interrupt_timeout=_PATIENCE,
-            terminate_timeout=_PATIENCE,
+            **_PATIENCE,
         )
         return json.loads(fallback.read_text()) if fallback.is_file() else None
 

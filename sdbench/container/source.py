@@ -93,6 +93,14 @@ def _known_to_git(root: Path) -> set[str] | None:
     listing = ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     try:
         run = subprocess.run(listing, capture_output=True, check=True, timeout=60)
+    except FileNotFoundError:
+        raise InputError(f"git is needed to list the files of {root}; install it, or use --where host") from None
+    except subprocess.CalledProcessError as error:
+        said = " ".join(error.stderr.decode(errors="replace").split())
+        cure = "see what it says"
+        if "dubious ownership" in said:
+            cure = f"it belongs to somebody else: git config --global --add safe.directory {root}"
+        raise InputError(f"git cannot list the files of {root} ({said[:300]}); {cure}, or use --where host") from None
     except (OSError, subprocess.SubprocessError) as error:
-        raise InputError(f"git cannot list the files of {root} ({error}); install git, or use --where host") from None
+        raise InputError(f"git cannot list the files of {root} ({error}); use --where host") from None
     return set(run.stdout.decode().split("\0"))
