@@ -118,7 +118,7 @@ def run(client: docker.DockerClient, image: Image, job: Job, root: Path) -> Outc
         KeyboardInterrupt: after Ctrl-C, when the container is gone.
         Stopped: after SIGTERM or SIGHUP, when the container is gone.
     """
-    name = new_name()
+    name, stopped = new_name(), False
     with _signals_as_exceptions():
         try:
             options = {**settings(client, image, job, root), "stdin_open": True}
@@ -132,14 +132,14 @@ def run(client: docker.DockerClient, image: Image, job: Job, root: Path) -> Outc
                 output.wait()
                 status = int(container.wait()["StatusCode"])
             except (KeyboardInterrupt, Stopped):
+                stopped = True
                 _stop(container, output)
-                remove(client, name)
-                _say("the container is gone")
                 raise
             container.reload()
             lifeline.close()
         except (docker.errors.DockerException, requests.RequestException) as error:
-            if _answers(client):
+            # A stopping engine may still answer where it was asked before, and nowhere else.
+            if not isinstance(error, requests.ConnectionError) and _answers(client):
                 raise explained(error, "running the container") from None
             _wait_for_report(job.report)
             raise EngineError(
@@ -148,6 +148,8 @@ def run(client: docker.DockerClient, image: Image, job: Job, root: Path) -> Outc
             ) from None
         finally:
             remove(client, name)
+            if stopped:
+                _say("the container is gone")
     state = container.attrs.get("State", {})
     if state.get("OOMKilled"):
         limit = f"at its limit of {options['mem_limit'] / GIB:.1f} GiB of memory"

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import docker
+import requests
 
 
 class FakeImages:
@@ -36,11 +37,17 @@ class FakeContainer:
             self._ended.wait(30)
             yield b"report written\n", None
 
+    def attach_socket(self, params: dict[str, int]) -> SimpleNamespace:
+        assert params == {"stdin": 1, "stream": 1}
+        return SimpleNamespace(close=lambda: None)
+
     def start(self) -> None:
         self._engine.calls.append("start")
         if self._engine.start_error is not None:
             raise self._engine.start_error
         self._engine.on_start(self._engine.created)
+        if self._engine.gone:
+            raise requests.ConnectionError("('Connection aborted.', FileNotFoundError(2, 'No such file'))")
 
     def kill(self, signal: str) -> None:
         self._engine.calls.append(f"kill {signal}")
@@ -86,7 +93,15 @@ class FakeEngine:
         self.security: list[str] = []
         self.images = FakeImages(self)
         self.containers = SimpleNamespace(create=self._create)
-        self.api = SimpleNamespace(build=self._build, pull=self._pull, remove_container=self._remove)
+        self.left_over: list[dict[str, Any]] = []
+        self.gone = False
+        self.api = SimpleNamespace(
+            build=self._build,
+            pull=self._pull,
+            remove_container=self._remove,
+            containers=self._list,
+            stop=self._stop,
+        )
 
     @property
     def client(self) -> docker.DockerClient:
@@ -94,7 +109,25 @@ class FakeEngine:
         return cast("docker.DockerClient", self)
 
     def info(self) -> dict[str, Any]:
-        return {"MemTotal": 10 * 2**30, "ServerVersion": "1.2", "SecurityOptions": self.security}
+        return {
+            "MemTotal": 10 * 2**30,
+            "ServerVersion": "1.2",
+            "SecurityOptions": self.security,
+            "InitBinary": "docker-init",
+        }
+
+    def ping(self) -> bool:
+        if self.gone:
+            raise requests.ConnectionError("('Connection aborted.', FileNotFoundError(2, 'No such file'))")
+        return True
+
+    def _list(self, all: bool, filters: dict[str, str]) -> list[dict[str, Any]]:
+        assert all
+        assert filters == {"label": "sdbench.owner"}
+        return self.left_over
+
+    def _stop(self, identity: str, timeout: int) -> None:
+        self.calls.append(f"stop {identity} {timeout}")
 
     def _create(self, image: str, **options: Any) -> FakeContainer:
         self.calls.append("create")

@@ -17,13 +17,16 @@ import requests
 
 from sdbench.assets import AssetStore
 from sdbench.base.errors import AssetError
+from sdbench.base.journal import JOURNAL, append_line
+from sdbench.cases.records import read_all
 from sdbench.container import command
 from sdbench.container.assets import bring_assets
 from sdbench.container.command import main
-from sdbench.container.engine import EngineError, check_gpu, connect, user_of
+from sdbench.container.engine import OWNER_LABEL, EngineError, check_gpu, connect, owner_label, remove_orphans, user_of
 from sdbench.container.image import BASE_LABEL, Image, image_for
 from sdbench.container.run import GIB, Job, Stopped, run, settings
 from sdbench.container.source import Source, source_state
+from sdbench.report.from_lines import record_fields
 from tests.container.fake import FakeEngine
 
 ROOT = Path(__file__).parents[2]
@@ -320,7 +323,9 @@ def test_a_signal_stops_and_removes_the_container(
         run(engine.client, IMAGE, job, ROOT)
     sender.join()
     assert engine.calls == ["create", "start", "kill SIGINT", "remove"]
-    assert "report written" in capsys.readouterr().out, "what it says at its end is still passed on"
+    said = capsys.readouterr()
+    assert "report written" in said.out, "what it says at its end is still passed on"
+    assert said.err.endswith("sdbench: the container is gone\n")
     assert signal.getsignal(number) is before
 
 
@@ -332,7 +337,104 @@ def test_the_command_ends_as_the_signal_says(monkeypatch: pytest.MonkeyPatch, ca
 
         monkeypatch.setattr(command, "_run", stop)
         assert main([]) == status
-        assert_one_sentence(capsys, "the container is gone")
+        said = capsys.readouterr().err
+        assert "container" not in said, "there was none"
+        assert said == f"sdbench: {'interrupted' if status == 130 else 'told to end by signal 15 (SIGTERM)'}\n"
+
+
+# What becomes of a run whose engine, container or driver ends.
+
+
+def test_a_container_has_an_owner_an_init_and_a_lifeline(job: Job) -> None:
+    engine = FakeEngine()
+    run(engine.client, IMAGE, job, ROOT)
+    assert engine.created["init"] is True
+    assert engine.created["stdin_open"] is True
+    assert engine.created["environment"]["SDBENCH_LIFELINE"] == "0"
+    assert json.loads(engine.created["labels"][OWNER_LABEL])["process"] == os.getpid()
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="asks Linux when a process started")
+def test_containers_of_dead_owners_are_removed_and_no_others() -> None:
+    engine = FakeEngine()
+    own = json.loads(owner_label()[OWNER_LABEL])
+    owners = {
+        "mine": own,
+        "dead": {**own, "start": "1"},
+        "ended": {**own, "process": 2**22 + 1},
+        "elsewhere": {**own, "host": "another", "start": "1"},
+    }
+    for name, owner in owners.items():
+        state = "exited" if name == "ended" else "running"
+        labels = {OWNER_LABEL: json.dumps(owner)}
+        engine.left_over.append({"Id": name, "Names": [f"/{name}"], "State": state, "Status": "Up", "Labels": labels})
+    engine.left_over.append({"Id": "x", "Names": [], "State": "running", "Labels": {OWNER_LABEL: "no JSON"}})
+    said = remove_orphans(engine.client)
+    assert [sentence.split()[2] for sentence in said] == ["dead", "ended"]
+    assert engine.calls == ["stop dead 10", "remove", "remove"]
+
+
+def began(case: str) -> Any:
+    """A container in which a case begins."""
+    record = next(record for record in read_all(ROOT / "expected") if record.id == case)
+
+    def write(options: dict[str, Any]) -> None:
+        (report,) = [mount["Source"] for mount in options["mounts"] if mount["Target"] == "/report"]
+        path = Path(report) / JOURNAL
+        append_line(path, {"run": {}, "totals": {"values": 1, "claims": 1}})
+        append_line(path, {"begins": f"test[{case}]", "record": record_fields(record)})
+
+    return write
+
+
+@pytest.fixture
+def ready(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """Arguments of a run that needs no assets; an old report lies in its folder."""
+    monkeypatch.setenv("SDBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(AssetStore, "is_present", lambda self, name: True)
+    monkeypatch.setattr("sdbench.container.run.STOPS_WITHIN", 0.3)
+    (tmp_path / "r").mkdir()
+    (tmp_path / "r" / "report.json").write_text("old")
+    return ["--base", "base:1", "--report", str(tmp_path / "r")]
+
+
+@pytest.mark.parametrize(
+    ("gone", "status", "said", "ended"),
+    [
+        (True, 1, "the container engine stopped in the middle of the run; start it", "the container engine stopped"),
+        (False, 137, "exit status 137: its container was ended by signal 9 (SIGKILL)", "its container was ended by"),
+    ],
+)
+def test_what_ends_the_container_costs_the_case_that_ran(
+    gone: bool, status: int, said: str, ended: str, engine: FakeEngine, ready: list[str], capsys, tmp_path: Path
+) -> None:
+    engine.gone, engine.status = gone, 137
+    engine.on_start = began("action/complexity/x3d_xs")
+    assert main(ready) == status
+    assert said in capsys.readouterr().err
+    (case,) = json.loads((tmp_path / "r" / "report.json").read_text())["cases"]
+    assert case["verdict"] == "error"
+    assert case["reason"].startswith(ended)
+    assert (tmp_path / "r" / "previous" / "report.json").read_text() == "old"
+
+
+def test_a_report_that_does_not_exist_is_not_named(
+    engine: FakeEngine, ready: list[str], capsys: pytest.CaptureFixture
+) -> None:
+    engine.status = 5
+    assert main(ready) == 5
+    lines = capsys.readouterr().err.splitlines()
+    assert "exit status 5: its container had no case to run: none is selected" in lines[-2]
+    assert lines[-1].endswith("no report: no case has ended")
+
+
+@pytest.mark.parametrize("option", ["--memory", "--shared-memory"])
+def test_more_memory_than_there_is_is_refused(
+    option: str, engine: FakeEngine, ready: list[str], capsys: pytest.CaptureFixture
+) -> None:
+    assert main([*ready, option, "99999t"]) == 1
+    assert_one_sentence(capsys, "GiB is more than the engine has, 10.0 GiB")
+    assert "create" not in engine.calls
 
 
 # Assets: before the network is taken away.
