@@ -72,7 +72,7 @@ _INSIDE_ONLY = ("av", "onnx", "onnxruntime", "torch")
 _SOCKET = Path("/var/run/docker.sock")
 """Where a container engine answers, unless DOCKER_HOST says otherwise."""
 
-_PATIENCE = {"interrupt_timeout": 12.0, "terminate_timeout": 12.0}
+_PATIENCE = 12.0
 """Seconds after Ctrl-C in which a run writes its report, which takes it ten at most, and its container is removed."""
 
 
@@ -99,7 +99,11 @@ def reproduce(session: nox.Session) -> None:
         arguments = told["arguments"]
     if not likely_here:
         _install(session, extra, _AS_IMPORTED)
-    session.run("pytest", "benchmarks", "--benchmark-quiet", "-rfE", *arguments, **_PATIENCE)
+    session.run(
+        *("pytest", "benchmarks", "--benchmark-quiet", "-rfE", *arguments),
+        interrupt_timeout=_PATIENCE,
+        terminate_timeout=_PATIENCE,
+    )
 
 
 def _where(session: nox.Session) -> tuple[str, list[str]]:
@@ -133,7 +137,8 @@ def _in_container(session: nox.Session, arguments: list[str], may_fall_back: boo
         own = ["--fallback", str(fallback)] if may_fall_back else []
         session.run(
             *("python", "-m", "sdbench.container", *own, *arguments),
-            **_PATIENCE,
+            interrupt_timeout=_PATIENCE,
+            terminate_timeout=_PATIENCE,
         )
         return json.loads(fallback.read_text()) if fallback.is_file() else None
 

@@ -76,7 +76,7 @@ def open_items(entries: list[dict[str, Any]]) -> list[str]:
         if "begins" in entry:
             found[entry["begins"]] = None
         for word in ("ends", "crashed"):
-            found.pop(entry.get(word), None)
+            found.pop(str(entry.get(word)), None)
     return list(found)
 
 

@@ -248,7 +248,7 @@ def _tell_again(item: pytest.Item, kept: Item, case: Case | None) -> None:
             dict.fromkeys(item.keywords, 1),
             outcome,
             {"failed": kept.said, "skipped": (path, line, kept.said)}.get(outcome),  # type: ignore[arg-type]
-            phase,  # type: ignore[arg-type]
+            phase,
             duration=kept.seconds if phase == "call" else 0.0,
             user_properties=[("verdict", case.verdict.value), ("measured", str(case.measured))] if case else [],
         )

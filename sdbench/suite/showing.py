@@ -87,7 +87,9 @@ def shown_by(suite: Suite, feeds: Iterable[tuple[Asked, Mapping[str, Any]]]) -> 
 def feed_of(told: Mapping[str, Any]) -> Feed:
     """What a network was fed, as its measurement says."""
     known = {field.name for field in fields(Feed)}
-    given = {name: tuple(value) if isinstance(value, list) else value for name, value in told.items() if name in known}
+    given: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in told.items() if name in known
+    }
     return Feed(**given)
 
 

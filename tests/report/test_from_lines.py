@@ -12,8 +12,9 @@ import pytest
 
 from sdbench.base.errors import InputError
 from sdbench.base.journal import JOURNAL, append_line
-from sdbench.cases.records import ExpectedValue, read_all
+from sdbench.cases.records import Record, read_all
 from sdbench.cases.verdicts import Case, Verdict, not_run
+from sdbench.report.__main__ import main
 from sdbench.report.from_lines import case_line, record_fields, rescue, run_lines
 from sdbench.report.record import finite
 
@@ -23,7 +24,7 @@ CASE = Case(
 )
 
 
-def name_of(record: ExpectedValue) -> str:
+def name_of(record: Record) -> str:
     return f"benchmarks/test_action.py::test_action[{record.id}]"
 
 
@@ -89,6 +90,14 @@ def test_a_measurement_that_ends_the_process_is_counted(tmp_path: Path) -> None:
     append_line(tmp_path / JOURNAL, {"done": "other"})
     append_line(tmp_path / JOURNAL, {"crashed": None, "said": "ended"})
     assert run_lines(tmp_path).broken == {"n": 1}
+
+
+def test_by_hand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path, ended=1)
+    assert main([str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"2 cases: {tmp_path / 'report.html'}\n"
+    assert main([str(tmp_path)]) == 1
+    assert main([]) == 2
 
 
 def test_lines_of_something_else_are_refused(tmp_path: Path) -> None:
