@@ -86,7 +86,8 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     if config.getoption("--restarts") < 0:
         raise pytest.UsageError(f"--restarts takes a whole number; got {config.getoption('--restarts')}")
     set_old_report_aside(folder)
-    config.pluginmanager.getplugin("capturemanager").suspend(in_=True)  # the standard input may be the lifeline
+    if (capture := config.pluginmanager.getplugin("capturemanager")) is not None:
+        capture.suspend(in_=True)  # the standard input may be the lifeline
     command = [sys.executable, "-m", "pytest", *map(str, config.invocation_params.args)]
     return supervise(command, folder / JOURNAL, config.getoption("--restarts"), lambda why: rescue(folder, why))
 

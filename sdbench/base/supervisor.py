@@ -8,6 +8,7 @@ program ends where its supervisor does: it holds one end of a pipe that nobody w
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import math
 import os
@@ -60,9 +61,10 @@ class Supervision:
     lifeline: int | None = None
 
 
+@functools.cache
 def supervision() -> Supervision | None:
-    """What this process is told of its supervisor; None where it has none."""
-    told = os.environ.get(SUPERVISED)
+    """What this process is told of its supervisor; None where it has none. What it starts is told nothing."""
+    told = os.environ.pop(SUPERVISED, None)
     if told is None:
         return None
     return Supervision(**json.loads(told or "{}"))
@@ -78,12 +80,13 @@ def supervise(command: Sequence[str], journal: Path, restarts: int, rescue: Call
         rescue: called with what ended the program, or "" where it was told to end, where it ended for good before it
             was over: what is known then is in its lines.
     """
+    told_command = (Path(sys.argv[0]).name, *sys.argv[1:])
     with _Signals() as signals:
         given_up = ""
         for attempt in range(restarts + 2):
             before = len(read_lines(journal))
             kills = _kills_for_memory()
-            status, stopped = _run(command, Supervision(tuple(sys.argv), attempt, given_up), journal, before, signals)
+            status, stopped = _run(command, Supervision(told_command, attempt, given_up), journal, before, signals)
             entries = read_lines(journal)
             new = entries[before:]
             if is_over(new):
@@ -235,8 +238,9 @@ def end_as_ctrl_c_does(lifeline: int | None) -> None:
         if not again:
             raise KeyboardInterrupt
 
-    for number in ending_signals():
-        signal.signal(number, interrupt)
+    if threading.current_thread() is threading.main_thread():
+        for number in ending_signals():
+            signal.signal(number, interrupt)
     if lifeline is not None:
 
         def watch() -> None:
