@@ -80,8 +80,8 @@ _SOCKETS = (
 _UV = "uv==0.13.9"
 """What writes the hashes of packages."""
 
-_PATIENCE = 40.0
-"""Seconds after Ctrl-C in which the container's run writes its report and the container is removed."""
+_PATIENCE = 12.0
+"""Seconds after Ctrl-C in which a run writes its report, which takes it ten at most, and its container is removed."""
 
 
 @nox.session
@@ -107,7 +107,11 @@ def reproduce(session: nox.Session) -> None:
         arguments = told["arguments"]
     if not likely_here:
         _install(session, extra, _AS_IMPORTED)
-    session.run("pytest", "benchmarks", "--benchmark-quiet", "-rfE", *arguments)
+    session.run(
+        *("pytest", "benchmarks", "--benchmark-quiet", "-rfE", *arguments),
+        interrupt_timeout=_PATIENCE,
+        terminate_timeout=_PATIENCE,
+    )
 
 
 def _in_sight() -> bool:

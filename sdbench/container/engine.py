@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import platform
+import subprocess
 import sys
 import uuid
 from pathlib import Path
@@ -17,12 +20,19 @@ from docker.types import DeviceRequest
 from docker.utils import kwargs_from_env
 
 from sdbench.base.errors import SdbenchError
+from sdbench.base.machine import machine_identity
 
 HOST_WORKS = "--where host runs without a container"
 
 _CAPABILITIES = [["gpu"]]
 
 _SCHEMES = ("unix", "http+unix", "tcp", "http", "https")
+
+OWNER_LABEL = "sdbench.owner"
+"""Label of a container with the process that started it, and removes it: as JSON its host, number and start."""
+
+STOPS_WITHIN = 10
+"""Seconds that a run has, once told to end, to write its report: as many as `docker stop` and CI runners give."""
 
 
 class EngineError(SdbenchError):
@@ -171,7 +181,7 @@ def run_briefly(client: docker.DockerClient, image: str, **options: Any) -> tupl
     """Run a container to its end and remove it whatever happens; its exit status, and what it said."""
     name = new_name()
     try:
-        container = client.containers.create(image, name=name, **options)
+        container = client.containers.create(image, name=name, **{"labels": owner_label(), **options})
         container.start()
         status = int(container.wait()["StatusCode"])
         return status, container.logs().decode(errors="replace")
@@ -203,3 +213,57 @@ def user_of(information: dict[str, Any], user: int, group: int) -> str:
     """
     rootless = any("rootless" in option for option in information.get("SecurityOptions") or ())
     return "0:0" if rootless else f"{user}:{group}"
+
+
+def owner_label() -> dict[str, str]:
+    """The label of containers that this process starts."""
+    owner = {"host": _host(), "process": os.getpid(), "start": _start_of(os.getpid())}
+    return {OWNER_LABEL: json.dumps(owner)}
+
+
+def remove_orphans(client: docker.DockerClient) -> list[str]:
+    """Remove containers whose owner on this machine is gone; returns a sentence for each.
+
+    One that still runs is told to end first, so that it can write its report. What was started elsewhere stays.
+
+    Raises:
+        EngineError: the engine does not say which there are.
+    """
+    said = []
+    try:
+        found = client.api.containers(all=True, filters={"label": OWNER_LABEL})
+    except (docker.errors.DockerException, requests.RequestException) as error:
+        raise explained(error, "looking for containers of runs that are gone") from None
+    for each in found:
+        owner = {}
+        with contextlib.suppress(ValueError):
+            owner = json.loads(each["Labels"][OWNER_LABEL])
+        if owner.get("host") != _host() or owner.get("start") in (None, _start_of(owner.get("process", 0))):
+            continue
+        name = each["Names"][0].lstrip("/") if each.get("Names") else each["Id"][:12]
+        with contextlib.suppress(docker.errors.DockerException, requests.RequestException):
+            if each.get("State") == "running":
+                client.api.stop(each["Id"], timeout=STOPS_WITHIN)
+        remove(client, each["Id"])
+        said.append(f"removed container {name} ({each.get('Status', 'left over').lower()}): its run is gone")
+    return said
+
+
+def _host() -> str:
+    """This machine since it started, and which of its processes are seen: numbers are those of one such view."""
+    parts = [machine_identity()]
+    with contextlib.suppress(OSError):
+        parts += [Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()[:8]]
+        parts += [str(Path("/proc/self/ns/pid").readlink())]
+    return " ".join(parts)
+
+
+def _start_of(process: int) -> str | None:
+    """When a process started, in the system's words; None where there is none: numbers are used again."""
+    with contextlib.suppress(OSError, IndexError):
+        fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        return None if fields[0] == "Z" else fields[19]
+    if Path("/proc/self/stat").exists():
+        return None
+    run = subprocess.run(["ps", "-o", "lstart=", "-p", str(process)], capture_output=True, text=True, check=False)
+    return run.stdout.strip() or None

@@ -117,8 +117,14 @@ def _listed_by_git(root: Path, which: str) -> set[str]:
     listing = ["git", "-C", str(root), "ls-files", "-z", which, "--exclude-standard"]
     try:
         run = subprocess.run(listing, capture_output=True, check=True, timeout=60)
+    except FileNotFoundError:
+        raise InputError(f"git is needed to list the files of {root}; install it, or use --where host") from None
+    except subprocess.CalledProcessError as error:
+        said = " ".join(error.stderr.decode(errors="replace").split())
+        cure = "see what it says"
+        if "dubious ownership" in said:
+            cure = f"it belongs to somebody else: git config --global --add safe.directory {root}"
+        raise InputError(f"git cannot list the files of {root} ({said[:300]}); {cure}, or use --where host") from None
     except (OSError, subprocess.SubprocessError) as error:
-        said = " ".join((getattr(error, "stderr", None) or b"").decode(errors="replace").split())
-        why = said or f"{error}; is git installed?"
-        raise InputError(f"git cannot list the files of {root} ({why}); mend that, or use --where host") from None
+        raise InputError(f"git cannot list the files of {root} ({error}); use --where host") from None
     return set(run.stdout.decode().split("\0"))

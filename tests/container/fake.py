@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import docker
+import requests
 
 
 class FakeImages:
@@ -51,11 +52,17 @@ class FakeContainer:
             self._ended.wait(30)
             yield b"report written\n", None
 
+    def attach_socket(self, params: dict[str, int]) -> SimpleNamespace:
+        assert params == {"stdin": 1, "stream": 1}
+        return SimpleNamespace(close=lambda: None)
+
     def start(self) -> None:
         self._engine.calls.append("start")
         if self._engine.start_error is not None:
             raise self._engine.start_error
         self._engine.on_start(self._engine.created)
+        if self._engine.gone:
+            raise requests.ConnectionError("('Connection aborted.', FileNotFoundError(2, 'No such file'))")
 
     def kill(self, signal: str) -> None:
         self._engine.calls.append(f"kill {signal}")
@@ -112,12 +119,15 @@ class FakeEngine:
         self.security: list[str] = []
         self.images = FakeImages(self)
         self.containers = SimpleNamespace(create=self._create)
+        self.left_over: list[dict[str, Any]] = []
+        self.gone = False
         self.api = SimpleNamespace(
             build=self._build,
-            containers=lambda all: [{"ImageID": identity} for identity in self.used],
+            containers=self._list,
             inspect_distribution=self._distribution,
             pull=self._pull,
             remove_container=self._remove,
+            stop=self._stop,
         )
 
     @property
@@ -126,7 +136,27 @@ class FakeEngine:
         return cast("docker.DockerClient", self)
 
     def info(self) -> dict[str, Any]:
-        return {"MemTotal": 10 * 2**30, "ServerVersion": "1.2", "SecurityOptions": self.security}
+        return {
+            "MemTotal": 10 * 2**30,
+            "ServerVersion": "1.2",
+            "SecurityOptions": self.security,
+            "InitBinary": "docker-init",
+        }
+
+    def ping(self) -> bool:
+        if self.gone:
+            raise requests.ConnectionError("('Connection aborted.', FileNotFoundError(2, 'No such file'))")
+        return True
+
+    def _list(self, all: bool, filters: dict[str, str] | None = None) -> list[dict[str, Any]]:
+        assert all
+        if filters is None:
+            return [{"ImageID": identity} for identity in self.used]
+        assert filters == {"label": "sdbench.owner"}
+        return self.left_over
+
+    def _stop(self, identity: str, timeout: int) -> None:
+        self.calls.append(f"stop {identity} {timeout}")
 
     def version(self) -> dict[str, Any]:
         return {"ApiVersion": "1.40", "Os": "linux"}  # with the classic builder only

@@ -9,7 +9,6 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +17,20 @@ import pytest
 import requests
 
 from sdbench.assets import AssetStore
-from sdbench.base.errors import AssetError, InputError
+from sdbench.base.errors import AssetError
+from sdbench.base.journal import JOURNAL, append_line
+from sdbench.cases.records import read_all
 from sdbench.container import base, command, image
 from sdbench.container import engine as engines
 from sdbench.container.assets import bring_assets
 from sdbench.container.base import default_base
 from sdbench.container.command import main
-from sdbench.container.engine import EngineError, check_gpu, connect, user_of
+from sdbench.container.engine import OWNER_LABEL, EngineError, check_gpu, connect, owner_label, remove_orphans, user_of
 from sdbench.container.image import BASE_DIGEST_LABEL, BASE_LABEL, SOURCE_LABEL, Image, image_for
 from sdbench.container.pruning import prune_images
 from sdbench.container.run import GIB, Job, Stopped, run, settings
 from sdbench.container.source import DOCKERFILE, Source, source_state
+from sdbench.report.from_lines import record_fields
 from tests.container.fake import FakeEngine
 
 ROOT = Path(__file__).parents[2]
@@ -352,7 +354,7 @@ def test_a_build_that_is_interrupted_says_what_is_left(engine: FakeEngine, tmp_p
     assert main(["--base", "base:1", "--report", str(tmp_path / "r")]) == 130
     assert capsys.readouterr().err.splitlines()[-2:] == [
         "sdbench: the build is stopped; the steps that were done are found again",
-        "sdbench: interrupted; no container is left",
+        "sdbench: interrupted",
     ]
 
 
@@ -448,11 +450,6 @@ def test_engines_that_see_users_or_labels_differently(job: Job) -> None:
     assert settings(engine.client, IMAGE, job, ROOT)["userns_mode"] == "host"
 
 
-def test_shared_memory_is_part_of_memory(job: Job) -> None:
-    with pytest.raises(InputError, match=r"--shared-memory 99.0 GiB is more than the 9.0 GiB of memory"):
-        settings(FakeEngine().client, IMAGE, replace(job, shared_memory=99 * GIB), ROOT)
-
-
 @pytest.mark.parametrize("status", [0, 1, 5])
 def test_output_and_exit_status_are_passed_on(status: int, job: Job, capsys: pytest.CaptureFixture) -> None:
     engine = FakeEngine()
@@ -502,19 +499,118 @@ def test_a_signal_stops_and_removes_the_container(
         run(engine.client, IMAGE, job, ROOT)
     sender.join()
     assert engine.calls == ["create", "start", "kill SIGINT", "remove"]
-    assert "report written" in capsys.readouterr().out, "what it says at its end is still passed on"
+    said = capsys.readouterr()
+    assert "report written" in said.out, "what it says at its end is still passed on"
+    assert said.err.endswith("sdbench: the container is gone\n")
     assert signal.getsignal(number) is before
 
 
 def test_the_command_ends_as_the_signal_says(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
-    for raised, status, said in ((KeyboardInterrupt(), 130, "no container is left"), (Stopped(15), 143, "is gone")):
+    for raised, status in ((KeyboardInterrupt(), 130), (Stopped(15), 143)):
 
         def stop(_arguments: list[str], error: BaseException = raised) -> int:
             raise error
 
         monkeypatch.setattr(command, "_run", stop)
         assert main([]) == status
-        assert_one_sentence(capsys, said)
+        said = capsys.readouterr().err
+        assert "container" not in said, "there was none"
+        assert said == f"sdbench: {'interrupted' if status == 130 else 'told to end by signal 15 (SIGTERM)'}\n"
+
+
+# What becomes of a run whose engine, container or driver ends.
+
+
+def test_a_container_has_an_owner_an_init_and_a_lifeline(job: Job) -> None:
+    engine = FakeEngine()
+    run(engine.client, IMAGE, job, ROOT)
+    assert engine.created["init"] is True
+    assert engine.created["stdin_open"] is True
+    assert engine.created["environment"]["SDBENCH_LIFELINE"] == "0"
+    assert json.loads(engine.created["labels"][OWNER_LABEL])["process"] == os.getpid()
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="asks Linux when a process started")
+def test_containers_of_dead_owners_are_removed_and_no_others() -> None:
+    engine = FakeEngine()
+    own = json.loads(owner_label()[OWNER_LABEL])
+    owners = {
+        "mine": own,
+        "dead": {**own, "start": "1"},
+        "ended": {**own, "process": 2**22 + 1},
+        "elsewhere": {**own, "host": "another", "start": "1"},
+    }
+    for name, owner in owners.items():
+        state = "exited" if name == "ended" else "running"
+        labels = {OWNER_LABEL: json.dumps(owner)}
+        engine.left_over.append({"Id": name, "Names": [f"/{name}"], "State": state, "Status": "Up", "Labels": labels})
+    engine.left_over.append({"Id": "x", "Names": [], "State": "running", "Labels": {OWNER_LABEL: "no JSON"}})
+    said = remove_orphans(engine.client)
+    assert [sentence.split()[2] for sentence in said] == ["dead", "ended"]
+    assert engine.calls == ["stop dead 10", "remove", "remove"]
+
+
+def began(case: str) -> Any:
+    """A container in which a case begins."""
+    record = next(record for record in read_all(ROOT / "expected") if record.id == case)
+
+    def write(options: dict[str, Any]) -> None:
+        (report,) = [mount["Source"] for mount in options["mounts"] if mount["Target"] == "/report"]
+        path = Path(report) / JOURNAL
+        append_line(path, {"run": {}, "totals": {"values": 1, "claims": 1}})
+        append_line(path, {"begins": f"test[{case}]", "record": record_fields(record)})
+
+    return write
+
+
+@pytest.fixture
+def ready(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """Arguments of a run that needs no assets; an old report lies in its folder."""
+    monkeypatch.setenv("SDBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(AssetStore, "is_present", lambda self, name: True)
+    monkeypatch.setattr("sdbench.container.run.STOPS_WITHIN", 0.3)
+    (tmp_path / "r").mkdir()
+    (tmp_path / "r" / "report.json").write_text("old")
+    return ["--base", "base:1", "--report", str(tmp_path / "r")]
+
+
+@pytest.mark.parametrize(
+    ("gone", "status", "said", "ended"),
+    [
+        (True, 1, "the container engine stopped in the middle of the run; start it", "the container engine stopped"),
+        (False, 137, "exit status 137: its container was ended by signal 9 (SIGKILL)", "its container was ended by"),
+    ],
+)
+def test_what_ends_the_container_costs_the_case_that_ran(
+    gone: bool, status: int, said: str, ended: str, engine: FakeEngine, ready: list[str], capsys, tmp_path: Path
+) -> None:
+    engine.gone, engine.status = gone, 137
+    engine.on_start = began("action/complexity/x3d_xs")
+    assert main(ready) == status
+    assert said in capsys.readouterr().err
+    (case,) = json.loads((tmp_path / "r" / "report.json").read_text())["cases"]
+    assert case["verdict"] == "error"
+    assert case["reason"].startswith(ended)
+    assert (tmp_path / "r" / "previous" / "report.json").read_text() == "old"
+
+
+def test_a_report_that_does_not_exist_is_not_named(
+    engine: FakeEngine, ready: list[str], capsys: pytest.CaptureFixture
+) -> None:
+    engine.status = 5
+    assert main(ready) == 5
+    lines = capsys.readouterr().err.splitlines()
+    assert "exit status 5: its container had no case to run: none is selected" in lines[-2]
+    assert lines[-1].endswith("no report: no case has ended")
+
+
+@pytest.mark.parametrize("option", ["--memory", "--shared-memory"])
+def test_more_memory_than_there_is_is_refused(
+    option: str, engine: FakeEngine, ready: list[str], capsys: pytest.CaptureFixture
+) -> None:
+    assert main([*ready, option, "99999t"]) == 1
+    assert_one_sentence(capsys, "GiB is more than the engine has, 10.0 GiB")
+    assert "create" not in engine.calls
 
 
 # Assets: before the network is taken away.

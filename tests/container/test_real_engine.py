@@ -17,7 +17,8 @@ import docker
 import pytest
 
 from sdbench.assets import AssetStore
-from sdbench.container.engine import EngineError, check_gpu, connect
+from sdbench.base.journal import JOURNAL, is_over, read_lines
+from sdbench.container.engine import EngineError, check_gpu, connect, remove_orphans
 from sdbench.container.image import BASE_LABEL, SOURCE_LABEL, Image, image_for
 from sdbench.container.run import Job, run, settings
 from sdbench.container.source import source_state
@@ -236,12 +237,12 @@ def test_the_report_belongs_to_who_asked_for_it(
     assert {(file.stat().st_uid, file.stat().st_gid) for file in files} == {(54321, 54322)}
 
 
-def test_ctrl_c_stops_and_removes_it(client: docker.DockerClient, place: Place, image: Image, tmp_path: Path) -> None:
-    """Cases that need minutes are interrupted as soon as they begin."""
-    environment = place.environment(SDBENCH_CACHE=str(tmp_path / "cache"))
+def running(client: docker.DockerClient, place: Place, folder: Path) -> subprocess.Popen[str]:
+    """A run of cases that need minutes, as soon as they begin."""
+    environment = place.environment(SDBENCH_CACHE=str(folder / "cache"))
     hearing = "import signal, runpy; signal.signal(signal.SIGINT, signal.default_int_handler); "
     hearing += "runpy.run_module('sdbench.container', run_name='__main__')"  # SIGINT may be ignored around the tests
-    arguments = place.command(tmp_path / "report", "-k", "speed or complexity", "--benchmark-warmup=on")[3:]
+    arguments = place.command(folder / "report", "-k", "speed or complexity", "--benchmark-warmup=on")[3:]
     process = subprocess.Popen(
         [sys.executable, "-c", hearing, *arguments],
         cwd=place.root,
@@ -257,10 +258,30 @@ def test_ctrl_c_stops_and_removes_it(client: docker.DockerClient, place: Place, 
         if line.startswith("collected"):
             break
     assert len(containers_of_ours(client)) == 1, said
+    return process
+
+
+def test_ctrl_c_stops_and_removes_it(client: docker.DockerClient, place: Place, image: Image, tmp_path: Path) -> None:
+    process = running(client, place, tmp_path)
     process.send_signal(signal.SIGINT)
     rest, _ = process.communicate(timeout=120)
-    assert process.returncode == 130, said + rest
+    assert process.returncode == 130, rest
     assert "the container is gone" in rest
+    assert containers_of_ours(client) == []
+
+
+def test_a_driver_that_is_killed_takes_its_container_with_it(
+    client: docker.DockerClient, place: Place, image: Image, tmp_path: Path
+) -> None:
+    process = running(client, place, tmp_path)
+    assert remove_orphans(client) == [], "its owner is alive"
+    process.kill()
+    process.communicate()
+    (name,) = containers_of_ours(client)
+    assert client.containers.get(name).wait(timeout=30)["StatusCode"] == pytest.ExitCode.INTERRUPTED
+    assert is_over(read_lines(tmp_path / "report" / JOURNAL)), "it was told, and not killed"
+    (said,) = remove_orphans(client)
+    assert said.startswith(f"removed container {name} (exited (2)")
     assert containers_of_ours(client) == []
 
 

@@ -112,6 +112,31 @@ def test_a_folder_that_is_no_checkout_is_refused(tmp_path: Path) -> None:
         source_state(tmp_path, ARGUMENTS)
 
 
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("echo fatal: detected dubious ownership in repository at X >&2; exit 128", "git config --global --add safe"),
+        (
+            "echo fatal: index file corrupt >&2; exit 128",
+            r"\(fatal: index file corrupt\); see what it says, or use --wh",
+        ),
+        (None, "git is needed to list the files"),
+    ],
+)
+def test_what_git_says_is_said(
+    checkout: Path, program: str | None, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    if program is not None:
+        (programs / "git").write_text(f"#!/bin/sh\n{program}\n")
+        (programs / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs))
+    (checkout / ".git").mkdir(exist_ok=True)
+    with pytest.raises(InputError, match=said):
+        source_state(checkout, ARGUMENTS)
+
+
 def test_the_dockerfile_of_this_repository_needs_the_classic_builder_only() -> None:
     text = (ROOT / DOCKERFILE).read_text()
     (run,) = [line for line in with_mounts(text).splitlines() if line.startswith("RUN --mount=type=cache")]
