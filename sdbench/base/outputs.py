@@ -22,7 +22,7 @@ _ENDINGS = {"json": (".json",), "picture": tuple(PICTURES), "html": (".html", ".
 """Kind of output -> how the name of such a file ends."""
 
 
-def add_output(parser: argparse.ArgumentParser, name: str, kind: str, help: str) -> None:
+def add_output(parser: argparse.ArgumentParser, name: str, kind: str, help: str, bare: str | None = None) -> None:
     """Add a file to write: where it cannot be, or is another kind by its ending, is told before the work, not after.
 
     Args:
@@ -30,8 +30,10 @@ def add_output(parser: argparse.ArgumentParser, name: str, kind: str, help: str)
         name: "--json", or "output" of one that must be named.
         kind: one of `_ENDINGS`.
         help: what is written.
+        bare: the file where the option comes without one; None where it must name one.
     """
-    parser.add_argument(name, action=_Output, type=partial(_output, kind), help=help)
+    more: dict[str, Any] = {} if bare is None else {"nargs": "?", "const": bare}
+    parser.add_argument(name, action=_Output, type=partial(_output, kind), help=help, **more)
 
 
 class _Output(argparse.Action):
