@@ -137,7 +137,7 @@ def hours_finding(
     }
     whole, here = sum(hours.values()), sum(hours.get(name, 0.0) for name in data_sets)
     said = (
-        f"{network} took {seconds * 1000:.3g} ms a clip on {device}: the passes of all published cases would take about "
+        f"{network} took {seconds * 1000:.3g} ms a clip on {device}: passes of all published cases take about "
         f"{hours_text(whole)} here, those of the data sets that are here {hours_text(here) if here else 'none'}"
     )
     values = {"network": network, "device": device, "seconds": seconds, "hours": whole, "hours_by_data_set": hours}
