@@ -139,6 +139,13 @@ def _in_container(session: nox.Session, arguments: list[str], may_fall_back: boo
         return json.loads(fallback.read_text()) if fallback.is_file() else None
 
 
+@nox.session
+def history(session: nox.Session) -> None:
+    """Run `sdbench history` (add, compare, announce, overdue, sync, ...) without torch; arguments go to it."""
+    _install_for_container(session)
+    session.run("python", "-m", "sdbench.history", *session.posargs)
+
+
 @nox.session(name="train-calibration")
 def train_calibration(session: nox.Session) -> None:
     """Train the small networks of the calibration from nothing; --processes 2 and others go to the trainer."""
@@ -226,3 +233,4 @@ def lint(session: nox.Session) -> None:
     workflows = sorted(map(str, Path(".github/workflows").glob("*.yml")))
     checks = ("--builtin-schema", "vendor.github-workflows", *workflows)
     session.run(f"{programs}/check-jsonschema", *checks, external=True)
+    session.run(f"{programs}/zizmor", "--offline", "--quiet", *workflows, external=True)

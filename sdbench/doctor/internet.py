@@ -143,11 +143,14 @@ def internet_findings(
 
     Args:
         manifest: what there is to fetch.
-        offline: whether fetching is forbidden.
+        offline: whether internet access is forbidden: nothing is asked.
         pip: how pip is configured.
         ask: why an address does not answer, or None.
     """
     cure = "an environment that is installed already does without: nox -R -s reproduce"
+    if offline:
+        said = f"not asked: {OFFLINE_VARIABLE} is set"
+        return [Finding("package index and publishers", "note", said, f"unset {OFFLINE_VARIABLE}, so that they are")]
     findings = []
     try:
         facts = pip()
@@ -161,7 +164,7 @@ def internet_findings(
     index = facts.index if facts.index and not facts.index.startswith(_LOCAL) else None
     if facts.index and index is None:
         findings.append(Finding("package index", "ok", f"{facts.index}, of this machine"))
-    fetched = [] if offline else publishers(manifest)
+    fetched = publishers(manifest)
     said_by = ask_all([*filter(None, [index]), *fetched], lambda each: ask(each, facts if each == index else None))
     if index:
         host, why = urlsplit(index).netloc.rpartition("@")[2], said_by[index]
@@ -176,18 +179,12 @@ def internet_findings(
                 True,
             )
         )
-    if offline:
-        said = f"not asked: {OFFLINE_VARIABLE} is set, so that nothing is fetched"
-        findings.append(Finding("publishers", "note", said, f"unset {OFFLINE_VARIABLE}"))
+    silent = {urlsplit(each).netloc: said_by[each] for each in fetched if said_by[each] is not None}
+    here = f"{len(fetched) - len(silent)} of {len(fetched)} answer"
+    if silent:
+        named = ", ".join(f"{host} ({why})" for host, why in silent.items())
+        cure = "bring files from another machine: sdbench fetch NAME --from FILE, or name a mirror in SDBENCH_MIRROR"
+        findings.append(Finding("publishers", "missing", f"{here}; not: {named}", cure))
     else:
-        silent = {urlsplit(each).netloc: said_by[each] for each in fetched if said_by[each] is not None}
-        here = f"{len(fetched) - len(silent)} of {len(fetched)} answer"
-        if silent:
-            named = ", ".join(f"{host} ({why})" for host, why in silent.items())
-            cure = (
-                "bring files from another machine: sdbench fetch NAME --from FILE, or name a mirror in SDBENCH_MIRROR"
-            )
-            findings.append(Finding("publishers", "missing", f"{here}; not: {named}", cure))
-        else:
-            findings.append(Finding("publishers", "ok", here))
+        findings.append(Finding("publishers", "ok", here))
     return findings

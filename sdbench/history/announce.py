@@ -77,7 +77,7 @@ class Night:
 
     @property
     def state(self) -> str:
-        """ "good", "worse" or "no result"."""
+        """How it was: "good", "worse" or "no result"."""
         if self.last is None or self.last.run.interrupted:
             return "no result"
         return "good" if self.last.is_good else "worse"

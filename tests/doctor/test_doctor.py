@@ -224,7 +224,9 @@ def test_index_and_publishers() -> None:
     assert none[0].stops
     assert "-R" in none[0].cure
     offline = internet_findings(manifest, True, lambda: PipFacts(None), lambda each, pip: None)
-    assert states(offline) == {"package index": "note", "publishers": "note"}
+    assert states(offline) == {"package index and publishers": "note"}
+    folders = internet_findings(manifest, False, lambda: PipFacts(None), lambda each, pip: None)
+    assert states(folders) == {"package index": "note", "publishers": "ok"}
 
 
 def test_assets_and_data_sets(tmp_path: Path) -> None:
