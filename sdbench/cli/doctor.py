@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 _ROOT = Path(__file__).parents[2]
 _MOST_COLUMNS = 110
 _MARKS = {"ok": "ok", "note": "note", "missing": "missing", "fails": "FAILS"}
+_COLOURS = {"ok": 32, "note": 33, "missing": 33, "fails": 31}
+"""Of a terminal: green, yellow, red."""
 
 
 def add_commands(commands: Any) -> None:
@@ -61,12 +64,13 @@ def _doctor(options: argparse.Namespace) -> int:
     found = examine(_ROOT, options.report, None if options.data is None else Path(options.data), options.device)
     values = {"works": works(found), "findings": {heading: as_values(of) for heading, of in found.items()}}
     width = min(shutil.get_terminal_size((_MOST_COLUMNS, 0)).columns, _MOST_COLUMNS)
-    print("\n".join(lines(found, width)))
+    coloured = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    print("\n".join(lines(found, width, coloured)))
     write_outputs((options.json, numbers(values)))
     return 0 if works(found) else 1
 
 
-def lines(found: Mapping[str, Sequence[Finding]], width: int) -> list[str]:
+def lines(found: Mapping[str, Sequence[Finding]], width: int, coloured: bool = False) -> list[str]:
     """Findings as a person reads them: by heading, each with its cure below it, and the outcome last."""
     shown: list[str] = []
     label = max(len(finding.subject) for of in found.values() for finding in of)
@@ -76,7 +80,11 @@ def lines(found: Mapping[str, Sequence[Finding]], width: int) -> list[str]:
             shown += ["", heading] if shown else [heading]
         for finding in of:
             start = f"  {_MARKS[finding.state]:<8}{finding.subject:<{label}}  "
-            shown += _wrapped(finding.said, width, start, behind)
+            first, *others = _wrapped(finding.said, width, start, behind)
+            if coloured:
+                mark = _MARKS[finding.state]
+                first = first.replace(mark, f"\x1b[1;{_COLOURS[finding.state]}m{mark}\x1b[0m", 1)
+            shown += [first, *others]
             if finding.cure:
                 shown += _wrapped(finding.cure, width, f"{behind}-> ", f"{behind}   ")
     stops = [finding.subject for of in found.values() for finding in of if finding.stops]
@@ -91,4 +99,4 @@ def lines(found: Mapping[str, Sequence[Finding]], width: int) -> list[str]:
 def _wrapped(text: str, width: int, first: str, others: str) -> list[str]:
     wide = max(width, len(others) + 30)
     options: Any = {"break_long_words": False, "break_on_hyphens": False}
-    return textwrap.wrap(text, wide, initial_indent=first, subsequent_indent=others, **options)
+    return textwrap.wrap(text, wide, initial_indent=first, subsequent_indent=others, **options) or [first]

@@ -28,6 +28,9 @@ _LEAST_DISK = 3 * GIB
 _DISK_WITH_CUDA = 12 * GIB
 """The same where torch comes with CUDA."""
 
+_BUSY = 1.5
+"""Processes for each core that run or wait."""
+
 _PATIENCE = 0.7
 """Seconds of counting files in the cache."""
 
@@ -37,10 +40,18 @@ def size_text(size: float) -> str:
     return f"{size / GIB:.1f} GiB" if size >= GIB else f"{size / (1 << 20):.0f} MiB"
 
 
-def processor_finding() -> Finding:
-    """Processor and the cores that may be used."""
+def processor_finding(load: float | None = None) -> Finding:
+    """Processor, the cores that may be used, and whether they are busy with other work.
+
+    Args:
+        load: processes that ran or waited in the last minute; None where the system does not tell.
+    """
     cores = available_cores()
-    return Finding("processor", "ok", f"{processor_name()}, {cores} cores", values={"cores": cores})
+    said, values = f"{processor_name()}, {cores} cores", {"cores": cores, "load": load}
+    if load is not None and load > _BUSY * cores:
+        cure = "what is timed now is slower than it would be alone"
+        return Finding("processor", "note", f"{said}; busy with other work (load {load:.0f})", cure, values=values)
+    return Finding("processor", "ok", said, values=values)
 
 
 def memory_finding(free: int | None, whole: float | None) -> Finding:
@@ -192,7 +203,7 @@ def machine_findings(root: Path, report: Path, store: AssetStore) -> list[Findin
     """All of it but the engine, of this machine."""
     has_packages = (root / ".nox" / "reproduce").is_dir()
     return [
-        processor_finding(),
+        processor_finding(os.getloadavg()[0] if hasattr(os, "getloadavg") else None),
         memory_finding(free_memory(), memory_gib()),
         shared_memory_finding(),
         checkout_finding(root),

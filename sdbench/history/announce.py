@@ -11,7 +11,7 @@ import re
 import xml.etree.ElementTree as Xml
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -134,7 +134,11 @@ def _silence(night: Night) -> Wrong:
 
 
 def _body(night: Night, found: Comparison, name: str | None = None) -> str:
-    text = issue_text(found).partition("\n\n")[2]
+    others = [finding for finding in found.worse if finding.name != name]
+    text = issue_text(replace(found, worse=others)).partition("\n\n")[2]
+    if name is not None:
+        text = text.replace("## What became worse", "## What else became worse", 1)
+        text = text if others else text[text.index("## What else changed") :]
     about = [] if name is None else [f"{in_code(name)} became worse: {_said(found, name)}."]
     trend = [] if name is None else [values_over_time(name, [standing.run for standing in night.standings])]
     return "\n\n".join(filter(None, [*about, *trend, _link(night), text]))
@@ -211,8 +215,7 @@ def _is_measured(key: str, run: Run) -> bool:
 
 def summary(night: Night, report: Path) -> str:
     """The night in Markdown: the outcome, the report's first screen, the trend."""
-    mark = {"good": "✅", "worse": "❌", "no result": "⚠️"}[night.state]
-    parts = [f"## {mark} {night.title}"]
+    parts = [f"## {night.title}"]
     if night.last is not None:
         text = issue_text(night.last.comparison).partition("\n\n")[2].partition("## What to do")[0].strip()
         if night.last.comparison.worse or night.last.comparison.changed:
@@ -245,7 +248,7 @@ def trend(standings: Sequence[Standing]) -> str:
         counts = Counter(case.verdict for case in standing.run.cases.values())
         cases = ", ".join(f"{counts[verdict]} {verdict.value}" for verdict in Verdict if counts[verdict])
         worse = len(standing.comparison.worse)
-        state = "✅ good" if standing.is_good else f"❌ worse in {worse}" if worse else "⚠️ interrupted"
+        state = "good" if standing.is_good else f"**worse in {worse}**" if worse else "**interrupted**"
         accepted = " (accepted)" if standing.accepted else ""
         rows.append(f"| {standing.run.date[:16].replace('T', ' ')} | {standing.run.id} | {cases} | {state}{accepted} |")
     return "\n".join(rows)

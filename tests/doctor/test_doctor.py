@@ -23,6 +23,7 @@ from sdbench.doctor.machine import (
     disk_findings,
     engine_findings,
     memory_finding,
+    processor_finding,
     shared_memory_finding,
     writing_finding,
 )
@@ -128,6 +129,8 @@ def test_a_torch_that_does_not_import_is_a_finding(tmp_path: Path) -> None:
 
 
 def test_memory_shared_memory_disk_and_folders(tmp_path: Path) -> None:
+    assert processor_finding(0.1).state == processor_finding().state == "ok"
+    assert "load 9999" in processor_finding(9999).said
     assert memory_finding(8 << 30, 16.0).state == "ok"
     assert memory_finding(1 << 30, 16.0).state == "note"
     assert shared_memory_finding(usage=lambda place: Usage(64 << 20)).state == "note"
@@ -285,3 +288,6 @@ def test_lines_fit_and_the_cure_stands_below() -> None:
     assert any(line.strip().startswith("-> make room") for line in shown)
     assert shown[-1] == "The default run, nox -s reproduce, would not work here: see disk."
     assert not works(found)
+    coloured = lines(found, 80, coloured=True)
+    assert coloured[1] == shown[1].replace("FAILS", "\x1b[1;31mFAILS\x1b[0m")
+    assert coloured[2:] == shown[2:]
