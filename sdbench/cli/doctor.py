@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdbench.base.errors import InputError
-from sdbench.base.outputs import add_output, numbers, write_outputs
+from sdbench.base.outputs import STDOUT, add_output, numbers, write_outputs
 
 if TYPE_CHECKING:
     from sdbench.doctor.finding import Finding
@@ -65,7 +65,8 @@ def _doctor(options: argparse.Namespace) -> int:
     values = {"works": works(found), "findings": {heading: as_values(of) for heading, of in found.items()}}
     width = min(shutil.get_terminal_size((_MOST_COLUMNS, 0)).columns, _MOST_COLUMNS)
     coloured = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    print("\n".join(lines(found, width, coloured)))
+    if options.json != STDOUT:
+        print("\n".join(lines(found, width, coloured)))
     write_outputs((options.json, numbers(values)))
     return 0 if works(found) else 1
 

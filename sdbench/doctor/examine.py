@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from sdbench.assets.store import AssetStore
@@ -17,6 +17,9 @@ from sdbench.doctor.software import device_of, software_findings
 
 Look = Callable[[], Sequence[Finding]]
 
+PATIENCE = 3.0
+"""Seconds that what waits for others may take longer than all else."""
+
 
 def examine(root: Path, report: Path, data: Path | None, device: str | None = None) -> dict[str, list[Finding]]:
     """Look at this machine; heading -> findings.
@@ -28,25 +31,23 @@ def examine(root: Path, report: Path, data: Path | None, device: str | None = No
         device: where a forward pass is timed; by default a GPU that torch can use, else the processor.
     """
     store = AssetStore(quiet=True)
-    with ThreadPoolExecutor(2) as threads:  # what waits for others, meanwhile
-        internet = threads.submit(
-            looked_at, "internet access", lambda: internet_findings(store.manifest, store.offline)
-        )
-        engine = threads.submit(looked_at, "container engine", lambda: engine_findings(has_gpu=_has_gpu()))
-        software = looked_at("software", lambda: software_findings(root))
-        machine = looked_at("machine", lambda: machine_findings(root, report, store))
-        sets = looked_at("data sets", lambda: data_findings(read_all(root / "expected"), data, store))
-        here = [finding.subject for finding in sets if finding.state == "ok"]
-        chosen = device or device_of(software)
-        passes: list[Finding] = []
-        if not any(finding.subject == "torch" and finding.state == "fails" for finding in software):
-            passes = looked_at("a forward pass", lambda: [hours_finding(chosen, here)])
-        assets = looked_at("assets", lambda: [asset_finding(store)])
+    # What waits for others, meanwhile.
+    internet = Meanwhile("internet access", lambda: internet_findings(store.manifest, store.offline))
+    engine = Meanwhile("container engine", lambda: engine_findings(has_gpu=_has_gpu()))
+    software = looked_at("software", lambda: software_findings(root))
+    machine = looked_at("machine", lambda: machine_findings(root, report, store))
+    sets = looked_at("data sets", lambda: data_findings(read_all(root / "expected"), data, store))
+    here = [finding.subject for finding in sets if finding.state == "ok"]
+    chosen = device or device_of(software)
+    passes: list[Finding] = []
+    if not any(finding.subject == "torch" and finding.state == "fails" for finding in software):
+        passes = looked_at("a forward pass", lambda: [hours_finding(chosen, here)])
+    assets = looked_at("assets", lambda: [asset_finding(store)])
     return {
         "Software": software,
         "Machine": machine,
-        "Containers": _result(engine),
-        "Internet": _result(internet),
+        "Containers": engine.findings(),
+        "Internet": internet.findings(),
         "Assets and data": [*assets, *sets],
         "Time": passes,
     }
@@ -61,8 +62,29 @@ def looked_at(subject: str, look: Look) -> list[Finding]:
         return [Finding(subject, "note", said)]
 
 
-def _result(work: Future[list[Finding]]) -> list[Finding]:
-    return work.result()
+class Meanwhile:
+    """A look that goes on beside others, and is not waited for much longer than they take.
+
+    Args:
+        subject: what is looked at.
+        look: finds it.
+    """
+
+    def __init__(self, subject: str, look: Look) -> None:
+        self._subject = subject
+        self._found: list[Finding] | None = None
+        self._thread = threading.Thread(target=self._work, args=(look,), daemon=True)
+        self._thread.start()
+
+    def _work(self, look: Look) -> None:
+        self._found = looked_at(self._subject, look)
+
+    def findings(self, patience: float = PATIENCE) -> list[Finding]:
+        """What was found; where it does not come within so many seconds, that."""
+        self._thread.join(patience)
+        if self._found is None:
+            return [Finding(self._subject, "note", f"no answer, also not {patience:g} s after all else")]
+        return self._found
 
 
 def _has_gpu() -> bool:

@@ -16,7 +16,7 @@ from sdbench.cases.records import read_all
 from sdbench.cli import main
 from sdbench.cli.doctor import lines
 from sdbench.doctor import examine as examining
-from sdbench.doctor.examine import looked_at, works
+from sdbench.doctor.examine import Meanwhile, looked_at, works
 from sdbench.doctor.finding import Finding
 from sdbench.doctor.internet import PipFacts, answers, ask_all, internet_findings, pip_facts
 from sdbench.doctor.machine import (
@@ -260,6 +260,18 @@ def test_what_breaks_is_a_finding() -> None:
     assert found.said == "could not be looked at: ZeroDivisionError: division by zero"
 
 
+def test_what_waits_for_others_is_not_waited_for() -> None:
+    going = threading.Event()
+    slow = Meanwhile("engine", lambda: [Finding("engine", "ok", str(going.wait(30)))])
+    try:
+        (found,) = slow.findings(0.05)
+        assert (found.subject, found.state) == ("engine", "note")
+    finally:
+        going.set()
+    (found,) = slow.findings(30)
+    assert found.state == "ok"
+
+
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """All of this machine; no address is asked."""
     monkeypatch.setattr(examining, "internet_findings", lambda manifest, offline: [Finding("package index", "ok", "")])
@@ -275,7 +287,9 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch:
     assert f"would {'' if values['works'] else 'not '}work here" in shown
     (tmp_path / "file").write_text("")
     assert main(["doctor", "--json", "--report", str(tmp_path / "file" / "report"), "--device", "cpu"]) == 1
-    told = json.loads(capsys.readouterr().out)
+    said = capsys.readouterr()
+    assert said.err == ""
+    told = json.loads(said.out)
     assert told["works"] is False
     assert [f["subject"] for of in told["findings"].values() for f in of if f["needed"] and f["state"] == "fails"]
 
