@@ -27,9 +27,10 @@ TO_COME = {"image", "lowest", "newest"}
 
 
 def read(file: Path) -> dict[str, Any]:
-    content: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
-    content["on"] = content.pop(True)  # what YAML 1.1 makes of the word
-    return content
+    content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return {
+        "on" if key is True else key: value for key, value in content.items()
+    }  # YAML 1.1 takes the word for a truth
 
 
 def jobs() -> list[Any]:
