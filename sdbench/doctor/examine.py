@@ -17,7 +17,7 @@ from sdbench.doctor.software import device_of, software_findings
 
 Look = Callable[[], Sequence[Finding]]
 
-PATIENCE = 3.0
+PATIENCE = 5.0
 """Seconds that what waits for others may take longer than all else."""
 
 
