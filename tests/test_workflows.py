@@ -22,7 +22,7 @@ FROM_ANYBODY = {"pull_request", "pull_request_target", "issues", "issue_comment"
 """What people without rights in the repository can set off."""
 
 
-TO_COME = {"image", "lowest", "newest"}
+TO_COME = {"lowest", "newest"}
 """Sessions that workflows call and noxfile.py is about to get."""
 
 

@@ -15,14 +15,12 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.version import InvalidVersion, Version
 
+from sdbench.base.gpu_check import OLDEST_DRIVER
 from sdbench.base.machine import gpus
 from sdbench.doctor.finding import Finding
 
 OLDEST, NEWEST = (3, 10), (3, 13)
 """The Pythons that the suite is tested with."""
-
-_LEAST_DRIVER = {11: 450, 12: 525, 13: 580}
-"""Major version of CUDA -> the first NVIDIA driver (on Linux) that runs it, by NVIDIA's tables of compatibility."""
 
 _FOR_DEVELOPERS = ("docs", "lint", "test")
 _INSTALL = "python -m pip install -c constraints.txt -e"
@@ -206,7 +204,7 @@ def _driver_finding(subject: str, name: str, driver: str, cuda: str | None) -> F
             f"{said}; this torch is built without CUDA and cannot use it",
             "install a torch with CUDA: see docs/container.md, or leave out --device cuda",
         )
-    least = _LEAST_DRIVER.get(_leading(cuda))
+    least = OLDEST_DRIVER.get(_leading(cuda))
     if least is not None and 0 < _leading(driver) < least:
         return Finding(
             subject,
@@ -223,7 +221,7 @@ def _leading(version: str) -> int:
 
 
 def _newest_cuda(driver: str) -> str:
-    fitting = [major for major, least in _LEAST_DRIVER.items() if least <= _leading(driver)]
+    fitting = [major for major, least in OLDEST_DRIVER.items() if least <= _leading(driver)]
     return str(max(fitting)) if fitting else "of that driver"
 
 
