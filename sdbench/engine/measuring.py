@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from sdbench.assets.store import AssetStore
-from sdbench.base.checks import check_fits, listed, whole
+from sdbench.base.checks import check_fits, file_errors_said, listed, whole
 from sdbench.base.errors import InputError
 from sdbench.base.kept import Arrays, key_of
 from sdbench.base.progress import progress
@@ -45,6 +45,7 @@ _NAMED = 6
 """So many layers that are read alike are named in a note."""
 
 
+@file_errors_said
 def measure(
     network: str | Network,
     study: Study,
