@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sdbench.base.errors import InputError
 from sdbench.base.kept import Arrays
@@ -24,7 +24,7 @@ from sdbench.engine.compiling import Choice, Read, choose, compiled, compiler, k
 from sdbench.engine.loader import Drawn
 from sdbench.engine.placing import Placement, device_named, on_device, placed
 from sdbench.engine.sums import Block, Sums, add, to_arrays
-from sdbench.networks.looking import units
+from sdbench.networks.looking import as_written, units
 from sdbench.networks.module_state import ModuleState
 from sdbench.networks.network import Network
 from sdbench.networks.reading import VideoNetwork, fed
@@ -105,7 +105,6 @@ class Passes:
         self.state = None if isinstance(network.module, VideoNetwork) else ModuleState(network.module)
         self._most, self._fewest = size.most, size.fewest
         self._compiled: Read | None = None
-        self._has_compiled = any(map(_is_compiled, network.module.modules()))
 
     def batch_of(self, sample: Drawn) -> int:
         """How many inputs a batch of such samples has."""
@@ -201,11 +200,9 @@ class Passes:
     def _eager(
         self, batch: Mapping[str, Tensor], watching: Callable[[], Watching] = contextlib.nullcontext
     ) -> dict[str, Tensor]:
-        # What torch compiled of a module knows nothing of the hooks that read its layers.
-        stance = torch.compiler.set_stance("force_eager") if self._has_compiled else contextlib.nullcontext()
         if self.state is not None:
             self.state.put_back()
-        with self._autocast(), fed(self.network.name, batch), stance, watching():
+        with self._autocast(), fed(self.network.name, batch), as_written(), watching():
             return self._units(batch)
 
     def _run_filled(self, batch: Mapping[str, Tensor], rows: Mapping[str, int]) -> dict[str, Tensor]:
@@ -275,11 +272,6 @@ def no_memory(network: Network, said: str) -> InputError:
         f"memory does not hold one pass of {network.name}, whose batch cannot be smaller ({said}): "
         "use fewer --frames, a smaller --size, or a device with more memory"
     )
-
-
-def _is_compiled(part: nn.Module) -> bool:
-    """Whether a module was given to torch.compile."""
-    return type(part).__name__ == "OptimizedModule" or getattr(part, "_compiled_call_impl", None) is not None
 
 
 def _filled(values: Tensor, rows: int) -> Tensor:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from sdbench.base.checks import check_fits, listed
 from sdbench.base.errors import InputError, unknown_name
 from sdbench.base.memory import is_out_of_memory
-from sdbench.networks.channels import Followed, implied_item, widths
+from sdbench.networks.channels import Followed, has_channels, implied_item, widths
 from sdbench.networks.module_state import ModuleState
 from sdbench.networks.network import Network
 from sdbench.networks.reading import (
@@ -245,8 +245,9 @@ class _Watch:
                 layer = replace(layer, item=implied_item(module, output))
             answered, activation = _answered(layer, output)
             if activation is not None and self.before is not None:
-                answered.channels = self._followed.see(module, given, activation)
-                answered.widths = frozenset(widths(module))
+                if has_channels(module, layer.item):
+                    answered.channels = self._followed.see(module, given, activation)
+                    answered.widths = frozenset(widths(module))
                 if name in self.layers:
                     since = self._known[self._begun[name].pop() :] if self._begun[name] else []
                     inside = [
@@ -681,18 +682,20 @@ def _reason(error: InputError, layer: str) -> str:
     return str(error).removeprefix(f"layer {layer!r}").strip()
 
 
+def as_written() -> contextlib.AbstractContextManager[object]:
+    """Meanwhile nothing runs compiled, neither modules nor functions: that knows nothing of hooks that came later."""
+    compiles = "torch._dynamo" in sys.modules
+    return torch.compiler.set_stance("force_eager") if compiles else contextlib.nullcontext()
+
+
 @contextlib.contextmanager
 def _undisturbed(module: nn.Module) -> Iterator[None]:
     """Meanwhile a module is in eval mode and runs as it is written; then it is as it was given."""
-    state, compiles = ModuleState(module), "torch._dynamo" in sys.modules
+    state = ModuleState(module)
     try:
         with contextlib.suppress(NotImplementedError):  # one that was exported has no modes
             module.eval()
-        with (
-            torch.no_grad(),
-            torch.random.fork_rng(devices=[]),
-            torch.compiler.set_stance("force_eager") if compiles else contextlib.nullcontext(),
-        ):
+        with torch.no_grad(), torch.random.fork_rng(devices=[]), as_written():
             yield
     finally:
         state.put_back(by_value=True)

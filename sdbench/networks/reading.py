@@ -102,7 +102,7 @@ class Layer:
         if not isinstance(found, Tensor):
             raise InputError(
                 f"layer {self.name!r} answers {_described(found)}, not a tensor: choose another layer, or say "
-                f"which part of it to read: sdbench.Layer({self.name!r}, item=0)"
+                f"which part of it to read: sdbench.Layer({self.name!r}, item={_first_tensor(found)!r})"
             )
         return _plain_numbers(found)
 
@@ -117,6 +117,15 @@ def _plain_numbers(values: Tensor) -> Tensor:
     if values.is_quantized:
         return values.dequantize()
     return values if values.layout is torch.strided else values.to_dense()
+
+
+def _first_tensor(output: Any) -> int | str:
+    """Which part of an answer is the first tensor: a place, a key or an attribute; 0 where none is seen."""
+    if isinstance(output, (tuple, list)):
+        parts: Any = enumerate(output)
+    else:
+        parts = (output if isinstance(output, Mapping) else getattr(output, "__dict__", {})).items()
+    return next((name for name, value in parts if isinstance(name, (int, str)) and isinstance(value, Tensor)), 0)
 
 
 def _described(output: Any) -> str:

@@ -103,6 +103,12 @@ class DrawsOfPython(Plain):
         return super().forward(video.roll(random.randrange(4), 2))
 
 
+class DropsPathsRarely(Plain):
+    def forward(self, video: Tensor) -> Tensor:
+        kept = torch.rand(len(video), 1, 1, 1, 1) < 0.98  # whatever the mode is
+        return super().forward(video * kept)
+
+
 class Counts(Plain):
     passes = 0
 
@@ -118,6 +124,7 @@ UNSOUND = [
     (Drops, "answers the same clip differently each time"),
     (DrawsOfNumPy, "answers the same clip differently each time"),
     (DrawsOfPython, "answers the same clip differently each time"),
+    (DropsPathsRarely, "answers the same clip differently each time"),
     (Counts, "depends on what it saw before"),
 ]
 
@@ -126,7 +133,7 @@ UNSOUND = [
 def test_answers_that_depend_on_more_than_the_clip(
     kind: Callable[[], nn.Module], sentence: str, own_store: AssetStore, tmp_path: Path
 ) -> None:
-    """facebookresearch/mmf #720, ArrowLuo/CLIP4Clip #12, Coderx7/SimpleNet #2: one clip, another answer each time."""
+    """facebookresearch/mmf #720, ArrowLuo/CLIP4Clip #12, WangFeng18/Swin-Transformer #7: one clip, several answers."""
     module = kind()
     before = copy.deepcopy(module.state_dict())
     with pytest.raises(InputError, match=sentence) as caught:
@@ -140,6 +147,27 @@ def test_answers_that_depend_on_more_than_the_clip(
     assert any(sentence in note for note in content_of(found)["measurement"]["notes"])
     measurements_page([found], tmp_path / "page.html")
     assert sentence in (tmp_path / "page.html").read_text()
+
+
+class DrawsForNothing(Plain):
+    def forward(self, video: Tensor) -> Tensor:
+        torch.rand(1)
+        return super().forward(video)
+
+
+class SeedsItself(Plain):
+    def forward(self, video: Tensor) -> Tensor:
+        torch.manual_seed(0)
+        return super().forward(video + torch.rand(1))
+
+
+@pytest.mark.parametrize("kind", [DrawsForNothing, SeedsItself])
+def test_random_numbers_that_change_nothing_are_no_chance(kind: Callable[[], nn.Module], own_store: AssetStore) -> None:
+    """The same reports from the other side: what is drawn and not used is named, a network's own seed is its own."""
+    found = measured(kind(), own_store)
+    assert any("draws random numbers, which changed nothing in" in of for of in found.notes) == (
+        kind is DrawsForNothing
+    )
 
 
 def test_numbers_do_not_depend_on_the_batch(own_store: AssetStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,6 +297,24 @@ def compiled(part: bool) -> nn.Module:
     return made
 
 
+def compiled_function() -> nn.Module:
+    """A function inside was compiled, which no module says, and used before."""
+    module: Any = Plain()
+    last = module.last
+
+    def behind(x: Tensor) -> Any:
+        return last(x)
+
+    used = torch.compile(behind, backend="eager", dynamic=True)
+    module.act = torch.nn.Sequential(nn.ReLU())
+    module.forward = lambda video: used(module.act(module.stem(video)))
+    with torch.no_grad():
+        for clips in (2, 3, 66):
+            module.eval()(torch.zeros(clips, 3, 4, 8, 8))
+    made: nn.Module = module
+    return made
+
+
 class Holding(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -296,6 +342,7 @@ def test_wrappers_and_compilers_change_no_number(own_store: AssetStore) -> None:
         (nn.DataParallel(Plain()), "module.last"),
         (compiled(part=False), "_orig_mod.last"),
         (compiled(part=True), "last"),
+        (compiled_function(), "last"),
         (torch.fx.symbolic_trace(Plain()), "last"),
         (Checkpointed(), "last"),
         (Plain().double(), "last"),
