@@ -23,7 +23,7 @@ from sdbench.base.warned import warn_caller
 from sdbench.engine.compiling import known_choice
 from sdbench.engine.measurement import Measurement
 from sdbench.engine.parts import Finished, Kept, Part, cut
-from sdbench.engine.passes import SECONDS, BatchSize
+from sdbench.engine.passes import SECONDS
 from sdbench.engine.placing import Placement, device_named, placed
 from sdbench.engine.running import Job, OneProcess, Runner
 from sdbench.engine.self_check import Checked, check_kind, check_network, claim_folder
@@ -264,11 +264,14 @@ def prepare(
             warn_caller(sentence)
     if placement.device != "cpu" and isinstance(study, DrawsOnDevice):
         study = study.on(placement.device)
-    kept = Kept(claim_folder(store.folder / PARTS, _key(network, plan, seed, placement), checked))
+    key = _key(network, plan, seed, placement)
+    if checked.size.is_fixed:  # then numbers depend on what meets in a batch
+        key = key_of(key, batch_size)
+    kept = Kept(claim_folder(store.folder / PARTS, key, checked))
     kept.check()
     parts = cut(plan.samples)
     inputs = [part.inputs for part in parts]
-    size = BatchSize(1 if alone else checked.size.most or batch_size, checked.size.fewest)
+    size = replace(checked.size, most=1 if alone else checked.size.most or batch_size)
     job = Job(network, study, placement, sum(inputs), max(inputs, default=0), kept.folder, size)
     return Prepared(job, plan, parts, kept, seed, threshold, store, checked, notes, seen)
 

@@ -53,10 +53,12 @@ class BatchSize:
     Attributes:
         most: at most so many, fewer where memory does not hold them; None leaves it to their size.
         fewest: at least so many; what is missing is filled up, and left out of what is read.
+        is_fixed: whether none may be smaller, since answers depend on the batch.
     """
 
     most: int | None = None
     fewest: int = 1
+    is_fixed: bool = False
 
 
 @contextlib.contextmanager
@@ -102,8 +104,8 @@ class Passes:
         self.network, self.placement, self.device = network, placement, device
         self.inputs, self.largest, self.folder = inputs, largest, folder
         self.choice: Choice | None = None
-        self.state = None if isinstance(network.module, VideoNetwork) else ModuleState(network.module)
-        self._most, self._fewest = size.most, size.fewest
+        self.state = None if network.is_known else ModuleState(network.module)
+        self._most, self._fewest, self._is_fixed = size.most, size.fewest, size.is_fixed
         self._compiled: Read | None = None
 
     def batch_of(self, sample: Drawn) -> int:
@@ -138,7 +140,7 @@ class Passes:
             said = " ".join(str(error).split())[:200]
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-        if meet or inputs == 1:
+        if meet or inputs == 1 or self._is_fixed:
             raise no_memory(self.network, said)
         self._most = -(-inputs // 2)
         warn_caller(

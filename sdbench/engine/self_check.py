@@ -1,8 +1,8 @@
 """Self-check: whether what a network answers to a clip depends on that clip alone, seen before hours of work.
 
-Three passes over made-up clips: one alone, the same once more, and the same among others. Networks of the suite are not
-checked: what they do is known. What was answered also stands for all that decides a forward pass, so that parts of an
-interrupted run are only taken where the network still answers the same: `claim_folder`.
+Three passes over made-up clips: one alone, the same once more, and the same among others. Networks that are of this
+suite altogether are not checked: what they do is known. What was answered also stands for all that decides a forward
+pass, so that parts of an interrupted run are only taken where the network still answers the same: `claim_folder`.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def check_network(network: Network, placement: Placement, folder: Path) -> Check
     """
     module = network.module
     check_kind(network)
-    if isinstance(module, VideoNetwork):
+    if network.is_known:
         plain = precision_of(module)
         return Checked(precision=placement.precision if plain == torch.float32 else _dtype_name(plain))
     try:
@@ -141,7 +141,8 @@ class _Check:
         passes = self.count
         wrong, steady = "", True
         first = _row(alone, 0, fewest)
-        of_batch = self._differing(first, _row(among, 1, 2), tolerance) if among else ""
+        meant = self.network.mixes_batch  # it says so itself, and notes do
+        of_batch = self._differing(first, _row(among, 1, 2), tolerance) if among and not meant else ""
         if of_batch:
             others.append(self._seeded(_SEEDS, fewest))  # it may have drawn the same before
         differing = (self._differing(first, other, tolerance) for other in (_row(again, 0, fewest), *others))
@@ -182,7 +183,7 @@ class _Check:
             wrong=wrong,
             notes=tuple(notes),
             precision=precision,
-            size=BatchSize(most, fewest),
+            size=BatchSize(most, fewest, bool(of_batch)),
             outputs=outputs,
             steady=steady,
             seconds=time.perf_counter() - started,
