@@ -10,7 +10,6 @@ one pair of either factor. What is true is taken from one study of 30,000 videos
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from sdbench.base.files import write_text
+from sdbench.base.outputs import add_output, named_outputs, numbers, write_outputs
 from sdbench.statistics import (
     CLASS_NAMES,
     SHARE_NAMES,
@@ -216,15 +215,16 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", action="append", choices=DESIGNS, help="repeatable")
-    parser.add_argument("--json", type=Path, default=Path("reports/uneven_coverage.json"))
+    add_output(parser, "--json", "json", "where the rows go (default: reports/uneven_coverage.json)")
     given = parser.parse_args()
     names = given.only or list(DESIGNS)
     with ProcessPoolExecutor(given.processes) as pool:
         truths = dict(zip(names, _truths(names, pool, given.seed), strict=True))
         tasks = [(name, videos, truths[name]) for name in names for videos in VIDEOS]
         rows = list(pool.map(partial(_coverage_of, studies=given.studies, seed=given.seed), tasks))
-    write_text(given.json, json.dumps(rows, indent=1) + "\n")
-    print(table(rows))
+    with named_outputs(given):
+        write_outputs((given.json or Path("reports/uneven_coverage.json"), numbers(rows)))
+        print(table(rows))
 
 
 if __name__ == "__main__":
