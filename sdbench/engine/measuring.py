@@ -29,9 +29,10 @@ from sdbench.engine.running import Job, OneProcess, Runner
 from sdbench.engine.self_check import Checked, check_kind, check_network, claim_folder
 from sdbench.engine.study import DrawsOnDevice, Plan, Study
 from sdbench.engine.sums import Sums, add_all, from_arrays
-from sdbench.networks.looking import Seen, made_up, settled
+from sdbench.networks.layer_summary import Seen, settled
 from sdbench.networks.module_hash import describe_parts
 from sdbench.networks.network import Network
+from sdbench.networks.probe_clips import made_up
 from sdbench.networks.reading import Layer, VideoNetwork
 from sdbench.statistics import FACTORS
 from sdbench.statistics.estimating import check_threshold

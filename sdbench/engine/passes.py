@@ -24,9 +24,10 @@ from sdbench.engine.compiling import Choice, Read, choose, compiled, compiler, k
 from sdbench.engine.loader import Drawn
 from sdbench.engine.placing import Placement, device_named, on_device, placed
 from sdbench.engine.sums import Block, Sums, add, to_arrays
-from sdbench.networks.looking import as_written, units
+from sdbench.networks.layer_summary import units
 from sdbench.networks.module_state import ModuleState
 from sdbench.networks.network import Network
+from sdbench.networks.probe import as_written
 from sdbench.networks.reading import VideoNetwork, fed
 from sdbench.statistics import moments
 from sdbench.statistics.sums import Crossed, crossed, merge_crossed, swapped

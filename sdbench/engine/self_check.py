@@ -31,9 +31,9 @@ from sdbench.base.memory import is_out_of_memory
 from sdbench.engine.parts import OUTPUTS
 from sdbench.engine.passes import BatchSize, Passes, no_memory, passes_of
 from sdbench.engine.placing import Placement, device_named, precision_of
-from sdbench.networks.looking import made_up
 from sdbench.networks.module_hash import check_values
 from sdbench.networks.network import Network
+from sdbench.networks.probe_clips import made_up
 from sdbench.networks.reading import VideoNetwork
 from sdbench.networks.user_errors import said_by
 

@@ -12,7 +12,7 @@ from torch import nn
 import sdbench
 from sdbench import Layer
 from sdbench.cli import main
-from sdbench.networks.looking import Seen, look
+from sdbench.networks.layer_summary import Seen, look
 from tests.made.fork_server import run_python
 
 MODEL = """
