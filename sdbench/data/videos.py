@@ -17,7 +17,7 @@ from sdbench.base.kept import key_of
 from sdbench.base.progress import progress
 from sdbench.data.clip import Clip
 from sdbench.data.shots import ShotFinder, clip_starts
-from sdbench.data.video_folder import find_videos
+from sdbench.data.video_folder import copies_said, find_videos
 from sdbench.video.decode import decode_frames, frame_files, natural_key, opened_picture, ordered_pictures
 from sdbench.video.frames import LEAST_CONTRAST, Frames, resize_frame
 from sdbench.video.orientation import uneven_density
@@ -103,13 +103,8 @@ class VideoDataset:
         self.notes = tuple(self._notes())
 
     def _notes(self) -> Iterator[str]:
-        copies = [video for video in self._prints if self.source_of(video) != video]
-        if copies:
-            shown = [f"{video} is {self.source_of(video)}" for video in copies]
-            yield (
-                f"{len(copies)} of {len(self._prints)} videos hold the same as others and count as one with them where "
-                f"videos are resampled: {some(shown)}"
-            )
+        copies = [f"{video} is {of}" for video in self._prints if (of := self.source_of(video)) != video]
+        yield from copies_said(copies, len(self._prints))
         if self._still:
             yield (
                 f"nothing moves in {len(self._still)} of {len(self.clips)} clips, so they say nothing of motion: "
