@@ -11,7 +11,6 @@ from typing import Any
 
 import av
 import numpy as np
-from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 from PIL import Image, UnidentifiedImageError
 
@@ -28,6 +27,9 @@ READING = 3
 
 _SIXTEEN_BITS = 257
 """65535 over 255."""
+
+_DEFAULT, _COVER = 0x1, 0x400
+"""FFmpeg's flags of the stream that is shown, and of a picture that is attached to a file."""
 
 Timed = tuple[Fraction | None, Fraction | None, Frames]
 """When a frame is shown and how long, in seconds, where the file says so; and the frame."""
@@ -191,16 +193,21 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
                 raise InputError(
                     f"{path} is a picture ({container.format.name[:-5]}), not a video; expected moving frames"
                 )
-            streams = [of for of in container.streams.video if not of.disposition & Disposition.attached_pic]
+            streams = [of for of in container.streams.video if not _marks(of) & _COVER]
             if not streams:
                 also = ", only pictures that are attached to it" if container.streams.video else ""
                 raise InputError(f"{path} has no video stream{also}")
             yield (
                 container,
-                max(streams, key=lambda of: (bool(of.disposition & Disposition.default), of.width * of.height)),
+                max(streams, key=lambda of: (_marks(of) & _DEFAULT, of.width * of.height)),
             )
     except av.error.FFmpegError as error:
         raise InputError(f"{path} cannot be decoded as a video ({error.strerror}); is it whole?") from None
+
+
+def _marks(stream: Any) -> int:
+    """What a container marks a stream as, as FFmpeg's flags; older PyAV says nothing of it."""
+    return int(getattr(getattr(stream, "disposition", None), "value", 0))
 
 
 def _folder_frames(folder: Path) -> Iterator[Timed]:
