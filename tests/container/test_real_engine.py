@@ -47,7 +47,8 @@ RwAwRAIgEEd1GqUYLI5tQbxIA+q4kzCxPSaDd72mLzt7J3R6O5cCIE2wKidWVbv5
 EuyUu9NPQDxohhmvYGl6AKk0Ria8mycr
 -----END CERTIFICATE-----
 """
-"""Signed by itself and of no use: its key was thrown away."""
+"""Signed by itself and of no use: its key was thrown away. The checkout of these tests holds it: an image without one is
+what continuous integration's `nox -s reproduce -- --where container` builds."""
 
 
 SMALL = ("-k", "pipeline and x3d_xs and stage5 and shares and seed0")
@@ -113,7 +114,9 @@ def copy_of_the_source(target: Path, source: Path = ROOT) -> Path:
 
 @pytest.fixture(scope="module")
 def place(client: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) -> Place:
-    return Place(copy_of_the_source(tmp_path_factory.mktemp("checkout")), making.base_image(client))
+    root = copy_of_the_source(tmp_path_factory.mktemp("checkout"))
+    (root / "docker" / "certificates" / "proxy.crt").write_text(CERTIFICATE)
+    return Place(root, making.base_image(client))
 
 
 @pytest.fixture(scope="module")
@@ -291,12 +294,9 @@ def test_a_change_of_the_source_makes_the_image_stale_and_keeps_what_was_install
     assert not again.image(client).built, "and back again"
 
 
-def test_certificates_of_ones_own_are_trusted(client: docker.DockerClient, place: Place, tmp_path: Path) -> None:
-    behind = Place(copy_of_the_source(tmp_path / "behind", place.root), place.base)
-    (behind.root / "docker" / "certificates" / "proxy.crt").write_text(CERTIFICATE)
-    made = behind.image(client)
+def test_certificates_of_ones_own_are_trusted(client: docker.DockerClient, image: Image) -> None:
     trusted = client.containers.run(
-        made.id, entrypoint=["cat", "/etc/ssl/certs/ca-certificates.crt"], remove=True, network_mode="none"
+        image.id, entrypoint=["cat", "/etc/ssl/certs/ca-certificates.crt"], remove=True, network_mode="none"
     )
     assert CERTIFICATE.strip() in trusted.decode()
 
