@@ -47,8 +47,8 @@ RwAwRAIgEEd1GqUYLI5tQbxIA+q4kzCxPSaDd72mLzt7J3R6O5cCIE2wKidWVbv5
 EuyUu9NPQDxohhmvYGl6AKk0Ria8mycr
 -----END CERTIFICATE-----
 """
-"""Signed by itself and of no use: its key was thrown away. The checkout of these tests holds it: an image without one is
-what continuous integration's `nox -s reproduce -- --where container` builds."""
+"""Signed by itself and of no use: its key was thrown away. The checkout of these tests holds it; `.ci/with-engine`
+builds an image without one."""
 
 
 SMALL = ("-k", "pipeline and x3d_xs and stage5 and shares and seed0")

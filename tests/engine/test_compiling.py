@@ -214,7 +214,7 @@ from tests.engine.test_compiling import moved
 torch.manual_seed(0)
 x3d = X3D(400, depth_factor=0.4)  # its stem, and a block with squeeze and excitation
 blocks = nn.Sequential(*x3d.s1.children(), *x3d.s2.children())
-network = Network(blocks, replace(feed_of("x3d_xs"), size=32), "x3d", ["0", "1"])
+network = Network(blocks, replace(feed_of("x3d_xs"), size=64), "x3d", ["0", "1"])
 store, study = AssetStore(Path(sys.argv[1]), quiet=True), studies.rendered(8)
 plain, found = (measure(network, study, store=store, compiling=word) for word in ("off", "on"))
 print(moved(plain, found), found.compiled)
@@ -223,7 +223,9 @@ print(moved(plain, found), found.compiled)
 
 @pytest.mark.slow
 def test_shares_do_not_move_when_passes_are_compiled(tmp_path: Path) -> None:
-    """The real compiler, on a part of a network and small inputs, in a process of its own: it stays in memory, with processes that it starts.
+    """The real compiler, on a part of a network and small inputs.
+
+    In a process of its own: it stays in memory, with processes that it starts.
 
     benchmarks/compare_precision.py does so for every network at full size.
     """
