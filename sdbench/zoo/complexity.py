@@ -67,8 +67,8 @@ def skip_norms(module: nn.Module) -> nn.Module:
     return module
 
 
-def _unchanged(x: Tensor) -> Tensor:
-    return x
+def _unchanged(input: Tensor) -> Tensor:
+    return input
 
 
 def _whole(size: int | float | bool | str) -> int:
