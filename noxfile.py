@@ -156,6 +156,13 @@ def _in_container(session: nox.Session, arguments: list[str], may_fall_back: boo
 
 
 @nox.session
+def history(session: nox.Session) -> None:
+    """Run `sdbench history` (add, compare, announce, overdue, sync, ...) without torch; arguments go to it."""
+    _install_for_container(session)
+    session.run("python", "-m", "sdbench.history", *session.posargs)
+
+
+@nox.session
 def image(session: nox.Session) -> None:
     """Build the container's image and end; --base IMAGE, --build-network NAME, --pin-base and others."""
     _install_for_container(session)
@@ -265,3 +272,4 @@ def lint(session: nox.Session) -> None:
     workflows = sorted(map(str, Path(".github/workflows").glob("*.yml")))
     checks = ("--builtin-schema", "vendor.github-workflows", *workflows)
     session.run(f"{programs}/check-jsonschema", *checks, external=True)
+    session.run(f"{programs}/zizmor", "--offline", "--quiet", *workflows, external=True)

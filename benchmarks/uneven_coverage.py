@@ -11,7 +11,6 @@ factor. What is true, of infinitely many videos, is computed.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from sdbench.base.files import write_text
+from sdbench.base.outputs import add_output, named_outputs, numbers, write_outputs
 from sdbench.statistics import (
     CLASS_NAMES,
     SHARE_NAMES,
@@ -275,14 +274,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--others", action="store_true", help="the designs that no constant was chosen on")
     parser.add_argument("--only", action="append", choices=_EVERY, help="repeatable")
-    parser.add_argument("--json", type=Path, default=Path("reports/uneven_coverage.json"))
+    add_output(parser, "--json", "json", "where the rows go (default: reports/uneven_coverage.json)")
     given = parser.parse_args()
     names = given.only or list(OTHERS if given.others else DESIGNS)
     with ProcessPoolExecutor(given.processes) as pool:
         tasks = [(name, videos) for name in names for videos in (OTHER_VIDEOS if given.others else VIDEOS)]
         rows = list(pool.map(partial(_coverage_of, studies=given.studies, seed=given.seed), tasks))
-    write_text(given.json, json.dumps(rows, indent=1) + "\n")
-    print(table(rows))
+    with named_outputs(given):
+        write_outputs((given.json or Path("reports/uneven_coverage.json"), numbers(rows)))
+        print(table(rows))
 
 
 if __name__ == "__main__":

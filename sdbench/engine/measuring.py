@@ -14,7 +14,7 @@ import torch
 from sdbench.assets.store import AssetStore
 from sdbench.base import cache_keys
 from sdbench.base.cache_keys import Key, cache_key
-from sdbench.base.checks import check_fits, listed, whole
+from sdbench.base.checks import check_fits, file_errors_said, listed, whole
 from sdbench.base.errors import InputError
 from sdbench.base.kept import Arrays
 from sdbench.base.progress import progress
@@ -22,15 +22,16 @@ from sdbench.base.warned import warn_caller
 from sdbench.engine.compiling import known_choice
 from sdbench.engine.measurement import Measurement
 from sdbench.engine.parts import Finished, Kept, Part, cut
-from sdbench.engine.passes import SECONDS, BatchSize
+from sdbench.engine.passes import SECONDS
 from sdbench.engine.placing import Placement, device_named, placed
 from sdbench.engine.running import Job, OneProcess, Runner
 from sdbench.engine.self_check import Checked, check_kind, check_network, claim_folder
 from sdbench.engine.study import DrawsOnDevice, Plan, Study
 from sdbench.engine.sums import Sums, add_all, from_arrays
-from sdbench.networks.looking import Seen, made_up, settled
+from sdbench.networks.layer_summary import Seen, settled
 from sdbench.networks.module_hash import describe_parts
 from sdbench.networks.network import Network
+from sdbench.networks.probe_clips import made_up
 from sdbench.networks.reading import Layer, VideoNetwork
 from sdbench.statistics import FACTORS
 from sdbench.statistics.estimating import check_threshold
@@ -41,6 +42,7 @@ _NAMED = 6
 """So many layers that are read alike are named in a note."""
 
 
+@file_errors_said
 def measure(
     network: str | Network,
     study: Study,
@@ -259,12 +261,13 @@ def prepare(
             warn_caller(sentence)
     if placement.device != "cpu" and isinstance(study, DrawsOnDevice):
         study = study.on(placement.device)
-    key = _key(network, study, plan, seed, placement)
+    fixed = batch_size if checked.size.is_fixed else None  # then numbers depend on what meets in a batch
+    key = _key(network, study, plan, seed, placement, fixed)
     kept = Kept(claim_folder(store.cache.parts, key, checked), made_by=key)
     kept.check()
     parts = cut(plan.samples)
     inputs = [part.inputs for part in parts]
-    size = BatchSize(1 if alone else checked.size.most or batch_size, checked.size.fewest)
+    size = replace(checked.size, most=1 if alone else checked.size.most or batch_size)
     job = Job(network, study, placement, sum(inputs), max(inputs, default=0), kept.folder, size)
     return Prepared(job, plan, parts, kept, seed, threshold, store, checked, notes, seen)
 
@@ -322,7 +325,9 @@ def _mixing(network: Network, plan: Plan[Any]) -> tuple[str, ...]:
     )
 
 
-def _key(network: Network, study: Study, plan: Plan[Any], seed: int, placement: Placement) -> Key:
+def _key(
+    network: Network, study: Study, plan: Plan[Any], seed: int, placement: Placement, batch_size: int | None
+) -> Key:
     """What decides the sums beside the samples themselves, whose hashes name the parts."""
     about = plan.about
     return cache_key(
@@ -335,7 +340,7 @@ def _key(network: Network, study: Study, plan: Plan[Any], seed: int, placement: 
             network.feed,
         ),
         *(network.mixes_batch, describe_parts(network.module), _own_feed(network)),
-        *(about.dataset, about.protocol, about.styles, seed, placement),
+        *(about.dataset, about.protocol, about.styles, seed, placement, batch_size),
         code=(__name__, study, {type(part) for part in network.module.modules()}, type(network.feed)),
     )
 

@@ -8,4 +8,8 @@ standing    which runs are good
 text        the outcome in words
 picture     one case or timed loop over all runs
 command     `sdbench history add / show / compare / accept`
+announce    what people are told of a night: issues, summary, check
+forge       the REST API with issues and checks, and a webhook
+sync        a second copy, in a folder or on a branch
+telling     `sdbench history announce / overdue / sync`
 """

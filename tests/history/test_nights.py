@@ -131,4 +131,6 @@ def test_every_night_is_fresh() -> None:
     texts = [text for path in folder.glob("*.yml") if "schedule:" in (text := path.read_text(encoding="utf-8"))]
     calls = [line for text in texts for line in text.splitlines() if "nox -s reproduce" in line]
     assert calls
-    assert all("--fresh" in line for line in calls), calls
+    options = [line for text in texts for line in text.splitlines() if "options=(" in line]
+    assert all("--fresh" in line for line in options), options
+    assert all("--fresh" in line or (options and "options[@]" in line) for line in calls), calls

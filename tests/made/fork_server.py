@@ -1,6 +1,6 @@
 """Python commands in processes of their own that need not import torch: they are forked from one that has.
 
-A new interpreter takes four seconds of CPU to import what nearly every command needs. The server imports that once,
+A new interpreter takes five seconds of CPU to import what nearly every command needs. The server imports that once,
 nothing of sdbench among it, and forks a process for each command, which then has its own modules, folder, environment,
 standard streams and warnings, and ends as an interpreter ends. What only a really fresh interpreter shows (what is
 imported in which order, the console script, signals, pipes) is tested with one.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import gc
 import importlib
 import io
 import json
@@ -29,9 +30,10 @@ from typing import NoReturn
 ROOT = Path(__file__).parents[2]
 
 IMPORTED = (
-    *("numpy", "scipy.stats", "torch", "torch.utils.data", "av", "safetensors.torch"),
-    *("pydantic", "requests", "pooch", "jinja2", "rich.progress", "tabulate", "filelock", "platformdirs"),
-    *("PIL.Image", "matplotlib.figure", "matplotlib.backends.backend_agg", "pytest"),
+    *("numpy", "scipy.stats", "torch", "torch.utils.data", "torch.utils.flop_counter", "torch._dynamo"),
+    *("av", "safetensors.torch", "onnx", "onnxruntime", "cv2", "pydantic.main", "requests", "pooch", "jinja2"),
+    *("rich.progress", "tabulate", "filelock", "platformdirs", "PIL.Image", "PIL.PngImagePlugin"),
+    *("matplotlib.figure", "matplotlib.backends.backend_agg", "multiprocessing.pool", "pytest", "cProfile"),
 )
 """What takes seconds to import, and is none of ours."""
 
@@ -109,6 +111,7 @@ def serve() -> None:
     for name in IMPORTED:
         importlib.import_module(name)
     assert not [name for name in sys.modules if name.partition(".")[0] == "sdbench"]
+    gc.freeze()  # no process that is forked looks at it again
     while line := sys.stdin.readline():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of threads that a library may have started
@@ -134,6 +137,8 @@ def _become(arguments: list[str], cwd: str, environment: dict[str, str], folder:
     sys.path[:] = [*given, *(path for path in sys.path if path not in ("", own, *given))]
     for name in [name for name in sys.modules if name.partition(".")[0] == "tests"]:
         del sys.modules[name]
+    # What it read from the environment when it was imported.
+    sys.modules["torch._dynamo"].config.disable = environment.get("TORCH_COMPILE_DISABLE", "0") == "1"
     status = 1
     try:
         _execute(arguments, cwd)

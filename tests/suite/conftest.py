@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -36,14 +38,20 @@ def empty_store(tmp_path: Path) -> AssetStore:
 
 
 @pytest.fixture
-def data(tmp_path: Path) -> Path:
-    """A folder of data sets: a stylised ActivityNet, DAVIS with flow and painted copies, and MoCA; all small."""
-    folder = tmp_path / "data"
+def data(tmp_path: Path, make_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
+    """A folder of data sets: a stylised ActivityNet, DAVIS with flow and painted copies, and MoCA; all small.
+
+    Its files are those of all tests: a test may remove them, and may not write into them.
+    """
+    made = make_once("data-sets", make_data_sets)
+    return Path(shutil.copytree(made, tmp_path / "data", copy_function=os.link))
+
+
+def make_data_sets(folder: Path) -> None:
     make(folder / "stylized_activitynet", "activitynet", dict.fromkeys(names(12, "activitynet"), 40))
     davis = make_davis(folder / "davis2016", SEQUENCES, frames=4)
     make_painted(folder / "stylized_davis", davis)
     make_moca(folder / "moca")
-    return folder
 
 
 @dataclass

@@ -101,6 +101,7 @@ def test_weights_that_do_not_fit_are_an_error(data: Path, empty_store: AssetStor
 
 def test_data_that_cannot_be_used_are_an_error(suite: Suite, data: Path) -> None:
     for picture in (data / "stylized_activitynet").rglob("*.jpg"):
+        picture.unlink()  # it is that of all tests
         picture.write_bytes(b"no picture")
     case = suite.run(RECORDS[X3D])
     assert case.verdict is Verdict.ERROR
