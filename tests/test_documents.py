@@ -86,6 +86,7 @@ SAID = {
     "history show": "2026-01-01",
     "history compare --issue issue.md": "nothing to compare",
     "history accept RUN --because 'new weights'": "is accepted; later runs are held against it",
+    "history blame constraints.txt reports/latest/newest.txt -k x3d_xs": "0 a culprit was found",
 }
 """What `sdbench` is given in the documents -> what it says; it must end with exit status 0."""
 
@@ -345,6 +346,8 @@ def sdbench(here: Path, words: list[str]) -> str:
         words[words.index("RUN")] = run_shown(here)
     if "KEY" in words:
         words[words.index("KEY")] = key_said(here)
+    if words[:2] == ["history", "blame"]:  # it installs packages
+        words.append("--help")
     printed = run(here, "-c", COMMAND, *words, fresh="--ray" in words or command in FRESH)
     assert SAID.get(command, "") in printed, printed
     for option in ("--html", "--json", "--picture"):
@@ -412,7 +415,9 @@ def nox(here: Path, words: list[str]) -> str:
     """The session decides what it would run; of that, pytest collects."""
     assert words[0] == "-s"
     given = words[words.index("--") + 1 :] if "--" in words else []
-    *_, (program, *last) = json.loads(session_of(words[1].replace("-", "_"), *given))
+    *_, (program, *last) = (
+        done for done in json.loads(session_of(words[1].replace("-", "_"), *given)) if "pip" not in done
+    )
     last = [Path(program).name, *last]
     if last[0] == "pytest":
         return pytest_(here, last[1:])

@@ -191,7 +191,7 @@ class Trials:
         say: Say,
         measure: Callable[[frozenset[str]], tuple[Path | None, str]] | None = None,
     ) -> None:
-        self._question, self._folder, self._root, self._say = question, folder, root, say
+        self._question, self._folder, self._root, self._say = question, folder.resolve(), root.resolve(), say
         self._measure = measure or self._run_cases
         self._installer = Installer(folder, root)
         self._code = _code(root)

@@ -224,6 +224,8 @@ def _accept(options: argparse.Namespace) -> int:
 
 
 def _blame(options: argparse.Namespace) -> int:
+    from filelock import FileLock, Timeout
+
     from sdbench.base.files import write_text
     from sdbench.history.blame import NotAmongPackagesError, Trials, ask
 
@@ -234,9 +236,13 @@ def _blame(options: argparse.Namespace) -> int:
     def say(line: str) -> None:
         print(f"sdbench: {line}", file=sys.stderr, flush=True)
 
-    question = ask((options.good, options.bad), content, options.cases, words, options.state, root)
+    options.state.mkdir(parents=True, exist_ok=True)
     try:
-        answer = Trials(question, options.state, root, say).run()
+        with FileLock(options.state / ".lock", timeout=0):
+            question = ask((options.good, options.bad), content, options.cases, words, options.state, root)
+            answer = Trials(question, options.state, root, say).run()
+    except Timeout:
+        raise InputError(f"another call is at work in {options.state}; wait for it, or name --state DIR") from None
     except NotAmongPackagesError as error:
         say(str(error))
         return NOT_AMONG_PACKAGES

@@ -36,7 +36,7 @@ class Installer:
     """
 
     def __init__(self, folder: Path, root: Path) -> None:
-        self._folder, self._root = folder, root
+        self._folder, self._root = folder.resolve(), root.resolve()  # trials run in another folder
 
     def resolve(self, constraints: str) -> str:
         """The report of pip on the packages that it would install for the benchmarks under constraints.

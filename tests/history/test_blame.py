@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from sdbench.base.errors import InputError
 from sdbench.cli import main
@@ -211,6 +212,9 @@ def test_the_command_says_where_no_package_did_it(
     words = ["history", "blame", "newest", "newest", "-k", "x", "--state", str(tmp_path)]
     assert main([*words, "--history", str(tmp_path / "none.jsonl")]) == NOT_AMONG_PACKAGES == 4
     assert "the culprit is not among them" in capsys.readouterr().err
+    with FileLock(tmp_path / ".lock"):
+        assert main([*words, "--history", str(tmp_path / "none.jsonl")]) == 1
+    assert "another call is at work in" in capsys.readouterr().err
 
 
 def wheel(folder: Path, name: str, version: str, files: dict[str, str]) -> Package:
@@ -229,14 +233,17 @@ def wheel(folder: Path, name: str, version: str, files: dict[str, str]) -> Packa
 
 
 @pytest.mark.slow
-def test_an_environment_holds_exactly_the_versions_of_its_mixture(tmp_path: Path) -> None:
+def test_an_environment_holds_exactly_the_versions_of_its_mixture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     one = {"one.py": "HERE = 1\n", "gone.py": "", "shared/one.txt": ""}
     good = {
         "one": wheel(tmp_path, "one", "1.0", one),
         "two": wheel(tmp_path, "two", "1.0", {"shared/two.py": "TWO = 1\n"}),
     }
     bad = {"one": wheel(tmp_path, "one", "2.0", {"one.py": "HERE = 2\n"}), "two": good["two"]}
-    installer = Installer(tmp_path / "state", tmp_path)
+    installer = Installer(Path("state"), Path())
     code = (
         "import importlib.metadata as m, importlib.util as u, one, shared.two; print(one.HERE, shared.two.TWO, "
         "u.find_spec('gone') is not None, sorted(f'{d.name} {d.version}' for d in m.distributions()))"
@@ -244,7 +251,7 @@ def test_an_environment_holds_exactly_the_versions_of_its_mixture(tmp_path: Path
     said = []
     for changed in ((), ("one",)):
         python = installer.environment(good, bad, changed)
-        said.append(subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout)
+        said.append(subprocess.run([python, "-c", code], cwd="/", capture_output=True, text=True, check=True).stdout)
     assert said == ["1 1 True ['one 1.0', 'two 1.0']\n", "2 1 False ['one 2.0', 'two 1.0']\n"]
     shared = [path for path in (tmp_path / "state").rglob("two.py") if path.stat().st_nlink == 3]
     assert len(shared) == 3, "the files of an unchanged package lie on the disk once"
