@@ -85,8 +85,7 @@ def reproduce(session: nox.Session) -> None:
     interpreter, and says which and why; --where container or --where host insists.
     """
     where, arguments = _where(session)
-    on_cluster = any(argument.partition("=")[0] == "--ray" for argument in arguments)
-    extra = "benchmark,ray" if on_cluster else "benchmark"
+    extra = _extra(arguments)
     likely_here = where == "host" or (where == "auto" and "DOCKER_HOST" not in os.environ and not _SOCKET.exists())
     if likely_here:  # all that this takes in one go: the container's command then finds what it needs
         _install(session, extra if where == "host" else f"{extra},container", _AS_IMPORTED)
@@ -101,6 +100,12 @@ def reproduce(session: nox.Session) -> None:
     if not likely_here:
         _install(session, extra, _AS_IMPORTED)
     session.run("pytest", "benchmarks", "--benchmark-quiet", "-rfE", *arguments)
+
+
+def _extra(arguments: list[str]) -> str:
+    """The extras of the project that a run with these arguments takes."""
+    on_cluster = any(argument.partition("=")[0] == "--ray" for argument in arguments)
+    return "benchmark,ray" if on_cluster else "benchmark"
 
 
 def _where(session: nox.Session) -> tuple[str, list[str]]:
@@ -150,7 +155,7 @@ def newest(session: nox.Session) -> None:
     arguments = [argument for argument in session.posargs if argument != "--pre"]
     early = ["torch>=0.dev0"] if "--pre" in session.posargs else []
     upgrade = ("--upgrade", "--upgrade-strategy", "eager")
-    session.install("--editable", ".[benchmark]", *early, *upgrade, _AS_IMPORTED)
+    session.install("--editable", f".[{_extra(arguments)}]", *early, *upgrade, _AS_IMPORTED)
     try:
         session.run("pytest", "benchmarks", "--benchmark-quiet", "-rfE", *arguments)
     finally:
