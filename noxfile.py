@@ -70,11 +70,19 @@ WHERE = ("auto", "container", "host")
 _INSIDE_ONLY = ("av", "onnx", "onnxruntime", "torch")
 """What only the benchmarks themselves need: a machine that runs them in a container can do without these."""
 
-_SOCKET = Path("/var/run/docker.sock")
-"""Where a container engine answers, unless DOCKER_HOST says otherwise."""
+_MINE = Path(os.environ.get("XDG_RUNTIME_DIR", "/run/user/none"))
 
-_PATIENCE = 40.0
-"""Seconds after Ctrl-C in which the container's run writes its report and the container is removed."""
+_SOCKETS = (
+    *(Path("/var/run/docker.sock"), _MINE / "docker.sock", Path.home() / ".docker/run/docker.sock"),
+    *(_MINE / "podman/podman.sock", Path("/run/podman/podman.sock"), Path.home() / ".docker/contexts"),
+)
+"""Where a container engine may be in sight, unless DOCKER_HOST says so."""
+
+_UV = "uv==0.13.9"
+"""What writes the hashes of packages."""
+
+_PATIENCE = 12.0
+"""Seconds after Ctrl-C in which a run writes its report, which takes it ten at most, and its container is removed."""
 
 
 @nox.session
@@ -86,7 +94,7 @@ def reproduce(session: nox.Session) -> None:
     """
     where, arguments = _where(session)
     extra = _extra(arguments)
-    likely_here = where == "host" or (where == "auto" and "DOCKER_HOST" not in os.environ and not _SOCKET.exists())
+    likely_here = where == "host" or (where == "auto" and "DOCKER_HOST" not in os.environ and not _in_sight())
     if likely_here:  # all that this takes in one go: the container's command then finds what it needs
         _install(session, extra if where == "host" else f"{extra},container", _AS_IMPORTED)
     if where != "host":
@@ -99,7 +107,15 @@ def reproduce(session: nox.Session) -> None:
         arguments = told["arguments"]
     if not likely_here:
         _install(session, extra, _AS_IMPORTED)
-    session.run("pytest", "benchmarks", "--benchmark-quiet", "-rfE", *arguments)
+    session.run(
+        *("pytest", "benchmarks", "--benchmark-quiet", "-rfE", *arguments),
+        interrupt_timeout=_PATIENCE,
+        terminate_timeout=_PATIENCE,
+    )
+
+
+def _in_sight() -> bool:
+    return any(path.exists() for path in _SOCKETS)
 
 
 def _extra(arguments: list[str]) -> str:
@@ -157,7 +173,11 @@ def newest(session: nox.Session) -> None:
     upgrade = ("--upgrade", "--upgrade-strategy", "eager")
     session.install("--editable", f".[{_extra(arguments)}]", *early, *upgrade, _AS_IMPORTED)
     try:
-        session.run("pytest", "benchmarks", "--benchmark-quiet", "-rfE", *arguments)
+        session.run(
+            *("pytest", "benchmarks", "--benchmark-quiet", "-rfE", *arguments),
+            interrupt_timeout=_PATIENCE,
+            terminate_timeout=_PATIENCE,
+        )
     finally:
         listing = ("-m", "pip", "list", "--format", "freeze", "--exclude-editable")
         versions = session.run("python", *listing, silent=True, log=False)
@@ -176,6 +196,36 @@ def _report_folder(arguments: list[str]) -> Path:
         if option == "--report":
             folder = Path(value if equals else arguments[number + 1])
     return folder
+
+
+@nox.session
+def history(session: nox.Session) -> None:
+    """Run `sdbench history` (add, compare, announce, overdue, sync, ...) without torch; arguments go to it."""
+    _install_for_container(session)
+    session.run("python", "-m", "sdbench.history", *session.posargs)
+
+
+@nox.session
+def image(session: nox.Session) -> None:
+    """Build the container's image and end; --base IMAGE, --build-network NAME, --pin-base and others."""
+    _install_for_container(session)
+    session.run("python", "-m", "sdbench.container", "--build-only", *session.posargs)
+
+
+@nox.session
+def lock(session: nox.Session) -> None:
+    """Write docker/requirements.lock, hashes of the image's packages; --output-file and others go to uv."""
+    session.install(_UV)
+    with tempfile.TemporaryDirectory() as folder:
+        wanted = Path(folder) / "requirements.in"
+        with wanted.open("w", encoding="utf-8") as file:
+            session.run("python", "docker/requirements.py", "print", ".", stdout=file)
+        session.run(
+            *("uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.10", "--generate-hashes"),
+            *("--no-annotate", "--no-header", "--constraints", "constraints.txt"),
+            *(() if "--output-file" in session.posargs else ("--output-file", "docker/requirements.lock")),
+            *(*session.posargs, str(wanted)),
+        )
 
 
 @nox.session(name="train-calibration")
@@ -302,3 +352,4 @@ def lint(session: nox.Session) -> None:
     checks = ("--builtin-schema", "vendor.github-workflows", *workflows)
     session.run(f"{programs}/check-jsonschema", *checks, external=True)
     session.run(f"{programs}/check-jsonschema", "--builtin-schema", "vendor.renovate", "renovate.json", external=True)
+    session.run(f"{programs}/zizmor", "--offline", "--quiet", *workflows, external=True)

@@ -22,6 +22,7 @@ from typing import Any
 
 import torch
 
+from benchmarks import paired_tests
 from benchmarks.ordered_tests import Job, jobs, panels, rows, tables
 from benchmarks.ordering import Scored
 from benchmarks.picture_of_tests import picture
@@ -113,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             ],
             "orderings": [asdict(row) for row in every],
         }
-        text = tables(found, every)
+        text = tables(found, every) + "\n" + paired_tests.tables(found, options.seed)
         write_text(options.out / "tests.json", json_text(content))
         write_text(options.out / "tests.md", text)
         picture(list(panels(every)), options.out / "test_of_tests.png")

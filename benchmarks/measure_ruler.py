@@ -25,7 +25,7 @@ from sdbench.calibration.tasks import feed_of
 from sdbench.calibration.trained import kind_named, load_trained
 from sdbench.engine import Measurement, measure
 from sdbench.networks import Network
-from sdbench.statistics import FACTORS, Interval
+from sdbench.statistics import FACTORS, FEWEST_GROUPS, Interval
 from sdbench.statistics.variance import PART_NAMES
 from sdbench.studies import RENDERED, RenderedStudy
 from sdbench.studies.rendered_study import SCENES, RenderedVideos
@@ -47,7 +47,7 @@ def fewer(found: Measurement) -> Iterator[tuple[int, Measurement]]:
     blocks = {block for parts in found.sums.values() for block in parts}
     each = found.samples // len(blocks)
     scenes = found.samples
-    while scenes >= FEWEST and scenes // each * each == scenes:
+    while scenes >= max(FEWEST, FEWEST_GROUPS * each) and scenes // each * each == scenes:
         kept = range(scenes // each)
         sums = {
             layer: {block: part for block, part in parts.items() if int(block[1]) in kept}

@@ -87,7 +87,7 @@ def rows(found: All, seed: int, replicates: int = 2000) -> Iterator[Row]:
         seed: of the bootstrap samples.
         replicates: how many of these.
     """
-    for segments, names in _groups(found):
+    for segments, names in groups_of(found):
         for test in TESTS[segments]:
             for of, layers in _places(names, test):
                 for pair in PAIRS[segments]:
@@ -105,7 +105,7 @@ def rows(found: All, seed: int, replicates: int = 2000) -> Iterator[Row]:
                         yield Row(test, of, layers, pair, ordering(pairings, generator, replicates))
 
 
-def _groups(found: All) -> Iterator[tuple[bool, tuple[str, ...]]]:
+def groups_of(found: All) -> Iterator[tuple[bool, tuple[str, ...]]]:
     """Whether they find sprites, and the names of the networks."""
     known = dict.fromkeys(name for name, *_ in found)
     for segments in (False, True):
@@ -150,14 +150,14 @@ def scores(found: All, name: str, task: str, test: str, layer: str) -> list[Scor
 
 def panels(every: Sequence[Row]) -> Iterator[Panel]:
     """Of the picture: all action networks at one layer each, and all segmentation networks."""
-    for segments, title in ((False, "action networks"), (True, "segmentation networks")):
+    for segments, which in ((False, "action networks"), (True, "segmentation networks")):
         of = [row for row in every if KINDS[row.kinds[0]].segments == segments and _at_one(row)]
         of = [row for row in of if row.kinds == of[0].kinds]  # all networks together
         if of:
             compared = [
-                (_title(pair), {row.test: row.found for row in of if row.pair == pair}) for pair in PAIRS[segments]
+                (title(pair), {row.test: row.found for row in of if row.pair == pair}) for pair in PAIRS[segments]
             ]
-            yield title, TESTS[segments], compared
+            yield which, TESTS[segments], compared
 
 
 def _at_one(row: Row) -> bool:
@@ -168,7 +168,7 @@ def _at_one(row: Row) -> bool:
 def tables(found: All, every: Sequence[Row]) -> str:
     """The tables of docs/test_of_tests.md, as Markdown."""
     written = []
-    for segments, names in _groups(found):
+    for segments, names in groups_of(found):
         here = [row for row in every if row.kinds == names]
         one, mean = ([row for row in here if which(row)] for which in (_at_one, lambda row: EVERY in row.layers))
         which = "segmentation networks" if segments else "action networks"
@@ -184,7 +184,7 @@ def tables(found: All, every: Sequence[Row]) -> str:
             written += [f"## {name}, {KINDS[name].layer}\n\n{_values(found, name)}"]
             for pair in PAIRS[segments]:
                 of_pair = [row for row in every if row.kinds == (name,) and row.pair == pair and _is_layer(row)]
-                written += [f"## {name}, {_title(pair)}, by layer\n\n{_layers(name, of_pair)}"]
+                written += [f"## {name}, {title(pair)}, by layer\n\n{_layers(name, of_pair)}"]
     return "\n\n".join(written) + "\n"
 
 
@@ -192,7 +192,7 @@ def _is_layer(row: Row) -> bool:
     return row.test in LAYERED and EVERY not in row.layers
 
 
-def _title(pair: Pair) -> str:
+def title(pair: Pair) -> str:
     return "within both, by conflict" if pair == WITHIN else " over ".join(pair)
 
 
@@ -213,7 +213,7 @@ def _orderings(here: Sequence[Row], segments: bool, said: Callable[[Ordering], s
     cells = {(row.test, row.pair): said(row.found) for row in here}
     tests = list(dict.fromkeys(row.test for row in here))
     lines = [[test, *(cells.get((test, pair), "-") for pair in PAIRS[segments])] for test in tests]
-    return _markdown(lines, ["test", *(_title(pair) for pair in PAIRS[segments])])
+    return markdown(lines, ["test", *(title(pair) for pair in PAIRS[segments])])
 
 
 def _called(found: All, names: Sequence[str]) -> str:
@@ -232,7 +232,7 @@ def _called(found: All, names: Sequence[str]) -> str:
             ]
             cells.append(f"{sum(of)} of {len(of)}" if of else "-")
         lines.append([test, f"{above:g}", *cells])
-    return _markdown(lines, ["test", "above", *tasks])
+    return markdown(lines, ["test", "above", *tasks])
 
 
 def _values(found: All, name: str) -> str:
@@ -245,9 +245,9 @@ def _values(found: All, name: str) -> str:
         cells = []
         for task in tasks:
             of = [each.value for each in scores(found, name, task, test, layer)]
-            cells.append(f"{fmean(of):.0f} ({min(of):.0f} to {max(of):.0f})" if of else "-")
+            cells.append(f"{round(fmean(of))} ({round(min(of))} to {round(max(of))})" if of else "-")
         lines.append([test, *cells])
-    return _markdown(lines, ["test", *tasks])
+    return markdown(lines, ["test", *tasks])
 
 
 def _enough(every: Sequence[Row], names: Sequence[str], pairs: Sequence[Pair]) -> str:
@@ -255,7 +255,7 @@ def _enough(every: Sequence[Row], names: Sequence[str], pairs: Sequence[Pair]) -
     titles, columns = [], []
     for name in names:
         for pair in pairs:
-            titles.append(f"{name.removeprefix('calibration_')}, {len(layers_named(name))} layers: {_title(pair)}")
+            titles.append(f"{name.removeprefix('calibration_')}, {len(layers_named(name))} layers: {title(pair)}")
             of = {
                 (row.test, row.layers[0]): row.found.right
                 for row in every
@@ -263,7 +263,7 @@ def _enough(every: Sequence[Row], names: Sequence[str], pairs: Sequence[Pair]) -
             }
             columns.append(Counter(test for (test, _), right in of.items() if right >= _ENOUGH))
     lines = [[test, *(str(column[test]) for column in columns)] for test in LAYERED]
-    return _markdown(lines, ["test", *titles])
+    return markdown(lines, ["test", *titles])
 
 
 def _layers(name: str, of_pair: Sequence[Row]) -> str:
@@ -275,8 +275,8 @@ def _layers(name: str, of_pair: Sequence[Row]) -> str:
         enough = sum(value >= _ENOUGH for value in right.values())
         worst = min(right, key=right.__getitem__)
         lines.append([test, f"{enough} of {len(right)}", worst, *(f"{value:.0f}" for value in right.values())])
-    return _markdown(lines, ["test", f"at least {_ENOUGH:.0f}", "worst", *layers])
+    return markdown(lines, ["test", f"at least {_ENOUGH:.0f}", "worst", *layers])
 
 
-def _markdown(lines: Sequence[Sequence[str]], titles: Sequence[str]) -> str:
+def markdown(lines: Sequence[Sequence[str]], titles: Sequence[str]) -> str:
     return str(tabulate(lines, titles, "github", disable_numparse=True))

@@ -71,8 +71,8 @@ def ordering(pairings: Sequence[Pairing], generator: np.random.Generator, replic
         raise InputError("an ordering needs at least one network on each side of each pairing; got an empty one")
     if not np.isfinite([scored.value for sides in pairings for side in sides for scored in side]).all():
         raise InputError("a score is NaN or infinite; networks for which a test is not defined cannot be ordered by it")
-    rights = [_right(_values(more), _values(less)) for more, less in pairings]
-    samples = np.mean([_resampled(right, generator, replicates) for right in rights], axis=0)
+    rights = [ordered_right(_values(more), _values(less)) for more, less in pairings]
+    samples = np.mean([drawn_means(right, generator, replicates) for right in rights], axis=0)
     low, high = 100 * np.percentile(samples, (2.5, 97.5))
     told, mistaken = (
         100 * float(np.mean([_apart(*sides).mean() for sides in which]))
@@ -93,7 +93,7 @@ def _values(side: Sequence[Scored]) -> Floats:
     return np.array([scored.value for scored in side])
 
 
-def _right(more: Floats, less: Floats) -> Floats:
+def ordered_right(more: Floats, less: Floats) -> Floats:
     """(M, L) 1 where the first is the larger, one half where both are equal, else 0."""
     return 0.5 * (1 + np.sign(more[:, None] - less))
 
@@ -103,7 +103,7 @@ def _apart(more: Sequence[Scored], less: Sequence[Scored]) -> npt.NDArray[np.boo
     return np.array([scored.low for scored in more])[:, None] > np.array([scored.high for scored in less])
 
 
-def _resampled(right: Floats, generator: np.random.Generator, replicates: int) -> Floats:
+def drawn_means(right: Floats, generator: np.random.Generator, replicates: int) -> Floats:
     """(replicates,) means over the pairs of trainings drawn with replacement."""
     often = [generator.multinomial(count, np.full(count, 1 / count), replicates) / count for count in right.shape]
     return np.asarray(((often[0] @ right) * often[1]).sum(axis=1))
@@ -127,7 +127,7 @@ def agreement(
     for group in groups:
         tests, truths = ([each[side] for each in group] for side in (0, 1))
         above = _apart(truths, truths)  # (N, N) the first is told to be more
-        agreed = _right(_values(tests), _values(tests))
+        agreed = ordered_right(_values(tests), _values(tests))
         right += [(agreed * above).sum(), above.sum()]
         told += int((_apart(tests, tests) & above).sum())
         mistaken += int((_apart(tests, tests).T & above).sum())

@@ -13,7 +13,6 @@ import argparse
 import dataclasses
 import sys
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 from benchmarks.published_passes import (
@@ -31,6 +30,7 @@ from benchmarks.published_passes import (
 )
 from benchmarks.published_seconds import PAINTED_SIZE, RECORDED, measured, pass_name, recorded
 from sdbench.base.files import json_text, write_text
+from sdbench.base.outputs import add_output, named_outputs, numbers, write_outputs
 from sdbench.data.davis_here import PAINTED
 from sdbench.zoo.feeds import DAVIS_SIZE
 
@@ -50,16 +50,16 @@ def main() -> None:
     """Count, and print the page's tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--measure", action="store_true", help="take the CPU seconds anew, and keep them")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there too")
+    add_output(parser, "--json", "json", "write the numbers there too")
     options = parser.parse_args()
-    cases = counted()
-    if options.measure:
-        found = measured(cases, lambda told: print(told, file=sys.stderr, flush=True))
-        write_text(RECORDED, json_text(found))
-    seconds, files = recorded(), weights(cases)
-    if options.json:
-        write_text(options.json, json_text(as_values(cases, files, seconds)))
-    print(page(cases, files, seconds), end="")
+    with named_outputs(options):
+        cases = counted()
+        if options.measure:
+            found = measured(cases, lambda told: print(told, file=sys.stderr, flush=True))
+            write_text(RECORDED, json_text(found))
+        seconds, files = recorded(), weights(cases)
+        write_outputs((options.json, numbers(as_values(cases, files, seconds))))
+        print(page(cases, files, seconds), end="")
 
 
 def gpu_hours(passes: float, gmacs: float, precision: str) -> float:

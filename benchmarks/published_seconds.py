@@ -20,7 +20,7 @@ from PIL import Image
 
 from benchmarks.compare_vos import made_up
 from benchmarks.published_passes import Counted, made_up_inputs
-from sdbench import Feed, studies, units
+from sdbench import Feed, doctor, studies, units
 from sdbench.assets import AssetStore
 from sdbench.base.files import read_json
 from sdbench.base.machine import processor_name
@@ -38,7 +38,7 @@ from sdbench.video.paint import DEFAULT_STYLES, Painter
 from sdbench.zoo import model
 from sdbench.zoo.feeds import DAVIS_SIZE
 
-RECORDED = Path(__file__).with_name("published_seconds.json")
+RECORDED = Path(doctor.__file__).with_name("published_seconds.json")
 
 PAINTED_SIZE = (256, 344)
 """Height and width of a painted frame: short side 256, both multiples of 4."""
@@ -58,8 +58,19 @@ def pass_name(each: Counted) -> str:
     return f"{each.asked.network} {each.what}"
 
 
+def passes_of(measurements: Iterable[Counted]) -> dict[str, dict[str, int]]:
+    """Data set -> name of a pass -> how many of them the measurements on it take."""
+    found: dict[str, dict[str, int]] = {}
+    for each in measurements:
+        if not each.never:
+            passes = found.setdefault(each.asked.dataset, {})
+            passes[pass_name(each)] = passes.get(pass_name(each), 0) + each.passes
+    return found
+
+
 def measured(measurements: Iterable[Counted], said: Callable[[str], None]) -> dict[str, Any]:
     """CPU seconds of everything; `said` hears of each as soon as it is known."""
+    measurements = list(measurements)
     wanted = {pass_name(each): each for each in measurements if not each.never}
     torch.set_num_threads(1)
     found: dict[str, Any] = {"processor": processor_name(), "torch": torch.__version__, "pass": {}, "draw": {}}
@@ -74,6 +85,7 @@ def measured(measurements: Iterable[Counted], said: Callable[[str], None]) -> di
     for name, each in sorted(wanted.items(), key=lambda item: item[1].gmacs):
         found["pass"][name] = _passing(each)
         said(f"{name}: {found['pass'][name]} s a pass")
+    found["passes"] = passes_of(measurements)
     return found
 
 

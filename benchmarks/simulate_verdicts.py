@@ -28,7 +28,7 @@ import numpy as np
 from benchmarks.known_layers import PARTS
 from sdbench.answers.accuracy import reach_of_orders
 from sdbench.base.draws import generator_for
-from sdbench.base.files import json_text, write_text
+from sdbench.base.outputs import add_output, named_outputs, numbers, write_outputs
 from sdbench.cases.records import ExpectedValue, read_all
 from sdbench.cases.verdicts import Evidence, Verdict, judge_value
 from sdbench.statistics import Interval, Moments, estimate_from_moments, merge, stack
@@ -339,19 +339,20 @@ def main() -> None:
     )
     parser.add_argument("--units", type=int, default=UNITS, help="of a layer")
     parser.add_argument("--only", default="", help="values whose id begins so")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rates there too")
+    add_output(parser, "--json", "json", "write the rates there too")
     options = parser.parse_args()
     cases = [case for case in published() if case.id.startswith(options.only)]
-    with ProcessPoolExecutor(options.processes) as pool:
-        found = list(
-            pool.map(partial(rates_of, pairs=options.pairs, sources=options.sources, units=options.units), cases)
+    rates = partial(rates_of, pairs=options.pairs, sources=options.sources, units=options.units)
+    with named_outputs(options):
+        with ProcessPoolExecutor(options.processes) as pool:
+            found = list(pool.map(rates, cases))
+        write_outputs((options.json, numbers([vars(each) for each in found])))
+        print(table(found))
+        total = sum(each.pairs for each in found)
+        wrong = sum(each.deviates * each.pairs / 100 for each in found)
+        print(
+            f"\nat least one false deviation among {len(found)}: {any_deviates(found):.1f} % ({wrong:.0f} of {total})"
         )
-    print(table(found))
-    total = sum(each.pairs for each in found)
-    wrong = sum(each.deviates * each.pairs / 100 for each in found)
-    print(f"\nat least one false deviation among {len(found)}: {any_deviates(found):.1f} % ({wrong:.0f} of {total})")
-    if options.json:
-        write_text(options.json, json_text([vars(each) for each in found]))
 
 
 if __name__ == "__main__":

@@ -199,3 +199,29 @@ def test_a_gpu_beyond_the_last_is_named(monkeypatch: pytest.MonkeyPatch) -> None
     assert device_named("cuda:1").index == 1
     with pytest.raises(InputError, match=r"there is no cuda:2 here: CUDA devices are counted to cuda:1"):
         device_named("cuda:2")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda path: sdbench.measure(network(), path),
+        lambda path: sdbench.measure(f"{path}/net.py:net", studies.rendered(2)),
+        studies.clips,
+        studies.appearance_free,
+        lambda path: sdbench.compare(path, path),
+        lambda path: sdbench.load("i3d_inception", weights=path),
+    ],
+)
+def test_a_file_that_the_system_refuses_is_a_sentence(
+    call: Callable[[str], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = Path.stat
+
+    def refused(path: Path, **given: Any) -> object:
+        if "shut" in path.parts:
+            raise PermissionError(13, "Permission denied", str(path))
+        return asked(path, **given)
+
+    monkeypatch.setattr(Path, "stat", refused)
+    with pytest.raises(InputError, match="shut"):
+        call(str(tmp_path / "shut" / "a"))

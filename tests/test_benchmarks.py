@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from sdbench.assets import AssetStore
+from sdbench.base.supervisor import SUPERVISED
 from sdbench.cases.records import read_all
 from sdbench.engine.measuring import PARTS
 from sdbench.history.__main__ import main as history
@@ -72,8 +73,9 @@ WORDS = ("benchmarks", "-p", "no:cacheprovider", "--report")
 
 
 def run(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """A run whose report lies in `folder`."""
-    return run_python("-m", "pytest", *WORDS, str(folder), *arguments, environment={**os.environ, **environment})
+    """A run whose report lies in `folder`, in one process: what watches over it is tested by itself."""
+    environment = {**os.environ, SUPERVISED: "", **environment}
+    return run_python("-m", "pytest", *WORDS, str(folder), *arguments, environment=environment)
 
 
 def cases_of(folder: Path) -> dict[str, dict]:
@@ -214,6 +216,55 @@ def test_a_case_that_crashes_fails_the_run_and_is_in_its_report(
         assert history(["add", str(tmp_path / report), *kept]) == 0
     assert history(["compare", *kept]) == 3
     assert NAME in capsys.readouterr().out
+
+
+CRASHES = """
+import ctypes
+
+def pytest_runtest_call(item):
+    if "x3d_s]" in item.name:
+        ctypes.string_at(0)
+"""
+"""A plugin with which the process ends in the second case."""
+
+
+def test_a_case_that_ends_the_process_costs_no_other(tmp_path: Path) -> None:
+    """In fresh processes, as a user starts them; an older report lies in the folder."""
+    (tmp_path / "added_plugin.py").write_text(CRASHES)
+    folder = tmp_path / "report"
+    folder.mkdir()
+    (folder / "report.json").write_text("old")
+    command = [sys.executable, "-m", "pytest", *WORDS, str(folder), "-p", "added_plugin", "-k", "complexity and x3d"]
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stdout + done.stderr
+    said = "ended by signal 11 (SIGSEGV) in action/complexity/x3d_s"
+    assert f"{said}; going on behind it in a fresh process (1 of at most 10)" in done.stderr
+    assert "1 failed, 3 passed" in done.stdout
+    verdicts = {name[-2:].strip("_"): case["verdict"] for name, case in cases_of(folder).items()}
+    assert verdicts == {"xs": "reproduced", "s": "error", "m": "reproduced", "l": "reproduced"}
+    report = json.loads((folder / "report.json").read_text())
+    assert (report["environment"]["crashes"], report["environment"]["interrupted"]) == ([said], False)
+    assert ET.parse(folder / "junit.xml").find(".//testsuite").get("tests") == "4"  # type: ignore[union-attr]
+    assert (folder / "previous" / "report.json").read_text() == "old"
+
+
+def test_a_selection_of_nothing_is_said_and_leaves_no_old_report(tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_text("old")
+    done = run(tmp_path, "-k", "nothing_has_this_name")
+    assert done.returncode == pytest.ExitCode.NO_TESTS_COLLECTED
+    assert "sdbench: no case is selected" in done.stdout
+    assert not (tmp_path / "report.json").exists()
+
+
+def test_a_case_whose_test_ends_otherwise_is_in_the_report(tmp_path: Path) -> None:
+    """By something that no case catches."""
+    breaks = BREAKS.replace("return 1 // 0", "raise SystemExit(3)")
+    done = with_plugin(tmp_path, breaks, "-k", COUNTED)
+    assert done.returncode == 1, done.stdout
+    (case,) = cases_of(tmp_path / "report").values()
+    assert (case["verdict"], case["reason"]) == ("error", "SystemExit: 3")
 
 
 def test_a_case_is_run_once(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 from benchmarks import compare_tests
 from benchmarks.ordered_tests import EVERY, TESTS, WITHIN, Job, jobs, panels, rows, tables
 from benchmarks.ordering import Scored, agreement, ordering
+from benchmarks.paired_tests import difference, right_at_chosen
 from benchmarks.usual_tests import (
     ANSWER,
     CONFLICT,
@@ -44,6 +45,25 @@ def test_an_ordering_by_hand() -> None:
     assert found.told == pytest.approx(100 * 4 / 6)
     assert found.mistaken == pytest.approx(100 * 1 / 6)
     assert found.interval.low < found.right < found.interval.high
+
+
+def test_a_layer_is_chosen_on_other_trainings_than_those_it_scores() -> None:
+    """Each layer orders one training wrong that the other orders right: chosen on all, the first would score 80."""
+    by_layer = np.ones((2, 5, 5))
+    by_layer[0, 0], by_layer[1, 1] = 0, 0
+    chosen = right_at_chosen(by_layer)
+    assert (chosen[0] == 0).all(), "without it the first layer is the best"
+    assert (chosen[1] == 0).all(), "without it the second one is"
+    assert (chosen[2:] == 1).all()
+
+
+def test_two_tests_are_given_the_same_trainings() -> None:
+    right = np.triu(np.ones((5, 5)))
+    apart, limits = difference([right], [right], generator_for(0, "test"))
+    assert (apart, limits.low, limits.high) == (0, 0, 0)
+    apart, limits = difference([np.ones((5, 5))], [right], generator_for(0, "test"))
+    assert apart == pytest.approx(40)
+    assert 0 <= limits.low < apart < limits.high
 
 
 def test_intervals_that_touch_tell_nothing() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from experiments import bugs, mutations
+from experiments import bugs, mutations, tested_bugs
 from experiments.bugs import MUTATIONS
 from experiments.mutations import Looking, Mutation
 from sdbench.assets import AssetStore
@@ -76,7 +76,7 @@ def test_each_bug_replaces_what_is_there_and_puts_it_back() -> None:
     assert len(BY_NAME) == len(MUTATIONS) >= 25
     assert {kind for mutation in MUTATIONS for kind in mutation.cases} == set(mutations.CASES)
     softmax = estimating._softmax
-    for mutation in MUTATIONS:
+    for mutation in (*MUTATIONS, *(bug for bug, _ in tested_bugs.BUGS)):
         module, _, path = mutation.where.partition(":")
         owner: Any = importlib.import_module(module)
         for name in path.split("."):
@@ -85,3 +85,8 @@ def test_each_bug_replaces_what_is_there_and_puts_it_back() -> None:
             assert getattr(holder, name) is not owner
         assert getattr(holder, name) is owner
     assert estimating._softmax is softmax
+
+
+def test_bugs_of_tests_have_names_of_their_own_and_tests_that_are_there() -> None:
+    assert len({bug.name for bug, _ in tested_bugs.BUGS}) == len(tested_bugs.BUGS) >= 45
+    assert all((mutations.ROOT / file).is_file() for _, files in tested_bugs.BUGS for file in files)

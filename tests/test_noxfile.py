@@ -114,7 +114,7 @@ def test_this_machine_is_set_up_in_one_go_where_no_engine_is_in_sight(
     noxfile: ModuleType, engine: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("DOCKER_HOST", raising=False)
-    monkeypatch.setattr(noxfile, "_SOCKET", tmp_path if engine else tmp_path / "nothing")
+    monkeypatch.setattr(noxfile, "_SOCKETS", (tmp_path / "nothing", tmp_path if engine else tmp_path / "none"))
     session = FakeSession(why="no engine")
     noxfile.reproduce.func(session)
     assert len(session.runs) == 2
@@ -123,6 +123,26 @@ def test_this_machine_is_set_up_in_one_go_where_no_engine_is_in_sight(
         assert [".[benchmark]" in names for names in session.installed] == [False, True]
     else:
         assert [names[1] for names in session.installed] == [".[benchmark,container]"]
+
+
+def test_an_image_is_built_and_no_more(noxfile: ModuleType) -> None:
+    session = FakeSession("--base", "x")
+    noxfile.image.func(session)
+    assert session.runs == [("python", "-m", "sdbench.container", "--build-only", "--base", "x")]
+
+
+def test_the_lock_is_written_from_what_is_wanted(noxfile: ModuleType) -> None:
+    session = FakeSession("--output-file", "mine.lock", "--index-url", "https://example.org/simple")
+    noxfile.lock.func(session)
+    printing, compiling = session.runs
+    assert printing == ("python", "docker/requirements.py", "print", ".")
+    assert {"--generate-hashes", "--universal"} < set(compiling)
+    assert compiling[compiling.index("--constraints") + 1] == "constraints.txt"
+    assert compiling[-5:-1] == tuple(session.posargs)
+    assert compiling.count("--output-file") == 1
+    session = FakeSession()
+    noxfile.lock.func(session)
+    assert session.runs[1][-3:-1] == ("--output-file", "docker/requirements.lock")
 
 
 @pytest.mark.parametrize("given", [("--where", "moon"), ("--where",), ("--where=",)])

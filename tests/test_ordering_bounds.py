@@ -8,8 +8,8 @@ import pytest
 from benchmarks.ordered_tests import in_percent
 from benchmarks.ordering import Scored, agreement, ordering
 from benchmarks.ordering_bounds import all_right, disjoint, least_rate, least_rate_of_disjoint
-from benchmarks.uneven_coverage import DESIGNS, LATENTS, UNITS, coverage, loadings, study, table, true_values
-from sdbench.statistics import stack
+from benchmarks.uneven_coverage import DESIGNS, LATENTS, OTHERS, UNITS, coverage, loadings, study, table, true_values
+from sdbench.statistics import CLASS_NAMES, estimate_from_moments, merge, stack
 from sdbench.statistics.variance_parts import parts_of_variance
 
 
@@ -76,21 +76,29 @@ def test_uneven_designs_differ_as_they_say() -> None:
 def test_intervals_cover_the_truth_where_some_videos_decide() -> None:
     """With Student's t of G - 1 degrees of freedom shares were covered in 79 to 81 %, units in 72 to 83 % (joint)."""
     name = "the same, and lively ones have more clips"
-    found = coverage(name, 16, true_values(DESIGNS[name], loadings(), 0, videos=6000), studies=120)
+    found = coverage(name, 16, studies=120)
     assert min(found["covered"][:3]) >= 88, "92 % aimed at; 120 studies"
     assert min(found["covered"][3:]) >= 88
 
 
 def test_coverage_of_a_few_studies() -> None:
     name = "normal, equal"
-    right = true_values(DESIGNS[name], loadings(), 0, videos=2000)
-    assert right[:3].sum() == pytest.approx(100)
-    assert right[3:].sum() == pytest.approx(100)
-    found = coverage(name, 16, right, studies=20)
+    found = coverage(name, 16, studies=20)
     assert min(found["covered"][:3]) >= 80, "95 % aimed at; 20 studies"
     assert found["warned"] == 0
     np.testing.assert_allclose(
         np.array(found["covered"]) + found["true_below"] + found["true_above"], np.full(7, 100.0)
     )
     assert table([found]).splitlines()[-1].startswith(f"| {name} | 16 | ")
-    assert coverage(name, 16, right + 50, studies=5)["true_above"] == [100] * 7
+
+
+@pytest.mark.parametrize("name", ["the same, and lively ones have more clips", "units max(x, 0)²"])
+def test_what_is_true_is_what_many_videos_come_to(name: str) -> None:
+    design = {**DESIGNS, **OTHERS}[name]
+    right = true_values(design, loadings())
+    assert right[:3].sum() == pytest.approx(100)
+    assert right[3:].sum() == pytest.approx(100)
+    found = estimate_from_moments(merge(study(design, np.random.default_rng(3), 4000, loadings())), 0.5)
+    np.testing.assert_allclose(list(found.shares.values()), right[:3], atol=0.5)
+    classes = [100 * found.unit_classes[each] / UNITS for each in CLASS_NAMES[:-1]]
+    np.testing.assert_allclose(classes, right[3:], atol=5)

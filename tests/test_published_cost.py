@@ -27,7 +27,7 @@ from benchmarks.published_passes import (
     weights,
     work,
 )
-from benchmarks.published_seconds import pass_name, recorded
+from benchmarks.published_seconds import pass_name, passes_of, recorded
 from sdbench import units
 from sdbench.assets import AssetStore
 from sdbench.cases.records import Asked, Unpublished
@@ -186,6 +186,7 @@ def test_hours(cases: list[Counted]) -> None:
 def test_what_is_recorded_is_what_the_page_needs(cases: list[Counted]) -> None:
     possible = [each for each in cases if not each.never]
     assert recorded()["pass"].keys() == {pass_name(each) for each in possible}
+    assert recorded()["passes"] == passes_of(possible), "python -m benchmarks.published_cost --measure writes them"
     assert recorded()["draw"].keys() == {each.asked.network for each in possible if each.what == "units"}
 
 

@@ -29,6 +29,8 @@ from sdbench.base.errors import AssetError
 from sdbench.base.files import remove_tree, write_text
 
 _BLOCK = 1 << 20
+_LONGEST_NAME = 255  # bytes of a file's name that every usual file system takes
+_LONGEST_PATH = 1024  # bytes of all folders and the name: some systems take 4096 in all, with what lies above
 _RATIO_COUNTS_FROM = 64 << 20  # bytes; a small archive cannot do harm, and text packs well
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 _ENCRYPTED = 0x1 | 0x40 | 0x2000
@@ -90,7 +92,7 @@ def _look_through(archive: Path, limits: Limits) -> list[tuple[zipfile.ZipInfo, 
         if name.startswith("__MACOSX/") or name.rpartition("/")[2] == ".DS_Store":
             continue
         if fault := _fault_of_name(name) or _fault_of_kind(entry):
-            raise AssetError(f"{archive} is not unpacked: its member {name!r} {fault}")
+            raise AssetError(f"{archive} is not unpacked: its member {_shown(name)} {fault}")
         _claim_name(archive, name, spelled)
         if not name.endswith("/"):
             found.append((entry, Member(name, entry.file_size, entry.CRC)))
@@ -109,8 +111,16 @@ def _look_through(archive: Path, limits: Limits) -> list[tuple[zipfile.ZipInfo, 
     return found
 
 
+def _shown(name: str) -> str:
+    return repr(name if len(name) <= _LONGEST_NAME else f"{name[:80]}...")
+
+
 def _fault_of_name(name: str) -> str | None:
     parts = name.removesuffix("/").split("/")
+    if max(len(part.encode(errors="surrogatepass")) for part in parts) > _LONGEST_NAME:
+        return f"has a name of more than {_LONGEST_NAME} bytes, which no usual file system takes"
+    if len(name.encode(errors="surrogatepass")) > _LONGEST_PATH:
+        return f"has a path of more than {_LONGEST_PATH} bytes, which not every system takes"
     if _CONTROL.search(name):
         return "has a control character in its name"
     if "\\" in name:

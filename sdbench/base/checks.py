@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
+import errno
+import functools
 import math
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
-from sdbench.base.errors import InputError
+from sdbench.base.errors import DiskError, InputError
 from sdbench.base.machine import free_memory
 
 _LARGEST = 2**63 - 1
 """Numbers above are no whole numbers of torch and numpy."""
+
+_Arguments = ParamSpec("_Arguments")
+_Answer = TypeVar("_Answer")
+
+
+def file_errors_said(function: Callable[_Arguments, _Answer]) -> Callable[_Arguments, _Answer]:
+    """A public function, in which a file that the system refuses is a sentence: no permission, too long a name."""
+
+    @functools.wraps(function)
+    def said(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Answer:
+        try:
+            return function(*args, **kwargs)
+        except OSError as error:
+            if not error.filename:
+                raise
+            kind = DiskError if error.errno in (errno.ENOSPC, errno.EDQUOT) else InputError
+            raise kind(f"{error.filename}: {error.strerror or error}; put it right and run the same again") from None
+
+    return said
 
 
 def whole(name: str, value: Any, least: int = 0, most: int = _LARGEST) -> int:

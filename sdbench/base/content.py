@@ -9,11 +9,12 @@ systems without a time of change (Windows, some network shares), where only size
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -53,8 +54,8 @@ class Contents:
             names: whether their names count.
 
         Raises:
-            InputError: one of them is not there.
-            DiskError: one cannot be read.
+            InputError: one of them is not there, or cannot be read.
+            DiskError: what is kept cannot be written.
         """
         listed = list(files)
         by_parent: dict[Path, list[Path]] = defaultdict(list)
@@ -103,20 +104,25 @@ class Contents:
 
 def _stamp(path: Path) -> _Stamp:
     """Of the file itself, wherever links lead."""
-    try:
+    with _read(path):
         status = path.stat()
-    except FileNotFoundError:
-        raise InputError(f"{path} is no longer there; was the data set changed meanwhile?") from None
-    except OSError as error:
-        raise disk_error(path, "read", error) from None
     changed = status.st_ctime_ns if os.name == "posix" else 0
     return status.st_ino, status.st_size, status.st_mtime_ns, changed
 
 
 def _sha256(path: Path) -> str:
-    try:
+    with _read(path):
         return sha256_of(path)
+
+
+@contextlib.contextmanager
+def _read(path: Path) -> Iterator[None]:
+    try:
+        yield
     except FileNotFoundError:
         raise InputError(f"{path} is no longer there; was the data set changed meanwhile?") from None
     except OSError as error:
-        raise disk_error(path, "read", error) from None
+        raise InputError(
+            f"{path} cannot be read ({error.strerror or error}); see that its disk is there and that it may be read, "
+            "or leave it out"
+        ) from None

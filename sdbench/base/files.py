@@ -165,10 +165,10 @@ def read_json(path: Path, expected: str) -> dict[str, Any]:
         expected: what it should be, for the sentence: "expected a file that ...".
 
     Raises:
-        InputError: there is none, or it holds something else.
+        InputError: there is none, it holds something else, or one key twice.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_once_each)
     except FileNotFoundError:
         raise InputError(f"no file at {path}; {expected}") from None
     except (OSError, ValueError, RecursionError) as error:
@@ -176,6 +176,14 @@ def read_json(path: Path, expected: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError(f"{path} holds a {type(content).__name__}; {expected}")
     return content
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} stands in it twice")
+    return found
 
 
 def json_text(content: Any) -> str:

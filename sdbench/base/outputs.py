@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -13,7 +14,7 @@ from typing import Any
 
 from sdbench.base.errors import DiskError, InputError, SdbenchError
 from sdbench.base.files import PICTURES, check_place, is_stdout, json_text, write_text
-from sdbench.base.streams import check_stdout, write_to_stdout
+from sdbench.base.streams import check_stdout, lasting_streams, printing_to_stderr, write_to_stdout
 
 STDOUT = Path("-")
 """Stands for the standard output where a file to write is named; a file of this name is ./-"""
@@ -22,7 +23,7 @@ _ENDINGS = {"json": (".json",), "picture": tuple(PICTURES), "html": (".html", ".
 """Kind of output -> how the name of such a file ends."""
 
 
-def add_output(parser: argparse.ArgumentParser, name: str, kind: str, help: str) -> None:
+def add_output(parser: argparse.ArgumentParser, name: str, kind: str, help: str, bare: str | None = None) -> None:
     """Add a file to write: where it cannot be, or is another kind by its ending, is told before the work, not after.
 
     Args:
@@ -30,8 +31,10 @@ def add_output(parser: argparse.ArgumentParser, name: str, kind: str, help: str)
         name: "--json", or "output" of one that must be named.
         kind: one of `_ENDINGS`.
         help: what is written.
+        bare: the file where the option comes without one; None where it must name one.
     """
-    parser.add_argument(name, action=_Output, type=partial(_output, kind), help=help)
+    more: dict[str, Any] = {} if bare is None else {"nargs": "?", "const": bare}
+    parser.add_argument(name, action=_Output, type=partial(_output, kind), help=help, **more)
 
 
 class _Output(argparse.Action):
@@ -106,6 +109,19 @@ def _paths_in(text: str) -> list[str]:
     return [text[:end] for end in range(1, len(text) + 1) if end == len(text) or text[end] in ":@"]
 
 
+@contextlib.contextmanager
+def named_outputs(options: argparse.Namespace) -> Iterator[None]:
+    """Meanwhile a script does its work: what it writes was tried, and what it prints stays out of a file on stdout.
+
+    Raises:
+        InputError, DiskError: as `check_outputs` does.
+    """
+    with lasting_streams():
+        check_outputs(options)
+        with printing_to_stderr() if is_to_stdout(options) else contextlib.nullcontext():
+            yield
+
+
 def is_to_stdout(options: argparse.Namespace) -> bool:
     """Whether a file is written to the standard output, which then holds nothing else."""
     outputs: dict[str, Path] = getattr(options, "outputs", {})
@@ -114,18 +130,24 @@ def is_to_stdout(options: argparse.Namespace) -> bool:
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[Path]:
-    """A path to write what the user wants at `path`, which may be the standard output; that it cannot be is a sentence.
+    """A path to write what the user wants at `path`; that it cannot be is a sentence.
+
+    It may be the standard output. A file that has other names (hard links) stays the file that they name.
 
     Raises:
         DiskError: it cannot be written.
     """
     with refused(path):
-        if path != STDOUT:
+        if path != STDOUT and not (path.is_file() and path.stat().st_nlink > 1):
             yield path
             return
         with tempfile.TemporaryDirectory() as folder:
-            yield Path(folder) / "output"
-            write_to_stdout((Path(folder) / "output").read_bytes())
+            place = Path(folder) / f"output{path.suffix}"
+            yield place
+            if path == STDOUT:
+                write_to_stdout(place.read_bytes())
+            else:
+                shutil.copyfile(place, path)
 
 
 @contextlib.contextmanager

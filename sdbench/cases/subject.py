@@ -31,6 +31,7 @@ class Subject(BaseModel):
         layers: names or globs of what is read; None for what the network lists.
         feed: fields of `sdbench.Feed` that were said.
         axes: names or globs of layers -> the axes that were said.
+        unchecked: whether it was recorded although its answers depend on more than the clip.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -45,6 +46,7 @@ class Subject(BaseModel):
     layers: tuple[str, ...] | None = None
     feed: dict[str, Any] = {}
     axes: dict[str, str] = {}
+    unchecked: bool = False
 
     def __hash__(self) -> int:
         return hash(self.model_dump_json())

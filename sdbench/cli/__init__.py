@@ -15,7 +15,7 @@ from sdbench.base.memory import is_out_of_memory
 from sdbench.base.outputs import check_outputs, is_to_stdout
 from sdbench.base.streams import lasting_streams, printing_to_stderr
 from sdbench.base.warned import sentences
-from sdbench.cli import comparing, fetching, layers, listing, making, measuring, segmenting
+from sdbench.cli import comparing, doctor, fetching, layers, listing, making, measuring, segmenting
 from sdbench.history.command import add_parser as add_history
 
 __all__ = ["main"]
@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(outputs={})
     parser.add_argument("--version", action="version", version=f"sdbench {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for group in (listing, layers, fetching, measuring, comparing, segmenting, making):
+    for group in (doctor, listing, layers, fetching, measuring, comparing, segmenting, making):
         group.add_commands(commands)
     add_history(commands)
     _add_debug(parser)

@@ -83,11 +83,7 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="clips that go through the network at once, at most (default: by their size); fewer where memory is short",
     )
-    parser.add_argument(
-        "--unchecked",
-        action="store_true",
-        help="go on where answers to a clip depend on its batch, on chance or on what came before; reports say so",
-    )
+    add_unchecked(parser)
     parser.add_argument(
         "--ray",
         metavar="ADDRESS",
@@ -96,6 +92,15 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gpus-per-worker", type=float, help="of the cluster (default: 1 with --device cuda, else 0)")
     parser.add_argument(
         "--slice", type=slice_named, metavar="3/16", help="do only these parts, and leave them for `sdbench merge`"
+    )
+
+
+def add_unchecked(parser: argparse.ArgumentParser) -> None:
+    """Add going on where the self-check of a network finds something wrong."""
+    parser.add_argument(
+        "--unchecked",
+        action="store_true",
+        help="go on where answers to a clip depend on its batch, on chance or on what came before; reports say so",
     )
 
 

@@ -10,7 +10,7 @@ from tabulate import tabulate
 from sdbench.cli.naming import NETWORK, add_naming, opened
 
 if TYPE_CHECKING:
-    from sdbench.networks.looking import Seen
+    from sdbench.networks.layer_summary import Seen
 
 _WITH_THEIR_WEIGHTS = ("control",)
 """Prefixes of networks that are not built untrained."""
@@ -31,7 +31,7 @@ def add_commands(commands: Any) -> None:
 
 def _layers(options: argparse.Namespace) -> None:
     from sdbench.assets import AssetStore
-    from sdbench.networks.looking import look
+    from sdbench.networks.layer_summary import look
     from sdbench.zoo.adapters import PREFIXES
 
     prefix, colon, _ = options.network.partition(":")

@@ -15,7 +15,7 @@ from tabulate import tabulate
 from sdbench.base.errors import InputError
 from sdbench.base.outputs import add_output, numbers, write_outputs, writing
 from sdbench.base.streams import is_printed
-from sdbench.cli.arguments import add_engine, add_running, device_there, names, natural, positive
+from sdbench.cli.arguments import add_engine, add_running, add_unchecked, device_there, names, natural, positive
 from sdbench.cli.comparing import check_controls, joined, show_controls, untrained
 from sdbench.cli.naming import NETWORK, add_naming, axes_said, layers_said, opened, words_of_feed
 
@@ -110,6 +110,7 @@ def add_commands(commands: Any) -> None:
         default=os.environ.get("SDBENCH_DATA"),
         help="folder of your data sets: what lies below it may lie elsewhere on other machines (default: SDBENCH_DATA)",
     )
+    add_unchecked(recording)
     recording.add_argument("--device", default="cpu", help="where the network runs (default: cpu)")
     recording.add_argument("--workers", type=natural, help="processes that draw samples ahead (default: one a core)")
     add_naming(recording)
@@ -419,6 +420,7 @@ def _record(options: argparse.Namespace) -> None:
         layers=layers_said(options),
         feed=words_of_feed(options),
         axes=axes_said(options),
+        unchecked=options.unchecked,
         data=options.data,
         device=options.device,
         workers=options.workers,

@@ -16,11 +16,16 @@ import docker
 from sdbench.assets.lock import LOCK_VARIABLE
 from sdbench.assets.store import AssetStore
 from sdbench.base.errors import InputError, SdbenchError
+from sdbench.base.journal import JOURNAL, set_aside
+from sdbench.base.supervisor import named_signal
 from sdbench.container.assets import bring_assets
-from sdbench.container.engine import EngineError, check_gpu, connect
-from sdbench.container.image import Image, default_base, image_for
+from sdbench.container.base import default_base, pin_base
+from sdbench.container.engine import EngineError, check_gpu, connect, remove_orphans
+from sdbench.container.image import Image, image_for
+from sdbench.container.pruning import KEPT, prune_images
 from sdbench.container.run import DATA, EXPECTED, GIB, REPORT, Job, Stopped, run
-from sdbench.container.source import DOCKERFILE, source_state
+from sdbench.container.source import DOCKERFILE, NO_LOCK, source_state
+from sdbench.report.from_lines import rescue
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,6 +34,18 @@ _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy"
 
 _WRITTEN = ("--junitxml", "--junit-xml", "--benchmark-json")
 """Options of pytest whose files can be written into the report's folder only."""
+
+_ONLY_LISTS = {"--collect-only", "--collectonly", "--co", "--help", "-h"}
+
+_STATUSES = {
+    0: "ended well",
+    1: "ended with cases that failed",
+    2: "was told to end",
+    3: "ended since pytest itself broke",
+    4: "was given options that pytest does not take",
+    5: "had no case to run: none is selected",
+}
+"""What pytest's exit statuses say."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,10 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"sdbench: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("sdbench: interrupted; the container is gone", file=sys.stderr)
+        print("sdbench: interrupted", file=sys.stderr)
         return 130
     except Stopped as stopped:
-        print("sdbench: told to end; the container is gone", file=sys.stderr)
+        print(f"sdbench: told to end by {named_signal(stopped.number)}", file=sys.stderr)
         return 128 + stopped.number
 
 
@@ -66,6 +83,25 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         metavar="NAME=VALUE",
         help="PIP_INDEX_URL=..., PIP_EXTRA_INDEX_URL=...",
+    )
+    parser.add_argument(
+        "--lock",
+        type=Path,
+        metavar="FILE",
+        help="hashes of the packages of another index; none: install without (default: docker/requirements.lock)",
+    )
+    parser.add_argument(
+        "--keep-images",
+        type=_count,
+        default=KEPT,
+        metavar="N",
+        help=f"images of newest states to keep (default: {KEPT})",
+    )
+    parser.add_argument("--build-only", action="store_true", help="see that the image is there, and end")
+    parser.add_argument(
+        "--pin-base",
+        action="store_true",
+        help="write the base (--base NAME:TAG) with its digest into docker/Dockerfile",
     )
     parser.add_argument("--memory", type=_size, help="most memory, as 16g (default: nine tenths of the engine's)")
     parser.add_argument("--shared-memory", type=_size, default=GIB, help="size of /dev/shm (default: 1g)")
@@ -93,10 +129,21 @@ def _run(arguments: list[str]) -> int:
         if options.fallback is None:
             raise InputError(f"--ray does not go with --where container: {why}; use --where host")
         return _elsewhere(options, rest, why)
+    if options.pin_base:
+        print(pin_base(connect(), ROOT / DOCKERFILE, options.base))
+        return 0
+    if options.build_only:
+        image = _image(connect(), options)
+        print(f"{image.name} {image.id} from {image.base} ({image.base_digest})")
+        return 0
     store = AssetStore()
     job = _job(options, rest, store)
+    if not _ONLY_LISTS & set(rest):
+        _set_old_report_aside(job.report)
     try:
         client = connect()
+        for sentence in remove_orphans(client):
+            print(f"sdbench: {sentence}", file=sys.stderr)
         image = _image(client, options)
         if options.device.partition(":")[0] == "cuda":
             check_gpu(client, image.id)
@@ -107,13 +154,44 @@ def _run(arguments: list[str]) -> int:
     bring_assets(client, image, job, store, ROOT)
     state = "built just now" if image.built else "was there"
     print(f"sdbench: running in a container: an engine answers, and its image {image.name} {state}", file=sys.stderr)
-    outcome = run(client, image, job, ROOT)
+    try:
+        outcome = run(client, image, job, ROOT)
+    except (EngineError, KeyboardInterrupt, Stopped) as error:
+        why = str(error).partition(";")[0] if isinstance(error, EngineError) else ""
+        print(f"sdbench: {_report_of(job.report, why)}", file=sys.stderr)
+        raise
+    why = f"its container {_STATUSES.get(outcome.status) or _ended(outcome.status)}"
+    told = _report_of(job.report, why)
     around = time.monotonic() - started - outcome.seconds
-    print(
-        f"sdbench: {outcome.seconds:.1f} s in the container, {around:.1f} s around it; report: {options.report}",
-        file=sys.stderr,
-    )
+    if outcome.status > 1:
+        print(f"sdbench: exit status {outcome.status}: {why}", file=sys.stderr)
+    print(f"sdbench: {outcome.seconds:.1f} s in the container, {around:.1f} s around it; {told}", file=sys.stderr)
     return outcome.status
+
+
+def _set_old_report_aside(folder: Path) -> None:
+    """See that no report of another run lies where this one's will; one that a killed run could not write is made."""
+    try:
+        before = set_aside(folder)
+    except OSError as error:
+        raise InputError(f"the old report in {folder} cannot be moved aside ({error.strerror})") from None
+    if before is not None and not (before / "report.json").exists():
+        _report_of(before, "")
+
+
+def _report_of(folder: Path, why: str) -> str:
+    """Where the report of a run is, made now of what it had finished where it could not write one itself."""
+    try:
+        rescued = rescue(folder, why)
+    except (SdbenchError, OSError) as error:
+        return f"no report could be written ({error}); {folder / JOURNAL} holds what was finished"
+    if not (folder / "report.json").is_file():
+        return "no report: no case has ended"
+    return f"report: {folder}" + ("" if rescued is None else f", of the {rescued} cases that had ended")
+
+
+def _ended(status: int) -> str:
+    return f"was ended by {named_signal(status - 128)}" if status > 128 else f"ended with status {status}"
 
 
 def _elsewhere(options: argparse.Namespace, rest: Sequence[str], why: str) -> int:
@@ -146,7 +224,12 @@ def _image(client: docker.DockerClient, options: argparse.Namespace) -> Image:
             raise InputError(f"--build-arg takes NAME=VALUE; got {given!r}")
         arguments[name] = value
     proxies = {name: os.environ[name] for name in _PROXIES if name in os.environ}
-    return image_for(client, source_state(ROOT, arguments), proxies, options.build_network)
+    if options.lock is not None and options.lock != NO_LOCK and not options.lock.is_file():
+        raise InputError(f"no file of hashes at {options.lock} (--lock); `nox -s lock` writes one")
+    image = image_for(client, source_state(ROOT, arguments, options.lock), proxies, options.build_network)
+    if image.built:
+        prune_images(client, image, options.keep_images)
+    return image
 
 
 def _job(options: argparse.Namespace, rest: Sequence[str], store: AssetStore) -> Job:
@@ -209,3 +292,9 @@ def _size(text: str) -> int:
     if found is None or not float(found.group(1)):
         raise argparse.ArgumentTypeError(f"expected a size like 512m or 16g; got {text!r}")
     return int(float(found.group(1)) * 1024 ** " kmgt".index(found.group(2) or " "))
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"expected a number of images, at least 1; got {text!r}")
+    return int(text)

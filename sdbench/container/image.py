@@ -5,24 +5,37 @@ from __future__ import annotations
 import re
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import docker
 import requests
 
 from sdbench import __version__
 from sdbench.base.environment import git_revision
-from sdbench.base.errors import SdbenchError
-from sdbench.container.engine import HOST_WORKS, EngineError, explained, is_disk_full, said_by
+from sdbench.container.base import base_digest, base_id, pull_base
+from sdbench.container.builder import Build, BuildError, build_classic, build_with_buildkit, has_buildkit
+from sdbench.container.engine import EngineError, explained, is_disk_full, say
 from sdbench.container.source import DOCKERFILE, Source
 
 SOURCE_LABEL = "sdbench.source"
 BASE_LABEL = "sdbench.base"
+STAGE_LABEL = "sdbench.stage"
+BASE_NAME_LABEL = "org.opencontainers.image.base.name"
+BASE_DIGEST_LABEL = "org.opencontainers.image.base.digest"
 
 _LAST_LINES = 30
 """So many lines of what a failed build said are shown."""
+
+_STEP = re.compile(r"(?:\[\d+/\d+\] )?(?:Step|STEP) ")
+_SHOWN = re.compile(r"Collecting |\s*Downloading |Installing collected|Successfully installed|no hashes ")
+"""Lines of a build that say how far it is."""
+
+_SECONDS = 5.0
+"""Between two lines about one download."""
+
+_MOUNT_LINE = re.compile(r"^# (--mount=\S+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -33,18 +46,15 @@ class Image:
         name: its tag.
         id: its content's digest, as the engine names it.
         built: whether it was made just now.
+        base: the name of the image that it was made from.
+        base_digest: the digest under which a registry has that, or which local image it is.
     """
 
     name: str
     id: str
     built: bool
-
-
-def default_base(source_root_dockerfile: str) -> str:
-    """The base image that a Dockerfile names where none is given."""
-    found = re.search(r"^ARG BASE=(\S+)$", source_root_dockerfile, re.MULTILINE)
-    assert found is not None
-    return found.group(1)
+    base: str = "unknown"
+    base_digest: str = "unknown"
 
 
 def image_for(client: docker.DockerClient, source: Source, proxies: Mapping[str, str], network: str | None) -> Image:
@@ -61,101 +71,95 @@ def image_for(client: docker.DockerClient, source: Source, proxies: Mapping[str,
     Raises:
         EngineError: it could not be built; the sentence says why.
     """
-    base = _base(client, source.arguments["BASE"])
+    base = source.arguments["BASE"]
+    identity = base_id(client, base)
     try:
         present = client.images.get(source.tag)
     except docker.errors.ImageNotFound:
         pass
     else:
-        if base is None or present.labels.get(BASE_LABEL) == base:
-            return Image(source.tag, str(present.id), built=False)
-        _say(f"{source.arguments['BASE']} is not what {source.tag} was built from any more; building it again")
-    if base is None:
-        base = _pull(client, source.arguments["BASE"])
-    _say(f"building {source.tag} from {source.arguments['BASE']}; this is done once for each state of the source")
-    labels = {SOURCE_LABEL: source.digest, BASE_LABEL: base}
-    arguments = {**proxies, **source.arguments, **_described(source)}
-    with source.context() as context:
-        try:
-            steps = client.api.build(
-                fileobj=context,
-                custom_context=True,
-                dockerfile=DOCKERFILE,
-                tag=source.tag,
-                buildargs=arguments,
-                labels=labels,
-                network_mode=network,
-                rm=True,
-                forcerm=True,
-                decode=True,
-            )
-            _follow(steps)
-        except (docker.errors.DockerException, requests.RequestException) as error:
-            raise explained(error, f"building {source.tag}") from None
-    return Image(source.tag, str(client.images.get(source.tag).id), built=True)
-
-
-def _base(client: docker.DockerClient, name: str) -> str | None:
-    """The id of the base image, where the engine has it."""
+        if identity is None or present.labels.get(BASE_LABEL) == identity:
+            return _image(client, source.tag, built=False)
+        say(f"{base} is not what {source.tag} was built from any more; building it again")
+    if identity is None:
+        identity = pull_base(client, base)
+    labels = {SOURCE_LABEL: source.digest, BASE_LABEL: identity, BASE_DIGEST_LABEL: base_digest(client, base, identity)}
+    build = Build(DOCKERFILE, source.tag, {**proxies, **source.arguments, **_described(source)}, labels, network)
     try:
-        return str(client.images.get(name).id)
-    except docker.errors.ImageNotFound:
-        return None
+        _build(client, source, build)
+    except KeyboardInterrupt:
+        say("the build is stopped; the steps that were done are found again")
+        raise
     except (docker.errors.DockerException, requests.RequestException) as error:
-        raise explained(error, f"looking for {name}") from None
+        raise explained(error, f"building {source.tag}") from None
+    return _image(client, source.tag, built=True)
 
 
-def _pull(client: docker.DockerClient, name: str) -> str:
-    _say(f"pulling the base image {name}")
-    repository, tag = docker.utils.parse_repository_tag(name)
-    try:
-        for step in client.api.pull(repository, tag=tag or "latest", stream=True, decode=True):
-            if "error" in step:
-                raise docker.errors.DockerException(step["error"])
-        return str(client.images.get(name).id)
-    except (docker.errors.DockerException, requests.RequestException) as error:
-        failure = explained(error, f"pulling {name}")
-        if is_disk_full(failure):
-            raise failure from None
-        raise EngineError(
-            f"the base image {name} is not here and cannot be pulled ({said_by(error)}); check the engine's network "
-            f"and proxy, or name with --base an image that the engine has; {HOST_WORKS}"
-        ) from None
+def _image(client: docker.DockerClient, name: str, built: bool) -> Image:
+    found = client.images.get(name)
+    told = [str(found.labels.get(label, "unknown")) for label in (BASE_NAME_LABEL, BASE_DIGEST_LABEL)]
+    return Image(name, str(found.id), built, *told)
+
+
+def _build(client: docker.DockerClient, source: Source, build: Build) -> None:
+    buildkit = has_buildkit(client, build.network)
+    builder = "BuildKit, which keeps pip's downloads" if buildkit else "the classic builder"
+    say(
+        f"building {build.tag} from {build.arguments['BASE']} with {builder}; this is done once for each state of the "
+        "source"
+    )
+    if buildkit:
+        text = (source.root / DOCKERFILE).read_text(encoding="utf-8")
+        with source.context({DOCKERFILE: with_mounts(text).encode()}) as context:
+            _follow(build_with_buildkit(client, context, build))
+    else:
+        with source.context() as context:
+            _follow(build_classic(client, context, build))
+
+
+def with_mounts(dockerfile: str) -> str:
+    """The Dockerfile with its mounts, which the classic builder does not know, behind the next RUN each."""
+    parts = _MOUNT_LINE.split(dockerfile)
+    for place in range(1, len(parts), 2):
+        parts[place + 1] = parts[place + 1].replace("\nRUN ", f"\nRUN {parts[place]} ", 1)
+        parts[place] = ""
+    return "".join(parts)
 
 
 def _described(source: Source) -> dict[str, str]:
     """What the labels say; the same source state may have several revisions, and the first that is built is named."""
     pins = (source.root / "constraints.txt").read_text(encoding="utf-8")
     torch = re.search(r"^torch==(\S+)", pins, re.MULTILINE)
-    return {
-        "REVISION": git_revision(source.root),
-        "VERSION": __version__,
-        "TORCH": torch.group(1) if torch else "unknown",
-    }
+    revision = git_revision(source.root)
+    if source.untracked and not revision.endswith("+changes"):
+        revision += "+changes"
+    return {"REVISION": revision, "VERSION": __version__, "TORCH": torch.group(1) if torch else "unknown"}
 
 
-def _follow(steps: Iterable[dict[str, Any]]) -> None:
-    """Show the steps of a build, and keep all that was said: it is needed when the build fails."""
+def _follow(lines: Iterable[str]) -> None:
+    """Show how far a build is, and keep all that was said: it is needed when the build fails."""
+    said = 0.0
     with tempfile.TemporaryFile("w+", encoding="utf-8") as log:
-        for step in steps:
-            said = str(step.get("stream", ""))
-            log.write(said)
-            if said.startswith("Step "):
-                _say(said.strip())
-            if "error" in step:
-                log.seek(0)
-                lines = [line for line in log.read().splitlines() if line.strip()]
-                raise _failure(str(step["error"]), lines)
+        try:
+            for line in lines:
+                log.write(line + "\n")
+                if progress := re.fullmatch(r"Progress (\d+) of (\d+)", line):
+                    done, whole = (int(number) / 1e6 for number in progress.groups())
+                    if whole > 0 and (said == 0 or time.monotonic() - said >= _SECONDS):
+                        said = time.monotonic()
+                        say(f"    {done:.0f} of {whole:.0f} MB")
+                elif _STEP.match(line) or _SHOWN.match(line):
+                    said = time.monotonic()
+                    say(line.rstrip() if _STEP.match(line) else f"  {line.strip()}")
+        except BuildError as error:
+            log.seek(0)
+            raise _failure(str(error), [line for line in log.read().splitlines() if line.strip()]) from None
 
 
-def _failure(error: str, lines: list[str]) -> SdbenchError:
+def _failure(error: str, lines: list[str]) -> EngineError:
     full = [line.strip() for line in lines if is_disk_full(line)]
     if full:
         error = f"{error}: {full[-1]}"
     else:
         print("\n".join(lines[-_LAST_LINES:]), file=sys.stderr)
     return explained(RuntimeError(error), "building the image")
-
-
-def _say(words: str) -> None:
-    print(f"sdbench: {words}", file=sys.stderr, flush=True)

@@ -23,8 +23,20 @@ import requests
 from docker.types import Mount
 
 from sdbench.base.environment import CONTAINER_VARIABLE, MACHINE_VARIABLE, REVISION_VARIABLE, git_revision
+from sdbench.base.errors import InputError
+from sdbench.base.journal import JOURNAL, is_over, read_lines
 from sdbench.base.machine import gpus, machine_identity
-from sdbench.container.engine import EngineError, explained, gpu_requests, new_name, remove, user_of
+from sdbench.base.supervisor import LIFELINE
+from sdbench.container.engine import (
+    STOPS_WITHIN,
+    EngineError,
+    explained,
+    gpu_requests,
+    new_name,
+    owner_label,
+    remove,
+    user_of,
+)
 from sdbench.container.image import Image
 
 CACHE, REPORT, DATA, EXPECTED, LOCK = "/cache", "/report", "/data", "/expected", "/lock.json"
@@ -37,8 +49,12 @@ _MOST_PROCESSES = 4096
 _PASSED_ON = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUDA_VISIBLE_DEVICES")
 """Variables that decide how a run computes."""
 
-_PATIENCE = 20.0
-"""Seconds that a run has, once told to stop, to write its report."""
+_PATIENCE = STOPS_WITHIN - 1.0
+"""Seconds that are waited for a run that was told to end, so that the container is gone when others lose patience."""
+
+
+_SIGNALLED = 128
+"""An exit status above this one is that of a process that a signal ended, whose number is added to it."""
 
 
 class Stopped(BaseException):
@@ -88,7 +104,8 @@ def run(client: docker.DockerClient, image: Image, job: Job, root: Path) -> Outc
     """Run the benchmarks in a container without a network, and remove it.
 
     What it says is passed on as it comes. After Ctrl-C or a termination signal the run is told to stop, has time
-    to write the report of what is done, and is removed in any case.
+    to write the report of what is done, and is removed in any case. Where this process is killed, the run's standard
+    input ends, which this process holds, and the run with it.
 
     Args:
         client: the engine.
@@ -101,11 +118,13 @@ def run(client: docker.DockerClient, image: Image, job: Job, root: Path) -> Outc
         KeyboardInterrupt: after Ctrl-C, when the container is gone.
         Stopped: after SIGTERM or SIGHUP, when the container is gone.
     """
-    name = new_name()
+    name, stopped = new_name(), False
     with _signals_as_exceptions():
         try:
-            options = settings(client, image, job, root)
+            options = {**settings(client, image, job, root), "stdin_open": True}
+            options["environment"] |= {LIFELINE: "0"}
             container = client.containers.create(image.id, **options, name=name)
+            lifeline = container.attach_socket(params={"stdin": 1, "stream": 1})
             output = _Output(container.attach(stdout=True, stderr=True, stream=True, logs=True, demux=True))
             try:
                 container.start()
@@ -113,19 +132,31 @@ def run(client: docker.DockerClient, image: Image, job: Job, root: Path) -> Outc
                 output.wait()
                 status = int(container.wait()["StatusCode"])
             except (KeyboardInterrupt, Stopped):
+                stopped = True
                 _stop(container, output)
                 raise
             container.reload()
+            lifeline.close()
         except (docker.errors.DockerException, requests.RequestException) as error:
-            raise explained(error, "running the container") from None
+            # A stopping engine may still answer where it was asked before, and nowhere else.
+            if not isinstance(error, requests.ConnectionError) and _answers(client):
+                raise explained(error, "running the container") from None
+            _wait_for_report(job.report)
+            raise EngineError(
+                "the container engine stopped in the middle of the run; start it and run the same command again, which "
+                "removes what is left of the container"
+            ) from None
         finally:
             remove(client, name)
+            if stopped:
+                _say("the container is gone")
     state = container.attrs.get("State", {})
     if state.get("OOMKilled"):
-        raise EngineError(
-            f"the run was killed at its limit of {options['mem_limit'] / GIB:.1f} GiB of memory; "
-            "give it more with --memory, or run fewer cases at once with -k"
-        )
+        limit = f"at its limit of {options['mem_limit'] / GIB:.1f} GiB of memory"
+        cure = "give it more with --memory, or run fewer cases at once with -k"
+        if status > _SIGNALLED:
+            raise EngineError(f"the run was killed {limit}; {cure}")
+        _say(f"a process of the run was killed {limit}; {cure}")
     return Outcome(status, _seconds_between(state.get("StartedAt", ""), state.get("FinishedAt", "")))
 
 
@@ -145,7 +176,11 @@ def _fraction(moment: str) -> str:
 def settings(client: docker.DockerClient, image: Image, job: Job, root: Path) -> dict[str, Any]:
     """How the container is made: it can write the cache, the report and its own memory, and nothing else."""
     information = client.info()
-    memory = job.memory or int(information["MemTotal"] * 9 // 10)
+    most = int(information["MemTotal"])
+    memory = job.memory or most * 9 // 10
+    for option, size in (("--memory", memory), ("--shared-memory", job.shared_memory)):
+        if size > most:
+            raise InputError(f"{option} {size / GIB:.1f} GiB is more than the engine has, {most / GIB:.1f} GiB")
     mounts = [
         Mount(CACHE, str(job.cache), type="bind"),
         Mount(f"{CACHE}/assets", str(job.cache / "assets"), type="bind", read_only=True),
@@ -172,7 +207,10 @@ def settings(client: docker.DockerClient, image: Image, job: Job, root: Path) ->
     security = ["no-new-privileges"]
     if any("selinux" in option for option in information.get("SecurityOptions") or ()):
         security.append("label=disable")  # else the mounted folders could not be read without being relabelled
+    # Where the engine maps users to others, ours would not own what it writes.
+    mapped = any("name=userns" in option for option in information.get("SecurityOptions") or ())
     return {
+        "userns_mode": "host" if mapped else None,
         "command": list(job.arguments),
         "environment": environment,
         "mounts": mounts,
@@ -187,6 +225,9 @@ def settings(client: docker.DockerClient, image: Image, job: Job, root: Path) ->
         "shm_size": job.shared_memory,
         "pids_limit": _MOST_PROCESSES,
         "device_requests": gpu_requests(job.device),
+        "labels": owner_label(),
+        # Passes signals on and reaps processes; an engine that has none does not name one.
+        "init": bool(information.get("InitBinary")),
     }
 
 
@@ -195,6 +236,8 @@ def _about(information: Mapping[str, Any], image: Image) -> dict[str, str]:
     return {
         "image": image.name,
         "image_digest": image.id,
+        "base": image.base,
+        "base_digest": image.base_digest,
         "engine": str(information.get("ServerVersion", "unknown")),
         "gpus_of_host": "; ".join(gpus()) or "none",
     }
@@ -237,7 +280,9 @@ class _Output:
 
 def _stop(container: Any, output: _Output) -> None:
     """Tell the run to stop, and give it time to write its report."""
-    print("sdbench: stopping the container; it writes the report of what is done", file=sys.stderr, flush=True)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it comes behind Ctrl-C where a CI runner cancels
+    _say("stopping the container; it writes the report of what is done")
     with contextlib.suppress(docker.errors.DockerException, requests.RequestException):
         container.kill(signal="SIGINT")
         output.wait(_PATIENCE)
@@ -260,3 +305,22 @@ def _signals_as_exceptions() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _answers(client: docker.DockerClient) -> bool:
+    """Whether the engine is still there."""
+    try:
+        return bool(client.ping())
+    except (docker.errors.DockerException, requests.RequestException, OSError):
+        return False
+
+
+def _wait_for_report(folder: Path) -> None:
+    """An engine that stops tells its containers to end, and they write their report."""
+    until = time.monotonic() + STOPS_WITHIN
+    while time.monotonic() < until and not is_over(read_lines(folder / JOURNAL)):
+        time.sleep(0.2)
+
+
+def _say(words: str) -> None:
+    print(f"sdbench: {words}", file=sys.stderr, flush=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, deque
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,6 +50,21 @@ def find_videos(folder: Path, known: Collection[str] = ()) -> VideoFolder:
             f"or folders of pictures ({', '.join(sorted(PICTURE_SUFFIXES))}){also}"
         )
     return found
+
+
+def copies_said(copies: Sequence[str], videos: int) -> list[str]:
+    """The sentence for videos that hold the same as others, which are not independent; none where there are none.
+
+    Args:
+        copies: "b.mp4 is a.mp4", for each.
+        videos: how many there are in all.
+    """
+    if not copies:
+        return []
+    return [
+        f"{len(copies)} of {videos} videos hold the same as others and count as one with them where videos are "
+        f"resampled: {some(copies)}"
+    ]
 
 
 class _Walk:

@@ -17,9 +17,10 @@ from sdbench.base.kept import key_of
 from sdbench.base.progress import progress
 from sdbench.data.clip import Clip
 from sdbench.data.shots import ShotFinder, clip_starts
-from sdbench.data.video_folder import find_videos
-from sdbench.video.decode import decode_frames, natural_key, ordered_pictures
+from sdbench.data.video_folder import copies_said, find_videos
+from sdbench.video.decode import decode_frames, frame_files, natural_key, opened_picture, ordered_pictures
 from sdbench.video.frames import LEAST_CONTRAST, Frames, resize_frame
+from sdbench.video.orientation import uneven_density
 
 PACKAGED = {
     "bikes": "clip_bikes",
@@ -48,7 +49,8 @@ class VideoDataset:
     Attributes:
         clips: all of them, video by video.
         skipped: what was left out, and why; one sentence each.
-        notes: which videos hold the same, and in which nothing moves; one sentence each.
+        notes: which videos hold the same, in which nothing moves, and of which pictures say that their pixels are not
+            square; one sentence each.
         assets: where videos and shots came from.
 
     Raises:
@@ -79,6 +81,7 @@ class VideoDataset:
         self._digests: dict[str, str] = {}
         self._prints: dict[str, str] = {}
         self._still: list[Clip] = []
+        self._uneven: list[str] = []
         self._cursor = _Cursor(square)
         self._square = square
         skipped: list[str] = []
@@ -100,17 +103,17 @@ class VideoDataset:
         self.notes = tuple(self._notes())
 
     def _notes(self) -> Iterator[str]:
-        copies = [video for video in self._prints if self.source_of(video) != video]
-        if copies:
-            shown = [f"{video} is {self.source_of(video)}" for video in copies]
-            yield (
-                f"{len(copies)} of {len(self._prints)} videos hold the same as others and count as one with them where "
-                f"videos are resampled: {some(shown)}"
-            )
+        copies = [f"{video} is {of}" for video in self._prints if (of := self.source_of(video)) != video]
+        yield from copies_said(copies, len(self._prints))
         if self._still:
             yield (
                 f"nothing moves in {len(self._still)} of {len(self.clips)} clips, so they say nothing of motion: "
                 f"{some([str(clip) for clip in self._still], 3)}"
+            )
+        if self._uneven:
+            yield (
+                f"the pictures of {len(self._uneven)} of {len(self._prints)} videos say that their pixels are not "
+                f"square, and are taken as they are stored, as viewers do: {some(self._uneven)}"
             )
 
     def source_of(self, video: str) -> str:
@@ -153,6 +156,10 @@ class VideoDataset:
         source = self._sources[video]
         digest = self._hashed(source)
         scan = shots.scan(source, digest, short_side, self._square)
+        if source.is_dir():
+            with opened_picture(frame_files(source)[0]) as picture:
+                if density := uneven_density(picture):
+                    self._uneven.append(f"{video} (density {density})")
         if scan.frames < length:
             raise InputError(
                 f"{source} has {scan.frames} frames; expected at least the {length} of one clip: leave it out"

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from sdbench.assets.store import AssetStore
-from sdbench.base.checks import check_fits, listed, whole
+from sdbench.base.checks import check_fits, file_errors_said, listed, whole
 from sdbench.base.errors import InputError
 from sdbench.base.kept import Arrays, key_of
 from sdbench.base.progress import progress
@@ -23,15 +23,16 @@ from sdbench.base.warned import warn_caller
 from sdbench.engine.compiling import known_choice
 from sdbench.engine.measurement import Measurement
 from sdbench.engine.parts import Finished, Kept, Part, cut
-from sdbench.engine.passes import SECONDS, BatchSize
+from sdbench.engine.passes import SECONDS
 from sdbench.engine.placing import Placement, device_named, placed
 from sdbench.engine.running import Job, OneProcess, Runner
 from sdbench.engine.self_check import Checked, check_kind, check_network, claim_folder
 from sdbench.engine.study import DrawsOnDevice, Plan, Study
 from sdbench.engine.sums import Sums, add_all, from_arrays
-from sdbench.networks.looking import Seen, made_up, settled
+from sdbench.networks.layer_summary import Seen, settled
 from sdbench.networks.module_hash import describe_parts
 from sdbench.networks.network import Network
+from sdbench.networks.probe_clips import made_up
 from sdbench.networks.reading import Layer, VideoNetwork
 from sdbench.statistics import FACTORS
 from sdbench.statistics.estimating import check_threshold
@@ -45,6 +46,7 @@ _NAMED = 6
 """So many layers that are read alike are named in a note."""
 
 
+@file_errors_said
 def measure(
     network: str | Network,
     study: Study,
@@ -263,11 +265,14 @@ def prepare(
             warn_caller(sentence)
     if placement.device != "cpu" and isinstance(study, DrawsOnDevice):
         study = study.on(placement.device)
-    kept = Kept(claim_folder(store.folder / PARTS, _key(network, plan, seed, placement), checked))
+    key = _key(network, plan, seed, placement)
+    if checked.size.is_fixed:  # then numbers depend on what meets in a batch
+        key = key_of(key, batch_size)
+    kept = Kept(claim_folder(store.folder / PARTS, key, checked))
     kept.check()
     parts = cut(plan.samples)
     inputs = [part.inputs for part in parts]
-    size = BatchSize(1 if alone else checked.size.most or batch_size, checked.size.fewest)
+    size = replace(checked.size, most=1 if alone else checked.size.most or batch_size)
     job = Job(network, study, placement, sum(inputs), max(inputs, default=0), kept.folder, size)
     return Prepared(job, plan, parts, kept, seed, threshold, store, checked, notes, seen)
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sdbench.base.errors import InputError
 from sdbench.base.kept import Arrays
@@ -24,9 +24,10 @@ from sdbench.engine.compiling import Choice, Read, choose, compiled, compiler, k
 from sdbench.engine.loader import Drawn
 from sdbench.engine.placing import Placement, device_named, on_device, placed
 from sdbench.engine.sums import Block, Sums, add, to_arrays
-from sdbench.networks.looking import units
+from sdbench.networks.layer_summary import units
 from sdbench.networks.module_state import ModuleState
 from sdbench.networks.network import Network
+from sdbench.networks.probe import as_written
 from sdbench.networks.reading import VideoNetwork, fed
 from sdbench.statistics import moments
 from sdbench.statistics.sums import Crossed, crossed, merge_crossed, swapped
@@ -53,10 +54,12 @@ class BatchSize:
     Attributes:
         most: at most so many, fewer where memory does not hold them; None leaves it to their size.
         fewest: at least so many; what is missing is filled up, and left out of what is read.
+        is_fixed: whether none may be smaller, since answers depend on the batch.
     """
 
     most: int | None = None
     fewest: int = 1
+    is_fixed: bool = False
 
 
 @contextlib.contextmanager
@@ -102,10 +105,9 @@ class Passes:
         self.network, self.placement, self.device = network, placement, device
         self.inputs, self.largest, self.folder = inputs, largest, folder
         self.choice: Choice | None = None
-        self.state = None if isinstance(network.module, VideoNetwork) else ModuleState(network.module)
-        self._most, self._fewest = size.most, size.fewest
+        self.state = None if network.is_known else ModuleState(network.module)
+        self._most, self._fewest, self._is_fixed = size.most, size.fewest, size.is_fixed
         self._compiled: Read | None = None
-        self._has_compiled = any(map(_is_compiled, network.module.modules()))
 
     def batch_of(self, sample: Drawn) -> int:
         """How many inputs a batch of such samples has."""
@@ -139,7 +141,7 @@ class Passes:
             said = " ".join(str(error).split())[:200]
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-        if meet or inputs == 1:
+        if meet or inputs == 1 or self._is_fixed:
             raise no_memory(self.network, said)
         self._most = -(-inputs // 2)
         warn_caller(
@@ -201,11 +203,9 @@ class Passes:
     def _eager(
         self, batch: Mapping[str, Tensor], watching: Callable[[], Watching] = contextlib.nullcontext
     ) -> dict[str, Tensor]:
-        # What torch compiled of a module knows nothing of the hooks that read its layers.
-        stance = torch.compiler.set_stance("force_eager") if self._has_compiled else contextlib.nullcontext()
         if self.state is not None:
             self.state.put_back()
-        with self._autocast(), fed(self.network.name, batch), stance, watching():
+        with self._autocast(), fed(self.network.name, batch), as_written(), watching():
             return self._units(batch)
 
     def _run_filled(self, batch: Mapping[str, Tensor], rows: Mapping[str, int]) -> dict[str, Tensor]:
@@ -275,11 +275,6 @@ def no_memory(network: Network, said: str) -> InputError:
         f"memory does not hold one pass of {network.name}, whose batch cannot be smaller ({said}): "
         "use fewer --frames, a smaller --size, or a device with more memory"
     )
-
-
-def _is_compiled(part: nn.Module) -> bool:
-    """Whether a module was given to torch.compile."""
-    return type(part).__name__ == "OptimizedModule" or getattr(part, "_compiled_call_impl", None) is not None
 
 
 def _filled(values: Tensor, rows: int) -> Tensor:

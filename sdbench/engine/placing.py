@@ -21,7 +21,7 @@ PRECISIONS = ("float32", "bfloat16", "tf32")
 COMPILING = ("auto", "on", "off")
 """When passes are compiled: where that saves time, always, never."""
 
-_WRONG_CUDNN = range(90800, 91100)
+WRONG_CUDNN = range(90800, 91100)
 """Versions of cuDNN whose bfloat16 Conv3d is known to be wrong or slow: issue 163539 of pytorch."""
 
 
@@ -67,7 +67,7 @@ class Placement:
                     )
         version = torch.backends.cudnn.version() if self.device.startswith("cuda") else None  # type: ignore[no-untyped-call]
         convolves = any(isinstance(part, nn.Conv3d) for part in module.modules())
-        if self.precision == "bfloat16" and convolves and version in _WRONG_CUDNN:
+        if self.precision == "bfloat16" and convolves and version in WRONG_CUDNN:
             return (
                 f"cuDNN {version} is known to compute bfloat16 convolutions over time wrongly or slowly (issue 163539 "
                 "of pytorch): use --precision float32, or a torch with another cuDNN"

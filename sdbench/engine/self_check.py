@@ -1,8 +1,8 @@
 """Self-check: whether what a network answers to a clip depends on that clip alone, seen before hours of work.
 
-Three passes over made-up clips: one alone, the same once more, and the same among others. Networks of the suite are not
-checked: what they do is known. What was answered also stands for all that decides a forward pass, so that parts of an
-interrupted run are only taken where the network still answers the same: `claim_folder`.
+Three passes over made-up clips: one alone, the same once more, and the same among others. Networks that are of this
+suite altogether are not checked: what they do is known. What was answered also stands for all that decides a forward
+pass, so that parts of an interrupted run are only taken where the network still answers the same: `claim_folder`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ import torch
 from filelock import FileLock
 from torch import Tensor, nn
 from torch.fx import GraphModule
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from sdbench.base.errors import InputError
 from sdbench.base.kept import Arrays, disk_error, keep_arrays, key_of, read_arrays
@@ -29,9 +31,9 @@ from sdbench.base.memory import is_out_of_memory
 from sdbench.engine.parts import OUTPUTS
 from sdbench.engine.passes import BatchSize, Passes, no_memory, passes_of
 from sdbench.engine.placing import Placement, device_named, precision_of
-from sdbench.networks.looking import made_up
 from sdbench.networks.module_hash import check_values
 from sdbench.networks.network import Network
+from sdbench.networks.probe_clips import made_up
 from sdbench.networks.reading import VideoNetwork
 from sdbench.networks.user_errors import said_by
 
@@ -54,6 +56,9 @@ _MOST_ALIKE = 16
 
 _SEEDS = 6
 """With so many a pass is repeated that draws random numbers: two draws of a few may be the same."""
+
+_DRAWS = 300
+"""So many draws show what comes once in a hundred."""
 
 Units = dict[str, Tensor]
 
@@ -96,7 +101,7 @@ def check_network(network: Network, placement: Placement, folder: Path) -> Check
     """
     module = network.module
     check_kind(network)
-    if isinstance(module, VideoNetwork):
+    if network.is_known:
         plain = precision_of(module)
         return Checked(precision=placement.precision if plain == torch.float32 else _dtype_name(plain))
     try:
@@ -127,7 +132,7 @@ class _Check:
         alone, fewest = self._alone()
         changed = self.state.put_back(by_value=True)
         again = self._pass(*([0] * fewest))
-        others = [] if _random_state() == before else [self._seeded(seed, fewest) for seed in range(_SEEDS)]
+        others, draws = ([], False) if _random_state() == before else self._random(fewest)
         changed = tuple(dict.fromkeys((*changed, *self.state.put_back(by_value=True))))
         self.state.forget_parameters()
         among, most, single = self._among(fewest)
@@ -136,7 +141,8 @@ class _Check:
         passes = self.count
         wrong, steady = "", True
         first = _row(alone, 0, fewest)
-        of_batch = self._differing(first, _row(among, 1, 2), tolerance) if among else ""
+        meant = self.network.mixes_batch  # it says so itself, and notes do
+        of_batch = self._differing(first, _row(among, 1, 2), tolerance) if among and not meant else ""
         if of_batch:
             others.append(self._seeded(_SEEDS, fewest))  # it may have drawn the same before
         differing = (self._differing(first, other, tolerance) for other in (_row(again, 0, fewest), *others))
@@ -152,6 +158,11 @@ class _Check:
             notes.append(
                 f"a forward pass of {self.network.name} changes its {', '.join(changed[:3])}"
                 f"{' and others' if len(changed) > 3 else ''}: every pass began with what was given"
+            )
+        if draws and not wrong:
+            notes.append(
+                f"a forward pass of {self.network.name} draws random numbers, which changed nothing in {passes} passes "
+                "of made-up clips; what it does with them is rare, or comes to nothing"
             )
         vanishing = [layer for layer, values in alone.items() if self._vanishes(layer, values)]
         if vanishing and not wrong:
@@ -172,7 +183,7 @@ class _Check:
             wrong=wrong,
             notes=tuple(notes),
             precision=precision,
-            size=BatchSize(most, fewest),
+            size=BatchSize(most, fewest, bool(of_batch)),
             outputs=outputs,
             steady=steady,
             seconds=time.perf_counter() - started,
@@ -233,10 +244,31 @@ class _Check:
 
     def _seeded(self, seed: int, fewest: int) -> Units:
         """What is answered to the first clip with these random numbers."""
-        torch.manual_seed(seed)
-        np.random.seed(seed)
-        random.seed(seed)
+        _seed(seed)
+        return self._repeated(fewest)
+
+    def _repeated(self, fewest: int) -> Units:
+        """What is answered to the first clip once more."""
         return _row(self._pass(*([0] * fewest)), 0, fewest)
+
+    def _random(self, fewest: int) -> tuple[list[Units], bool]:
+        """What is answered to the first clip with other random numbers, and whether these are not the network's own.
+
+        Drop path of 1 %, say, changes nothing in most passes: numbers of torch are also the least and the largest of
+        many. A network that seeds them itself is not asked so.
+        """
+        found, begins, ends = [], [], []
+        for seed in range(_SEEDS):
+            _seed(seed)
+            begins.append(_random_state())
+            found.append(self._repeated(fewest))
+            ends.append(_random_state())
+        # Of torch, Python and NumPy: what moves, and ends otherwise where it began otherwise.
+        draws = [end not in (begin, other) for begin, end, other in zip(begins[0], ends[0], ends[1], strict=True)]
+        for pick in (torch.minimum, torch.maximum) if draws[0] else ():
+            with _Extreme(pick):
+                found.append(self._repeated(fewest))
+        return found, any(draws)
 
     def _why_unsteady(self, differing: str, fewest: int, tolerance: float) -> str:
         """Whether it is chance or memory, seen in passes with the same random numbers."""
@@ -249,6 +281,32 @@ class _Check:
             f"what {self.network.name} answers to a clip depends on what it saw before ({differing}): its forward pass "
             "remembers something outside its buffers"
         )
+
+
+class _Extreme(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Meanwhile each random number of torch is the least, or the largest, of many that it could have been.
+
+    Args:
+        pick: takes one of two, element by element.
+    """
+
+    def __init__(self, pick: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.pick = pick
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """What an operation of torch answers."""
+        answer = function(*args, **(kwargs or {}))
+        if torch.Tag.nondeterministic_seeded not in function.tags:
+            return answer
+        extremes = [part.clone() for part in tree_leaves(answer)]
+        for _ in range(_DRAWS):
+            # In place, the next draw is written over this one.
+            again = tree_leaves(function(*args, **(kwargs or {})))
+            extremes = [self.pick(one, other) for one, other in zip(extremes, again, strict=True)]
+        for part, extreme in zip(tree_leaves(answer), extremes, strict=True):
+            part.copy_(extreme)
+        return answer
 
 
 class _Seen:
@@ -367,6 +425,12 @@ def _distance(one: Tensor, other: Tensor, size: float) -> float:
         return 0.0
     scale = max(float(one[finite].abs().max()), float(other[finite].abs().max()), size)
     return float((one[finite] - other[finite]).abs().max()) / scale if scale else 0.0
+
+
+def _seed(seed: int) -> None:
+    torch.manual_seed(seed)
+    np.random.seed(seed)
+    random.seed(seed)
 
 
 def _random_state() -> tuple[object, ...]:

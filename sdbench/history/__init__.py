@@ -9,4 +9,8 @@ text        the outcome in words
 picture     one case or timed loop over all runs
 package_sets, halving, environments, blame: which package of two sets of versions moved a case
 command     `sdbench history add / show / compare / accept / blame`
+announce    what people are told of a night: issues, summary, check
+forge       the REST API with issues and checks, and a webhook
+sync        a second copy, in a folder or on a branch
+telling     `sdbench history announce / overdue / sync`
 """

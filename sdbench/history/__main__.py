@@ -13,13 +13,18 @@ from sdbench.base.streams import lasting_streams, printing_to_stderr
 from sdbench.history.command import add_parts, run
 
 
+def parser() -> argparse.ArgumentParser:
+    """The parser of its command line."""
+    made = argparse.ArgumentParser(prog="python -m sdbench.history", description="Keep runs and tell regressions.")
+    add_parts(made)
+    return made
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status, as `sdbench history` does."""
-    parser = argparse.ArgumentParser(prog="python -m sdbench.history", description="Keep runs and tell regressions.")
-    add_parts(parser)
     try:
         with lasting_streams():
-            options = parser.parse_args(arguments)
+            options = parser().parse_args(arguments)
             with printing_to_stderr() if is_to_stdout(options) else contextlib.nullcontext():
                 check_outputs(options)
                 return run(options)

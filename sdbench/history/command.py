@@ -36,7 +36,7 @@ def add_parser(commands: Any) -> None:
 
 
 def add_parts(parser: argparse.ArgumentParser) -> None:
-    """Add add, show, compare, accept and blame to a parser."""
+    """Add the parts of the command to a parser."""
     parts = parser.add_subparsers(required=True, metavar="WHAT")
     adding = parts.add_parser("add", help="add the run of a report to the history")
     adding.add_argument(
@@ -88,11 +88,14 @@ def add_parts(parser: argparse.ArgumentParser) -> None:
     )
     add_output(blaming, "--json", "json", "also write all of it to this file")
     blaming.set_defaults(part=_blame)
-    for part in (adding, showing, comparing, accepting, blaming):
+    from sdbench.history.telling import add_parts as add_telling
+
+    announcing, dead, syncing = add_telling(parts)
+    for part in (adding, showing, comparing, accepting, announcing, dead, syncing, blaming):
         part.add_argument(
             "--history", type=Path, default=_HISTORY, metavar="FILE", help="the history (default: %(default)s)"
         )
-    for part in (showing, comparing):
+    for part in (showing, comparing, announcing):
         part.add_argument(
             "--thresholds", type=Path, metavar="FILE", help="how much slower loops may become (default: the suite's)"
         )
@@ -108,7 +111,8 @@ def run(options: argparse.Namespace) -> int:
     return status
 
 
-def _read(path: Path) -> Content:
+def read_history(path: Path) -> Content:
+    """What a history holds; its damaged lines are named on stderr."""
     from sdbench.history.file import HistoryFile
 
     content = HistoryFile(path).read()
@@ -117,14 +121,20 @@ def _read(path: Path) -> Content:
     return content
 
 
-def _some(path: Path) -> Content:
-    content = _read(path)
+def some_runs(path: Path) -> Content:
+    """The same of a history that has a run.
+
+    Raises:
+        InputError: it has none.
+    """
+    content = read_history(path)
     if not content.runs:
         raise InputError(f"no run is in the history {path}; add one: sdbench history add REPORT --history {path}")
     return content
 
 
-def _standings(options: argparse.Namespace, content: Content) -> list[Standing]:
+def all_standings(options: argparse.Namespace, content: Content) -> list[Standing]:
+    """Each run in its place, by the thresholds that options name."""
     from sdbench.history.standing import standings
 
     return list(standings(content.runs, content.accepted, _thresholds(options)))
@@ -148,7 +158,7 @@ def _add(options: argparse.Namespace) -> int:
     from sdbench.history.record import run_of_report
 
     added = run_of_report(options.report)
-    _read(options.history)  # names damaged lines
+    read_history(options.history)  # names damaged lines
     if HistoryFile(options.history).add(added):
         print(f"run {added.id}: {len(added.cases)} cases, {len(added.timings)} times, added to {options.history}")
     else:
@@ -159,11 +169,11 @@ def _add(options: argparse.Namespace) -> int:
 def _show(options: argparse.Namespace) -> int:
     from sdbench.history.text import case_table, runs_table
 
-    content = _some(options.history)
+    content = some_runs(options.history)
     if options.case is None:
         if options.picture is not None:
             raise InputError("a picture shows one case over time; name it: sdbench history show CASE --picture FILE")
-        print(runs_table(_standings(options, content)))
+        print(runs_table(all_standings(options, content)))
         return 0
     known = {name for run in content.runs for name in (*run.cases, *run.timings)}
     if options.case not in known:
@@ -186,9 +196,9 @@ def _compare(options: argparse.Namespace) -> int:
     from sdbench.history.comparing import Reference, compare
     from sdbench.history.text import comparison_text, issue_text
 
-    content = _some(options.history)
+    content = some_runs(options.history)
     chosen = content.run(options.chosen) if options.chosen else content.runs[-1]
-    standing = next(known for known in _standings(options, content) if known.run is chosen)
+    standing = next(known for known in all_standings(options, content) if known.run is chosen)
     found = standing.comparison
     if options.against:
         earlier = content.run(options.against)
@@ -215,7 +225,7 @@ def _accept(options: argparse.Namespace) -> int:
     from sdbench.history.file import HistoryFile
     from sdbench.history.record import Acceptance, now
 
-    accepted = _some(options.history).run(options.chosen)
+    accepted = some_runs(options.history).run(options.chosen)
     if len(options.because) < 3:
         raise InputError("--because takes a reason in words")
     HistoryFile(options.history).accept(Acceptance(run=accepted.id, because=options.because, added=now()))

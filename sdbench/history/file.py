@@ -88,7 +88,7 @@ class HistoryFile:
         Raises:
             InputError: the file cannot be written.
         """
-        with self._locked():
+        with self.locked():
             if any(known.id == run.id for known in self.read().runs):
                 return False
             self._append("run", run)
@@ -100,10 +100,15 @@ class HistoryFile:
         Raises:
             InputError: the file cannot be written.
         """
-        with self._locked():
+        with self.locked():
             self._append("accept", acceptance)
 
-    def _locked(self) -> FileLock:
+    def locked(self) -> FileLock:
+        """The lock that writers of the file hold.
+
+        Raises:
+            InputError: it cannot be made.
+        """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             return FileLock(self.path.with_name(f"{self.path.name}.lock"))

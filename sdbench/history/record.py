@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sdbench.base.errors import InputError
+from sdbench.base.journal import JOURNAL
 from sdbench.base.rehearsal import MARK
 from sdbench.cases.records import faults
 from sdbench.cases.verdicts import Verdict
@@ -161,8 +162,10 @@ def run_of_report(report: Path) -> Run:
     try:
         run = run_of_content(path.read_bytes())
     except OSError as error:
+        left = (path.parent / JOURNAL).is_file()
+        cure = f"; what a killed run left there: python -m sdbench.report {path.parent}" if left else ""
         raise InputError(
-            f"no report at {path} ({error.strerror}); expected report.json of a run, as nox -s reproduce writes it"
+            f"no report at {path} ({error.strerror}); expected report.json of a run, as nox -s reproduce writes{cure}"
         ) from None
     except ValidationError as error:
         raise InputError(

@@ -53,6 +53,11 @@ def implied_item(module: nn.Module, output: Any) -> int | None:
     return 0 if isinstance(module, _WITH_STATE) and isinstance(output, tuple) else None
 
 
+def has_channels(module: nn.Module, item: int | str | None) -> bool:
+    """Whether a part of an answer has channels: the weights of attention, which come second, have positions."""
+    return not isinstance(module, nn.MultiheadAttention) or item in (None, 0)
+
+
 def widths(module: nn.Module) -> set[int]:
     """How many channels a module says that it answers: the numbers in the usual attributes."""
     said = (getattr(module, name, None) for name in _WIDTHS)

@@ -32,8 +32,8 @@ class _Known:
 class ModuleState:
     """A module as it is now: `put_back` makes it so again.
 
-    Tensors are put back by value, whether a pass changed them in place or put others in their stead. Plain values, such
-    as a count of passes, stay as the module left them.
+    Tensors are put back by value, whether a pass changed them in place or put others in their stead; so are flags, such
+    as one that says that hooks are in place. Other plain values, such as a count of passes, stay as they were left.
 
     Args:
         module: any module.
@@ -92,12 +92,12 @@ class ModuleState:
                 vars(part)[key] = table
         for part, given in self._attributes:
             of_part = vars(part)
-            for key in [key for key, value in of_part.items() if isinstance(value, Tensor)]:
+            for key in [key for key, value in of_part.items() if isinstance(value, (Tensor, bool))]:
                 if key not in given:
                     del of_part[key]
                 elif of_part[key] is not given[key]:
                     of_part[key] = given[key]
-            of_part.update({key: value for key, value in given.items() if isinstance(value, Tensor)})
+            of_part.update({key: value for key, value in given.items() if isinstance(value, (Tensor, bool))})
         for known in (*self._tensors, *self._parameters):
             if self._is_changed(known, by_value):
                 changed.append(known.name)

@@ -15,6 +15,9 @@ from sdbench.networks.module_hash import hash_module
 from sdbench.networks.reading import Layer, VideoNetwork, arguments_of, as_layer
 from sdbench.video.feed import Feed
 
+OWNERS = frozenset({"sdbench", "torch"})
+"""Packages of which a network of the suite is made, all of it."""
+
 
 @dataclass(frozen=True)
 class Network:
@@ -89,6 +92,12 @@ class Network:
         """The layers that are read, in order."""
         assert self.layers is not None
         return tuple(map(as_layer, self.layers))
+
+    @cached_property
+    def is_known(self) -> bool:
+        """Whether it is a network of this suite, all of it: no other class has a part in its forward pass."""
+        owners = {type(part).__module__.partition(".")[0] for part in self.module.modules()}
+        return isinstance(self.module, VideoNetwork) and owners <= OWNERS
 
     @property
     def mixes_batch(self) -> bool | None:

@@ -19,9 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from sdbench.base.checks import text, whole
-from sdbench.base.errors import InputError, SdbenchError, unknown_name
-from sdbench.base.memory import is_out_of_memory
-from sdbench.networks.user_errors import is_expected, is_users, said_by
+from sdbench.base.errors import InputError, unknown_name
+from sdbench.networks.user_errors import users_code
 
 BY_FRAME = "(BT)"
 """Begins the axes of an activation that has a row for each frame of each clip."""
@@ -102,7 +101,7 @@ class Layer:
         if not isinstance(found, Tensor):
             raise InputError(
                 f"layer {self.name!r} answers {_described(found)}, not a tensor: choose another layer, or say "
-                f"which part of it to read: sdbench.Layer({self.name!r}, item=0)"
+                f"which part of it to read: sdbench.Layer({self.name!r}, item={_first_tensor(found)!r})"
             )
         return _plain_numbers(found)
 
@@ -117,6 +116,15 @@ def _plain_numbers(values: Tensor) -> Tensor:
     if values.is_quantized:
         return values.dequantize()
     return values if values.layout is torch.strided else values.to_dense()
+
+
+def _first_tensor(output: Any) -> int | str:
+    """Which part of an answer is the first tensor: a place, a key or an attribute; 0 where none is seen."""
+    if isinstance(output, (tuple, list)):
+        parts: Any = enumerate(output)
+    else:
+        parts = (output if isinstance(output, Mapping) else getattr(output, "__dict__", {})).items()
+    return next((name for name, value in parts if isinstance(name, (int, str)) and isinstance(value, Tensor)), 0)
 
 
 def _described(output: Any) -> str:
@@ -376,29 +384,16 @@ def arguments_of(module: nn.Module) -> tuple[str, ...]:
     return (*(parameter.name for parameter in parameters if parameter.kind in named), *(["**"] if takes_any else []))
 
 
-@contextlib.contextmanager
-def fed(name: str, inputs: Mapping[str, Tensor]) -> Iterator[None]:
-    """Say in a sentence what a network raised, where, and what it was fed.
+def fed(name: str, inputs: Mapping[str, Tensor]) -> contextlib.AbstractContextManager[None]:
+    """Say in a sentence what a network raised, where, and what it was fed: see `users_code`.
 
     Args:
         name: of the network.
         inputs: what it is fed meanwhile.
-
-    Raises:
-        InputError: the network raises anything; that it is interrupted, or that there is no memory left, stays what it
-            is.
     """
-    try:
-        yield
-    except (SdbenchError, KeyboardInterrupt, GeneratorExit):
-        raise
-    except BaseException as error:
-        if is_out_of_memory(error) or not is_users(error):
-            raise
-        given = ", ".join(f"{argument} of shape {tuple(values.shape)}" for argument, values in inputs.items())
-        if not is_expected(error):
-            raise InputError(f"the forward pass of {name} fails, fed {given} ({said_by(error)})") from error
-        raise InputError(
-            f"{name} does not take what it is fed, {given} ({said_by(error)}): say with its feed what it "
-            "takes: the number of frames, size, order of axes and name of the argument"
-        ) from error
+    given = ", ".join(f"{argument} of shape {tuple(values.shape)}" for argument, values in inputs.items())
+    return users_code(
+        f"{name} does not take what it is fed, {given}",
+        "say with its feed what it takes: the number of frames, size, order of axes and name of the argument",
+        f"the forward pass of {name} fails, fed {given}",
+    )

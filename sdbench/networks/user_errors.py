@@ -27,12 +27,13 @@ _MOST = 400
 
 
 @contextlib.contextmanager
-def users_code(what: str, cure: str = "") -> Iterator[None]:
+def users_code(what: str, cure: str = "", otherwise: str = "") -> Iterator[None]:
     """Meanwhile a user's code runs; whatever it raises is a sentence.
 
     Args:
         what: does not work, then.
         cure: what to do about it.
+        otherwise: what does not work where the error is none that other inputs would cause; there is no cure then.
 
     Raises:
         InputError: it raised; not where it was interrupted, or where there was no memory left.
@@ -44,6 +45,8 @@ def users_code(what: str, cure: str = "") -> Iterator[None]:
     except BaseException as error:
         if is_out_of_memory(error) or not is_users(error):
             raise
+        if otherwise and not is_expected(error):
+            what, cure = otherwise, ""
         raise InputError(f"{what} ({said_by(error)})" + (f": {cure}" if cure else "")) from error
 
 

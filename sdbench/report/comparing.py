@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tabulate import tabulate
 
+from sdbench.base.checks import file_errors_said
 from sdbench.base.errors import InputError, unknown_name
 from sdbench.report.outcome import LayerOutcome, Outcome, PartsOutcome, outcome_of
 from sdbench.statistics import FEWEST_GROUPS, READING_ORDER, SHARE_NAMES, Interval
@@ -163,6 +164,7 @@ def _rounded(value: float) -> float:
     return round(value, 1) + 0.0
 
 
+@file_errors_said
 def compare(
     one: Measurement | Outcome | str | Path | Mapping[str, Any],
     other: Measurement | Outcome | str | Path | Mapping[str, Any],

@@ -27,16 +27,13 @@ def write_report(report: Report, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     for stale in folder.glob("layers-*.png"):
         stale.unlink()
-    pictures = []
-    for name, layers in report.layers.items():
-        path = folder / f"layers-{_as_file(name)}.png"
-        layers_picture(name, layers, path)
-        pictures.append(path)
+    pictures = {folder / f"layers-{_as_file(name)}.png": (name, layers) for name, layers in report.layers.items()}
     paths = [folder / "report.json", folder / "report.md", folder / "report.html"]
     write_text(paths[0], json.dumps(as_json(report), indent=1, allow_nan=False) + "\n")
-    names = [path.name for path in pictures]
-    write_text(paths[1], render_markdown(report, names))
+    write_text(paths[1], render_markdown(report, [path.name for path in pictures]))
     write_text(paths[2], render_html(report))
+    for path, (name, layers) in pictures.items():  # they take longest, and are missed least
+        layers_picture(name, layers, path)
     return [*paths, *pictures]
 
 
@@ -55,14 +52,14 @@ def as_json(report: Report) -> dict[str, Any]:
         fields["verdict"] = case.verdict.value
         fields["seconds"] = round(case.seconds, 3)
         fields["about"] = _about(report.records.get(case.id))
-        cases.append(_finite(fields))
+        cases.append(finite(fields))
     return {
-        "environment": _finite(report.environment),
+        "environment": finite(report.environment),
         "cases": cases,
-        "measurements": _finite(list(report.measurements)),
-        "layers": _finite(report.layers),
-        "timings": _finite(report.timings),
-        "intervals": _finite(report.intervals),
+        "measurements": finite(list(report.measurements)),
+        "layers": finite(report.layers),
+        "timings": finite(report.timings),
+        "intervals": finite(report.intervals),
         "trained_on": dict(report.trained_on),
     }
 
@@ -82,12 +79,12 @@ def _about(record: Record | None) -> dict[str, Any] | None:
     return told
 
 
-def _finite(value: Any) -> Any:
-    """JSON has no NaN: what has no value becomes null."""
+def finite(value: Any) -> Any:
+    """Plain values for JSON, which has no NaN: what has no value becomes null."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     return value

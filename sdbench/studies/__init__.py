@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sdbench.assets.store import AssetStore
+from sdbench.base.checks import file_errors_said, listed, whole
 from sdbench.base.checks import folder as folder_named
-from sdbench.base.checks import listed, whole
 from sdbench.base.content import Contents
 from sdbench.base.errors import InputError, unknown_name
 from sdbench.data import READERS, ArrayDataset, folder_of_videos
@@ -42,6 +42,7 @@ _MOST_SEEDS = 100_000
 """More than so many seeds are a slip of the keyboard."""
 
 
+@file_errors_said
 def clips(
     videos: str | Path | Mapping[str, npt.NDArray[np.generic]],
     *,
@@ -69,6 +70,7 @@ def clips(
     return ClipStudy(_own(videos, skip_unusable, store), store, check_styles(listed("styles", styles)), _pairs(pairs))
 
 
+@file_errors_said
 def appearance_free(
     videos: str | Path | Mapping[str, npt.NDArray[np.generic]],
     *,
@@ -93,6 +95,7 @@ def appearance_free(
     return AppearanceFreeStudy(_own(videos, skip_unusable, store or AssetStore()), _pairs(pairs))
 
 
+@file_errors_said
 def stylised(
     layout: str,
     folder: str | Path,
@@ -123,6 +126,7 @@ def stylised(
     return StylisedStudy(dataset, store or AssetStore(), protocol, _pairs(pairs), whole("seeds", seeds, 0, _MOST_SEEDS))
 
 
+@file_errors_said
 def davis(
     folder: str | Path,
     painted: str | Path,
@@ -209,6 +213,7 @@ def shot_finder(store: AssetStore) -> ShotFinder:
     return ShotFinder(network.module, network.weights, store.folder / "shots")
 
 
+@file_errors_said
 def study_of(study: Study | str | Path) -> Study:
     """A study, where only a folder of videos is given.
 

@@ -19,6 +19,7 @@ from sdbench.base.errors import InputError, unknown_name
 from sdbench.base.kept import key_of
 from sdbench.base.warned import warn_caller
 from sdbench.data.stylised import PROTOCOLS, StylisedDataset, StylisedVideo
+from sdbench.data.video_folder import copies_said
 from sdbench.engine.study import About, Pair, Plan, Planned, blocks_of
 from sdbench.statistics import FACTORS
 from sdbench.studies.views import DYNAMIC, STATIC, View, drawn_views
@@ -120,12 +121,14 @@ class StylisedStudy:
             for run in range(seed, seed + self.seeds)
         }
         drawn = [pair for pairs in runs.values() for pair in pairs]
-        block = blocks_of(dataset.source_of(pair.video) for pair in drawn)
         contents = Contents(self.store.folder / "contents")
+        thing = self._things([pair.video for pair in drawn], contents)
+        block = blocks_of(thing.values())
+        copies = [f"{name} is {of}" for name, of in thing.items() if of in thing and of != name]
         samples = [
             PlannedVideo(
                 name=pair.video.name,
-                block=block[dataset.source_of(pair.video)],
+                block=block[thing[pair.video.name]],
                 views=len(pair.shown),
                 pairs=(pair.pair,),
                 seed=run if self.seeds > 1 else 0,
@@ -142,15 +145,28 @@ class StylisedStudy:
             dataset=dataset.name,
             protocol=self.protocol,
             unit="video",
-            units=len({dataset.source_of(pair.video) for pair in drawn}),
+            units=len(block),
             clips=len({pair.video.name for pair in drawn}),
             styles=dataset.styles,
-            notes=_notes(self.protocol, len(runs[seed])),
+            notes=(*_notes(self.protocol, len(runs[seed])), *copies_said(copies, len(thing))),
             skipped=dataset.skipped,
             assets=dataset.assets,
-            identity=self._identity(drawn, block, seed, contents),
+            identity=self._identity(drawn, {name: block[of] for name, of in thing.items()}, seed, contents),
         )
         return Plan(about, tuple(samples))
+
+    def _things(self, videos: Sequence[StylisedVideo], contents: Contents) -> dict[str, str]:
+        """What each video is resampled with: what it was cut from, or the first of those that hold the same pictures.
+
+        The first, the middle and the last in one style stand for all of them.
+        """
+        dataset, first = self.dataset, dict[str, str]()
+        found = {}
+        for video in sorted(set(videos), key=lambda video: video.name):
+            positions = (0, video.frames // 2, video.frames - 1)
+            content = contents.of(dataset.files(video, dataset.styles[0], positions), names=False)
+            found[video.name] = first.setdefault(content, dataset.source_of(video))
+        return {video.name: found[video.name] for video in videos}
 
     def _identity(self, drawn: Sequence[DrawnPair], block: Mapping[str, str], seed: int, contents: Contents) -> str:
         """Hash of what is shown: see `About`. The first picture in each style stands for the others of a video.
@@ -159,7 +175,7 @@ class StylisedStudy:
         """
         dataset, videos = self.dataset, [pair.video for pair in drawn]
         first = contents.of(path for v in videos for style in dataset.styles for path in dataset.files(v, style, (0,)))
-        shown = [(block[dataset.source_of(video)], video.name) for video in videos]
+        shown = [(block[video.name], video.name) for video in videos]
         return key_of(dataset.name, dataset.identity, self.protocol, dataset.styles, seed, shown, first)
 
     def draw(self, planned: PlannedVideo, feed: Feed) -> Mapping[str, Tensor]:

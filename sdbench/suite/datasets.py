@@ -106,6 +106,7 @@ class Studied:
                 workers=here.workers if here.runner is None else None,
                 runner=here.runner,
                 finished=here.finished,
+                unchecked=asked.subject is not None and asked.subject.unchecked,
             )
         return replace(found, dataset=asked.dataset)
 

@@ -51,6 +51,7 @@ class ToRecord:
         seeds: how many, from 0.
         trained_on, weights, revision, untrained, layers, feed, axes: how the network is opened, where its name alone
             does not say it: see `sdbench.zoo.network_named`.
+        unchecked: go on where the self-check finds that answers depend on more than the clip; the file says so.
         data: folder of the user's data sets: what lies below it is found elsewhere too.
         device: where the network runs.
         workers: processes that draw samples.
@@ -66,6 +67,7 @@ class ToRecord:
     layers: Sequence[str] | None = None
     feed: dict[str, Any] | None = None
     axes: dict[str, str] | None = None
+    unchecked: bool = False
     data: Path | None = None
     device: str = "cpu"
     workers: int | None = None
@@ -140,9 +142,9 @@ def _subject(wanted: ToRecord, output: Path, here: Here) -> Subject | None:
     Raises:
         InputError, AssetError: one of them cannot be.
     """
-    said = (wanted.weights, wanted.revision, wanted.untrained, wanted.layers, wanted.feed, wanted.axes)
+    said = (wanted.weights, wanted.revision, wanted.untrained, wanted.layers, wanted.feed or None, wanted.axes or None)
     packaged = wanted.study in DATA_SETS and DATA_SETS[wanted.study].place == "packaged"
-    if ":" not in wanted.network and packaged and all(each in (None, {}) for each in said):
+    if ":" not in wanted.network and packaged and all(each is None for each in said):
         return None
     study = wanted.study
     if ":" not in study and study not in DATA_SETS and Path(study).expanduser().is_dir():
@@ -161,6 +163,7 @@ def _subject(wanted: ToRecord, output: Path, here: Here) -> Subject | None:
         layers=None if wanted.layers is None else tuple(wanted.layers),
         feed=wanted.feed or {},
         axes=wanted.axes or {},
+        unchecked=wanted.unchecked,
     )
     network = opened(subject, here)
     return subject.model_copy(update={"sha256": network.weights}).written_to(output.parent, wanted.data)
@@ -239,7 +242,7 @@ def _own_command(subject: Subject, output: Path, seeds: int) -> str:
             words += [f"--{name.replace('_', '-')}", str(joined)]
     if subject.axes:
         words += ["--axes", ",".join(f"{name}={axes}" for name, axes in subject.axes.items())]
-    return shlex.join(words)
+    return shlex.join([*words, *(["--unchecked"] if subject.unchecked else [])])
 
 
 def _plain(name: str) -> str:

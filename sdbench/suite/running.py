@@ -66,10 +66,12 @@ class Suite:
 
     Attributes:
         here: what is at hand, and how it is to be measured.
+        watch: called with what is asked for when its measurement begins (None), and with that when it is done.
         measurements: what was measured so far.
     """
 
     here: Here
+    watch: Callable[[Asked, Measurement | None], None] = lambda _asked, _found: None
     measurements: dict[Asked, Measurement] = field(default_factory=dict)
     _failed: dict[Asked, Exception] = field(default_factory=dict)
 
@@ -84,12 +86,18 @@ class Suite:
         if asked in self._failed:
             raise self._failed[asked]
         if asked not in self.measurements:
+            self.watch(asked, None)
             try:
                 self.measurements[asked] = data_set_of(asked).measure(asked, self.here)
             except Exception as error:  # another try would take as long again, for each of its cases
                 self._failed[asked] = error
                 raise
+            self.watch(asked, self.measurements[asked])
         return self.measurements[asked]
+
+    def give_up(self, asked: Asked, error: Exception) -> None:
+        """Raise this error wherever the measurement is asked for, without a try."""
+        self._failed[asked] = error
 
     def measure(self, record: Record) -> Case | Judged:
         """Do what takes long for a case: its outcome where it cannot run or went wrong, else what gives its verdict."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from io import BytesIO
 from itertools import islice
@@ -16,7 +16,8 @@ from PIL import Image
 from torch import Tensor
 
 from sdbench.base.errors import SdbenchError
-from sdbench.engine import Measurement, Plan, Planned, Study
+from sdbench.cases.records import Asked
+from sdbench.engine import Plan, Planned, Study
 from sdbench.report.content import Shown, Strip
 from sdbench.studies.views import DYNAMIC, STATIC
 from sdbench.suite.own import data_set_of
@@ -65,23 +66,31 @@ def shown(study: Study, feed: Feed, seed: int, title: str = "") -> Shown:
     return Shown(title or plan.about.dataset, _says(plan, feed), tuple(_strips(study, plan, feed)))
 
 
-def shown_by(suite: Suite) -> list[Shown]:
-    """What every data set of a run showed, once each; where no picture can be made, why."""
+def shown_by(suite: Suite, feeds: Iterable[tuple[Asked, Mapping[str, Any]]]) -> list[Shown]:
+    """What every data set of a run showed, once each; where no picture can be made, why.
+
+    Args:
+        suite: of the run.
+        feeds: what was measured, and what the network was fed, as its measurement says.
+    """
     found: dict[str, Shown] = {}
-    for asked, measured in suite.measurements.items():
+    for asked, feed in feeds:
         if asked.dataset not in found:
             try:
                 study = data_set_of(asked).study(asked, suite.here)
-                found[asked.dataset] = shown(study, feed_of(measured), suite.here.seed, asked.dataset)
+                found[asked.dataset] = shown(study, feed_of(feed), suite.here.seed, asked.dataset)
             except SdbenchError as error:
                 found[asked.dataset] = Shown(asked.dataset, "", lacking=str(error))
     return list(found.values())
 
 
-def feed_of(measured: Measurement) -> Feed:
+def feed_of(told: Mapping[str, Any]) -> Feed:
     """What a network was fed, as its measurement says."""
     known = {field.name for field in fields(Feed)}
-    return Feed(**{name: value for name, value in measured.feed.items() if name in known})
+    given: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in told.items() if name in known
+    }
+    return Feed(**given)
 
 
 def _says(plan: Plan[Any], feed: Feed) -> str:

@@ -19,13 +19,17 @@ from sdbench.video.frame_files import PICTURE_SUFFIXES, frame_files, natural_key
 from sdbench.video.frames import Frames
 from sdbench.video.orientation import Orientation, upright, upright_size
 from sdbench.video.stream_check import StreamCheck
+from sdbench.video.transparency import check_opaque, check_opaque_frame, transparency_decoder
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp"})
-READING = 2
+READING = 3
 """Changes whenever frames of the same files are read otherwise: what was found in them before is then stale."""
 
 _SIXTEEN_BITS = 257
 """65535 over 255."""
+
+_DEFAULT, _COVER = 0x1, 0x400
+"""FFmpeg's flags of the stream that is shown, and of a picture that is attached to a file."""
 
 Timed = tuple[Fraction | None, Fraction | None, Frames]
 """When a frame is shown and how long, in seconds, where the file says so; and the frame."""
@@ -96,14 +100,13 @@ def outline(source: Path) -> Outline:
         if not files:
             raise InputError(f"{source} holds no frame; expected a video or a folder of pictures")
         return Outline(len(files), None, *picture_size(files[0]))
-    with _opened(source) as container:
-        stream = container.streams.video[0]
+    with _opened(source) as (container, stream):
         rate = stream.average_rate or stream.guessed_rate
         seconds = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
         if not seconds and container.duration:
             seconds = container.duration / av.time_base
         promised = stream.frames or (round(seconds * rate) if rate else 0)
-        size = Orientation(source, stream, square=True).size(stream.height, stream.width)
+        size = Orientation(source, container, stream, square=True).size(stream.height, stream.width)
         return Outline(promised, Fraction(rate) if rate else None, *size)
 
 
@@ -129,7 +132,12 @@ def frames_at_rate(source: Path, rate: int | None) -> Iterator[Frames]:
         time: Fraction = told if told is not None else start + number / Fraction(own or 1)
         if number == 0:
             start = time
-        now, lasts = max(now, time - start), lasting
+        if time - start < now:
+            raise InputError(
+                f"frame {number} of {source} is to be shown before the one in front of it, as where two files were "
+                "joined into one; convert it to another format"
+            )
+        now, lasts = time - start, lasting
         while shown is not None and wanted < now * rate:
             yield shown
             wanted += 1
@@ -142,18 +150,21 @@ def frames_at_rate(source: Path, rate: int | None) -> Iterator[Frames]:
 
 
 def _video_frames(path: Path, square: bool) -> Iterator[Timed]:
-    with _opened(path) as container:
-        stream = container.streams.video[0]
+    with _opened(path) as (container, stream):
         stream.thread_type = "AUTO"
         # One for each video: PyAV 19 keeps one for each thread, and the threads of that one are not there in a forked
         # worker, which would wait for them for ever.
         reformatter = VideoReformatter()
-        orientation, check = Orientation(path, stream, square), StreamCheck(path, container, stream)
+        orientation, check = Orientation(path, container, stream, square), StreamCheck(path, container, stream)
+        decoder = transparency_decoder(stream)
         for packet in container.demux():
             if not check.packet(packet):
                 continue
-            for frame in packet.decode():
+            for frame in decoder.decode(packet) if decoder else packet.decode():
                 check.frame(frame)
+                if not check.is_shown(frame):
+                    continue
+                check_opaque_frame(path, check.frames - 1, frame, reformatter)
                 # As the ffmpeg program does where colours of odd sizes or more bits have to be interpolated.
                 picture: Any = reformatter.reformat(frame, format="rgb24", interpolation="BICUBIC")
                 pixels = orientation.show(picture.to_ndarray(), frame)
@@ -167,23 +178,36 @@ def _seconds(count: int | None, base: Fraction | None) -> Fraction | None:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """An open container that has a video stream; errors inside the block speak of a video that cannot be decoded."""
+def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
+    """An open container and its video stream; errors inside the block speak of a video that cannot be decoded.
+
+    Of several streams it is the one that is marked as the default, then the largest, as the ffmpeg program chooses.
+    """
     if not path.is_file():
         raise InputError(f"no video at {path}")
     if path.stat().st_size == 0:
         raise InputError(f"{path} is empty; expected a video")
     try:
-        with av.open(str(path)) as container:
+        with av.open(f"file:{path}") as container:  # a name may hold a colon, which else ends that of a protocol
             if container.format.name.endswith("_pipe") or container.format.name == "image2":
                 raise InputError(
                     f"{path} is a picture ({container.format.name[:-5]}), not a video; expected moving frames"
                 )
-            if not container.streams.video:
-                raise InputError(f"{path} has no video stream")
-            yield container
+            streams = [of for of in container.streams.video if not _marks(of) & _COVER]
+            if not streams:
+                also = ", only pictures that are attached to it" if container.streams.video else ""
+                raise InputError(f"{path} has no video stream{also}")
+            yield (
+                container,
+                max(streams, key=lambda of: (_marks(of) & _DEFAULT, of.width * of.height)),
+            )
     except av.error.FFmpegError as error:
         raise InputError(f"{path} cannot be decoded as a video ({error.strerror}); is it whole?") from None
+
+
+def _marks(stream: Any) -> int:
+    """What a container marks a stream as, as FFmpeg's flags; older PyAV says nothing of it."""
+    return int(getattr(getattr(stream, "disposition", None), "value", 0))
 
 
 def _folder_frames(folder: Path) -> Iterator[Timed]:
@@ -197,7 +221,8 @@ def read_picture(path: Path) -> Frames:
     Sixteen bits are scaled to eight.
 
     Raises:
-        InputError: it is not there, damaged, no picture or several; or its numbers have no known scale.
+        InputError: it is not there, damaged, no picture or several; its numbers have no known scale; or it is
+            transparent in places.
     """
     with opened_picture(path) as picture:
         if picture.format != "MPO" and getattr(picture, "is_animated", False):
@@ -212,6 +237,7 @@ def read_picture(path: Path) -> Frames:
                 f"frame {path} holds {kind} (mode {shown.mode}), and it is not known which of them is white; "
                 "convert it to 8 or 16 bits"
             )
+        check_opaque(path, shown)
         return np.asarray(shown.convert("RGB"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 from array import array
 from fractions import Fraction
 from pathlib import Path
@@ -35,6 +36,12 @@ _TRANSPORT_PACKETS = (188, 192, 204)
 _HEADERS = ("matroska", "webm", "flv", "asf", "avi")
 """Containers whose header says how long the file is; of others the duration is an estimate from what is there."""
 
+_ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+"""Where it stands, an ASF file (WMV) says 40 bytes further how many bytes it has."""
+
+_INVISIBLE = 0x08
+"""Of the flags of a block of Matroska, behind the number of its track and two bytes of time: decoded, never shown."""
+
 _FRAME_A_PACKET = frozenset({"h264", "hevc", "vp9", "av1", "mjpeg", "ffv1", "prores"})
 """Codecs of which every packet gives a frame. (A packet of VP8 may be hidden, one of MPEG-4 may repeat a frame.)"""
 
@@ -46,6 +53,9 @@ class StreamCheck:
         path: the file, for errors.
         container: it, opened.
         stream: its video stream.
+
+    Attributes:
+        frames: how many were decoded.
     """
 
     def __init__(self, path: Path, container: Any, stream: Any) -> None:
@@ -54,12 +64,13 @@ class StreamCheck:
         self._formats = container.format.name.split(",")
         self._promised, self._of_video = _promised_end(container, stream, self._formats)
         self._times = array("d")
-        self._frames = 0
+        self.frames = 0
         self._unseen: set[int] = set()
         self._first_pts: int | None = None
         self._video_end = self._other_end = Fraction(0)
         self._ends_known = True
         self._broken: InputError | None = None
+        self._hidden: set[int] = set()
 
     def packet(self, packet: Any) -> bool:
         """Take a packet of any stream; whether it is to be decoded.
@@ -68,7 +79,7 @@ class StreamCheck:
             InputError: the container marks the one before it as damaged. (Of the last one, `finish` says so: where a
             file is cut off, its last packet is not whole.)
         """
-        if packet.stream_index != self._stream.index:
+        if packet.stream.index != self._stream.index:  # of the last, empty packet `stream_index` is 0
             if packet.pts is not None and packet.time_base:
                 self._other_end = max(self._other_end, (packet.pts + (packet.duration or 0)) * packet.time_base)
             return False
@@ -81,7 +92,19 @@ class StreamCheck:
             return False
         if packet.pts is not None and not packet.is_discard and self._stream.codec_context.name in _FRAME_A_PACKET:
             self._unseen.add(packet.pts)
+        if "matroska" in self._formats and packet.pts is not None and self._is_invisible(packet):
+            self._hidden.add(packet.pts)
         return True
+
+    def _is_invisible(self, packet: Any) -> bool:
+        with self.path.open("rb") as file:
+            file.seek(packet.pos)
+            head = file.read(4)
+        return len(head) == 4 and head[0] >= 0x80 and bool(head[3] & _INVISIBLE)
+
+    def is_shown(self, frame: Any) -> bool:
+        """Whether a decoded frame is to be shown, as its container says."""
+        return frame.pts is None or frame.pts not in self._hidden
 
     def frame(self, frame: Any) -> None:
         """Take a decoded frame.
@@ -91,7 +114,7 @@ class StreamCheck:
         """
         if frame.is_corrupt:
             raise self._damaged("the decoder could not read all of it")
-        self._frames += 1
+        self.frames += 1
         if frame.pts is None or frame.time_base is None:
             return
         self._unseen.discard(frame.pts)
@@ -119,11 +142,11 @@ class StreamCheck:
     def _check_times(self) -> None:
         shown = _listed(self._stream) if set(_TABLES) & set(self._formats) else 0
         exact = self._stream.codec_context.name in _FRAME_A_PACKET
-        if self._frames < shown - (0 if exact else _SPARE_FRAMES):
-            raise self._cut_off(shown, self._frames, "frames")
+        if self.frames < shown - (0 if exact else _SPARE_FRAMES):
+            raise self._cut_off(shown, self.frames, "frames")
         if not self._times:
-            if self._frames < self._stream.frames - _SPARE_FRAMES:
-                raise self._cut_off(self._stream.frames, self._frames, "frames")
+            if self.frames < self._stream.frames - _SPARE_FRAMES:
+                raise self._cut_off(self._stream.frames, self.frames, "frames")
             return
         steps = np.diff(np.sort(np.array(self._times)))
         step = float(np.median(steps)) if len(steps) else float(self._video_end) - self._times[0]
@@ -132,6 +155,10 @@ class StreamCheck:
             self._check_gaps(steps, step)
 
     def _check_end(self, step: float) -> None:
+        if "asf" in self._formats and (size := self.path.stat().st_size) < (said := _asf_size(self.path)):
+            raise InputError(
+                f"{self.path} is cut off: its header promises {said} bytes and {size} are there; copy it again"
+            )
         if "mpegts" in self._formats and all(self.path.stat().st_size % size for size in _TRANSPORT_PACKETS):
             raise InputError(f"{self.path} is cut off: its last packet is not whole; copy it again")
         if self._promised is None:
@@ -154,8 +181,8 @@ class StreamCheck:
         rate = self._stream.average_rate
         if rate and "matroska" in self._formats:  # it says the mean rate, also of one that varies
             span = self._times[-1] - self._times[0] + step
-            missing = min(missing, round(float(rate) * span) - self._frames)
-        if missing > min(_SPARE_FRAMES, self._frames / 100):
+            missing = min(missing, round(float(rate) * span) - self.frames)
+        if missing > min(_SPARE_FRAMES, self.frames / 100):
             gap = int(np.argmax(steps))
             raise InputError(
                 f"{self.path} has a hole: its frames follow each other every {step:.3g} s, but for {steps[gap]:.3g} s "
@@ -170,7 +197,7 @@ class StreamCheck:
 
     def _damaged(self, why: str) -> InputError:
         return InputError(
-            f"{self.path} is damaged at frame {self._frames} or near it: {why}; copy it again, or leave it out"
+            f"{self.path} is damaged at frame {self.frames} or near it: {why}; copy it again, or leave it out"
         )
 
 
@@ -196,3 +223,11 @@ def _promised_end(container: Any, stream: Any, formats: list[str]) -> tuple[Frac
     if set(_HEADERS) & set(formats) and container.duration:
         return Fraction(container.duration, av.time_base), False
     return None, False
+
+
+def _asf_size(path: Path) -> int:
+    """How many bytes an ASF file says that it has; 0 where it does not."""
+    with path.open("rb") as file:
+        head = file.read(2**16)
+    place = head.find(_ASF_FILE)
+    return int(struct.unpack("<Q", head[place + 40 : place + 48])[0]) if 0 <= place <= len(head) - 48 else 0

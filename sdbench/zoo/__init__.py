@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sdbench.assets.store import AssetStore
-from sdbench.base.checks import text
+from sdbench.base.checks import file_errors_said, text
 from sdbench.base.errors import AssetError, InputError
 from sdbench.base.rehearsal import SENTENCE
 from sdbench.networks import VideoNetwork, build
@@ -28,6 +28,7 @@ FILLED = "filled"
 _FILL_SEED = 0
 
 
+@file_errors_said
 def load(
     name: str, weights: Path | str | None = None, store: AssetStore | None = None, trained_on: str | None = None
 ) -> VideoNetwork:
@@ -63,6 +64,7 @@ def load(
     return module
 
 
+@file_errors_said
 def network_named(
     name: str,
     trained_on: str | None = None,

@@ -54,13 +54,16 @@ def read_pickled_arrays(path: Path) -> Any:
         with path.open("rb") as file:
             # The strings of Python 2 are bytes; as latin1, the bytes of its arrays come through unchanged.
             tree = _ArrayUnpickler(file, encoding="latin1").load()
+        found = list(leaves(tree))
+    except RecursionError:
+        raise AssetError(f"{path} holds containers that hold themselves, or very deep ones; refused") from None
     except AssetError as error:
         raise AssetError(f"{path}: {error}") from None
     except Exception as error:  # a damaged pickle can fail in any way
         raise AssetError(
             f"{path} is not a whole pickle ({type(error).__name__}: {error}); delete it and retry"
         ) from None
-    for name, array in leaves(tree):
+    for name, array in found:
         if isinstance(array, np.ndarray) and array.dtype.hasobject:
             raise AssetError(f"{path}: entry {name} holds Python objects; only arrays of numbers are admitted")
     return tree

@@ -81,6 +81,9 @@ def test_what_macos_adds_is_left_out(tmp_path: Path) -> None:
         ("top/evil.", "spell differently"),
         ("top /evil", "spell differently"),
         ("top/ev\til", "control character"),
+        ("top/" + "x" * 300, "'top/x+[.]{3}' has a name of more than 255 bytes"),
+        ("top/" + "\N{SNOWMAN}" * 100, "more than 255 bytes"),
+        ("d/" * 3000 + "evil", "has a path of more than 1024 bytes"),
     ],
 )
 def test_names_that_lead_elsewhere_are_refused(tmp_path: Path, name: str, said: str) -> None:

@@ -12,7 +12,7 @@ from torch import nn
 import sdbench
 from sdbench import Layer
 from sdbench.cli import main
-from sdbench.networks.looking import Seen, look
+from sdbench.networks.layer_summary import Seen, look
 from tests.made.fork_server import run_python
 
 MODEL = """
@@ -118,6 +118,9 @@ def test_axes_are_said_by_an_option_or_in_the_file_of_the_feed(model: str, tmp_p
     feed.write_text('{"axes": ["BC"]}')
     assert main(["layers", model, *words, "--feed", str(feed)]) == 1
     assert '"axes" must be names of layers with their axes' in capsys.readouterr().err
+    feed.write_text('{"frames": 4, "frames": 8}')
+    assert main(["layers", model, *words, "--feed", str(feed)]) == 1
+    assert "feed.json is no JSON that can be read ('frames' stands in it twice)" in capsys.readouterr().err
 
 
 def test_what_the_network_does_not_take_is_a_sentence(model: str, capsys: Any) -> None:

@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from benchmarks import simulate_verdicts
+from sdbench.base.outputs import writing
 from sdbench.cli import main
 from tests.conftest import COMMAND
 
@@ -101,6 +103,26 @@ def test_a_standard_stream_that_is_closed_or_full_costs_nothing(closed: str, tmp
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     subprocess.run(["bash", "-c", command], cwd=tmp_path, env=environment, capture_output=True, check=True)
     assert (tmp_path / "there").read_text() == "all of it"
+
+
+def test_another_name_of_a_file_is_still_its_name() -> None:
+    Path("one.json").write_text("old")
+    Path("other.json").hardlink_to("one.json")
+    with writing(Path("one.json")) as place:
+        place.write_text("new")
+    assert Path("other.json").read_text() == "new"
+
+
+def test_a_script_writes_to_the_standard_output_too(
+    capsysbinary: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["simulate_verdicts", "--json", "-", "--only", "none"])
+    monkeypatch.setattr(simulate_verdicts, "table", lambda _found: "a table")
+    monkeypatch.setattr(simulate_verdicts, "any_deviates", lambda _found: 0.0)
+    simulate_verdicts.main()
+    captured = capsysbinary.readouterr()
+    assert json.loads(captured.out) == []
+    assert b"a table" in captured.err
 
 
 def test_minus_is_the_standard_output_and_nothing_else_is_there(capsysbinary: pytest.CaptureFixture) -> None:

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import docker
+import requests
 
 
 class FakeImages:
@@ -17,7 +18,22 @@ class FakeImages:
     def get(self, name: str) -> SimpleNamespace:
         if name not in self._engine.present:
             raise docker.errors.ImageNotFound(f"No such image: {name}")
-        return SimpleNamespace(id=self._engine.present[name], labels=self._engine.labels.get(name, {}))
+        return self._found(name)
+
+    def list(self, filters: dict[str, Any]) -> list[SimpleNamespace]:
+        names = self._engine.labels if not filters.get("dangling") else ()
+        return [self._found(name) for name in names if filters["label"] in self._engine.labels[name]]
+
+    def remove(self, name: str) -> None:
+        self._engine.calls.append(f"remove image {name}")
+        del self._engine.present[name], self._engine.labels[name]
+
+    def _found(self, name: str) -> SimpleNamespace:
+        engine = self._engine
+        attributes = {"RepoDigests": engine.digests.get(name), "Created": engine.created_at.get(name, "9")}
+        return SimpleNamespace(
+            id=engine.present[name], labels=engine.labels.get(name, {}), tags=[name], attrs=attributes
+        )
 
 
 class FakeContainer:
@@ -36,11 +52,17 @@ class FakeContainer:
             self._ended.wait(30)
             yield b"report written\n", None
 
+    def attach_socket(self, params: dict[str, int]) -> SimpleNamespace:
+        assert params == {"stdin": 1, "stream": 1}
+        return SimpleNamespace(close=lambda: None)
+
     def start(self) -> None:
         self._engine.calls.append("start")
         if self._engine.start_error is not None:
             raise self._engine.start_error
         self._engine.on_start(self._engine.created)
+        if self._engine.gone:
+            raise requests.ConnectionError("('Connection aborted.', FileNotFoundError(2, 'No such file'))")
 
     def kill(self, signal: str) -> None:
         self._engine.calls.append(f"kill {signal}")
@@ -48,6 +70,9 @@ class FakeContainer:
 
     def wait(self) -> dict[str, int]:
         return {"StatusCode": self._engine.status}
+
+    def logs(self) -> bytes:
+        return self._engine.said
 
     def reload(self) -> None:
         self.attrs = {
@@ -65,6 +90,10 @@ class FakeEngine:
     Attributes:
         present: names of images -> their ids.
         labels: names of images -> their labels.
+        digests: names of images -> what registries call them.
+        created_at: names of images -> when they were made; others were made last.
+        used: ids of images that containers have.
+        said: what a container has said when it ends.
         calls: what was asked for, in order.
         created: how the last container was made.
     """
@@ -72,10 +101,14 @@ class FakeEngine:
     def __init__(self, **present: str) -> None:
         self.present = dict(present)
         self.labels: dict[str, dict[str, str]] = {}
+        self.digests: dict[str, list[str]] = {}
+        self.created_at: dict[str, str] = {}
+        self.used: list[str] = []
+        self.said = b""
         self.calls: list[str] = []
         self.created: dict[str, Any] = {}
         self.build_arguments: dict[str, Any] = {}
-        self.steps: list[dict[str, Any] | Exception] = [{"stream": "Step 1/1 : FROM base"}]
+        self.steps: list[dict[str, Any] | BaseException] = [{"stream": "Step 1/1 : FROM base"}]
         self.pull_steps: list[dict[str, Any]] = []
         self.start_error: Exception | None = None
         self.on_start: Callable[[dict[str, Any]], object] = lambda _created: None
@@ -86,7 +119,16 @@ class FakeEngine:
         self.security: list[str] = []
         self.images = FakeImages(self)
         self.containers = SimpleNamespace(create=self._create)
-        self.api = SimpleNamespace(build=self._build, pull=self._pull, remove_container=self._remove)
+        self.left_over: list[dict[str, Any]] = []
+        self.gone = False
+        self.api = SimpleNamespace(
+            build=self._build,
+            containers=self._list,
+            inspect_distribution=self._distribution,
+            pull=self._pull,
+            remove_container=self._remove,
+            stop=self._stop,
+        )
 
     @property
     def client(self) -> docker.DockerClient:
@@ -94,7 +136,34 @@ class FakeEngine:
         return cast("docker.DockerClient", self)
 
     def info(self) -> dict[str, Any]:
-        return {"MemTotal": 10 * 2**30, "ServerVersion": "1.2", "SecurityOptions": self.security}
+        return {
+            "MemTotal": 10 * 2**30,
+            "ServerVersion": "1.2",
+            "SecurityOptions": self.security,
+            "InitBinary": "docker-init",
+        }
+
+    def ping(self) -> bool:
+        if self.gone:
+            raise requests.ConnectionError("('Connection aborted.', FileNotFoundError(2, 'No such file'))")
+        return True
+
+    def _list(self, all: bool, filters: dict[str, str] | None = None) -> list[dict[str, Any]]:
+        assert all
+        if filters is None:
+            return [{"ImageID": identity} for identity in self.used]
+        assert filters == {"label": "sdbench.owner"}
+        return self.left_over
+
+    def _stop(self, identity: str, timeout: int) -> None:
+        self.calls.append(f"stop {identity} {timeout}")
+
+    def version(self) -> dict[str, Any]:
+        return {"ApiVersion": "1.40", "Os": "linux"}  # with the classic builder only
+
+    def _distribution(self, name: str) -> dict[str, Any]:
+        self.calls.append(f"ask registry {name}")
+        return {"Descriptor": {"digest": f"sha256:{'d' * 64}"}}
 
     def _create(self, image: str, **options: Any) -> FakeContainer:
         self.calls.append("create")
@@ -105,7 +174,7 @@ class FakeEngine:
         self.calls.append("build")
         self.build_arguments = options
         for step in self.steps:
-            if isinstance(step, Exception):
+            if isinstance(step, BaseException):
                 raise step
             yield step
         if not any(isinstance(step, dict) and "error" in step for step in self.steps):
@@ -116,7 +185,8 @@ class FakeEngine:
         self.calls.append(f"pull {repository}:{tag}")
         yield from self.pull_steps
         if not any("error" in step for step in self.pull_steps):
-            self.present[f"{repository}:{tag}"] = "sha256:pulled"
+            digest = tag.startswith("sha256:")
+            self.present[f"{repository}:3.11-slim@{tag}" if digest else f"{repository}:{tag}"] = "sha256:pulled"
 
     def _remove(self, name: str, force: bool) -> None:
         self.calls.append("remove")

@@ -17,7 +17,8 @@ import docker
 import pytest
 
 from sdbench.assets import AssetStore
-from sdbench.container.engine import EngineError, check_gpu, connect
+from sdbench.base.journal import JOURNAL, is_over, read_lines
+from sdbench.container.engine import EngineError, check_gpu, connect, remove_orphans
 from sdbench.container.image import BASE_LABEL, SOURCE_LABEL, Image, image_for
 from sdbench.container.run import Job, run, settings
 from sdbench.container.source import source_state
@@ -236,12 +237,12 @@ def test_the_report_belongs_to_who_asked_for_it(
     assert {(file.stat().st_uid, file.stat().st_gid) for file in files} == {(54321, 54322)}
 
 
-def test_ctrl_c_stops_and_removes_it(client: docker.DockerClient, place: Place, image: Image, tmp_path: Path) -> None:
-    """Cases that need minutes are interrupted as soon as they begin."""
-    environment = place.environment(SDBENCH_CACHE=str(tmp_path / "cache"))
+def running(client: docker.DockerClient, place: Place, folder: Path) -> subprocess.Popen[str]:
+    """A run of cases that need minutes, as soon as they begin."""
+    environment = place.environment(SDBENCH_CACHE=str(folder / "cache"))
     hearing = "import signal, runpy; signal.signal(signal.SIGINT, signal.default_int_handler); "
     hearing += "runpy.run_module('sdbench.container', run_name='__main__')"  # SIGINT may be ignored around the tests
-    arguments = place.command(tmp_path / "report", "-k", "speed or complexity", "--benchmark-warmup=on")[3:]
+    arguments = place.command(folder / "report", "-k", "speed or complexity", "--benchmark-warmup=on")[3:]
     process = subprocess.Popen(
         [sys.executable, "-c", hearing, *arguments],
         cwd=place.root,
@@ -257,10 +258,30 @@ def test_ctrl_c_stops_and_removes_it(client: docker.DockerClient, place: Place, 
         if line.startswith("collected"):
             break
     assert len(containers_of_ours(client)) == 1, said
+    return process
+
+
+def test_ctrl_c_stops_and_removes_it(client: docker.DockerClient, place: Place, image: Image, tmp_path: Path) -> None:
+    process = running(client, place, tmp_path)
     process.send_signal(signal.SIGINT)
     rest, _ = process.communicate(timeout=120)
-    assert process.returncode == 130, said + rest
+    assert process.returncode == 130, rest
     assert "the container is gone" in rest
+    assert containers_of_ours(client) == []
+
+
+def test_a_driver_that_is_killed_takes_its_container_with_it(
+    client: docker.DockerClient, place: Place, image: Image, tmp_path: Path
+) -> None:
+    process = running(client, place, tmp_path)
+    assert remove_orphans(client) == [], "its owner is alive"
+    process.kill()
+    process.communicate()
+    (name,) = containers_of_ours(client)
+    assert client.containers.get(name).wait(timeout=30)["StatusCode"] == pytest.ExitCode.INTERRUPTED
+    assert is_over(read_lines(tmp_path / "report" / JOURNAL)), "it was told, and not killed"
+    (said,) = remove_orphans(client)
+    assert said.startswith(f"removed container {name} (exited (2)")
     assert containers_of_ours(client) == []
 
 
@@ -272,26 +293,34 @@ def test_a_change_of_the_source_makes_the_image_stale_and_keeps_what_was_install
     assert (same.id, same.built) == (image.id, False)
     with (again.root / "sdbench" / "__init__.py").open("a") as file:
         file.write("# another line\n")
+    settings = again.root / "pyproject.toml"
+    settings.write_text(settings.read_text().replace('"N812"', '"N813"'))  # of the linter
     other = again.image(client)
     assert other.built
     assert other.name != image.name
     layers, others = (client.images.get(found.id).attrs["RootFS"]["Layers"] for found in (image, other))
     shared = next(number for number, (one, another) in enumerate(zip(layers, others, strict=True)) if one != another)
     sizes = [step["Size"] for step in reversed(client.images.get(other.id).history()) if step["Size"] > 0]
-    assert sum(sizes[shared:]) < 20e6, "only the code's own layers are new; torch is not installed again"
+    assert sum(sizes[shared:]) < 20e6, "only the code's own layers are new; no package is installed again"
     labels = client.images.get(other.id).labels
     assert labels[SOURCE_LABEL].startswith(other.name.partition(":")[2])
     assert labels[BASE_LABEL] == client.images.get(place.base).id
+    assert other.base_digest == f"none: the local image {labels[BASE_LABEL]}"
     assert labels["org.opencontainers.image.base.name"] == place.base
     assert labels["org.opencontainers.image.version"] == "0.1.0"
     assert labels["sdbench.torch"].startswith("2.")
     assert labels["org.opencontainers.image.revision"]
     assert client.images.get(other.id).attrs["Config"]["User"] == "10001:10001"
-    shutil.copyfile(place.root / "sdbench" / "__init__.py", again.root / "sdbench" / "__init__.py")
+    for name in ("sdbench/__init__.py", "pyproject.toml"):
+        shutil.copyfile(place.root / name, again.root / name)
     assert not again.image(client).built, "and back again"
 
 
-def test_certificates_of_ones_own_are_trusted(client: docker.DockerClient, place: Place, tmp_path: Path) -> None:
+def test_certificates_of_ones_own_are_trusted(
+    client: docker.DockerClient, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the classic builder, which the other tests have no image of."""
+    monkeypatch.setenv("DOCKER_BUILDKIT", "0")
     behind = Place(copy_of_the_source(tmp_path / "behind", place.root), place.base)
     (behind.root / "docker" / "certificates" / "proxy.crt").write_text(CERTIFICATE)
     made = behind.image(client)

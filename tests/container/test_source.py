@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
+import re
+import shutil
 import subprocess
 import tarfile
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from sdbench.base.errors import InputError
-from sdbench.container.image import default_base
-from sdbench.container.source import DOCKERFILE, source_state
+from sdbench.container.base import default_base
+from sdbench.container.image import with_mounts
+from sdbench.container.source import DOCKERFILE, LOCK, NO_LOCK, source_state
 
 ROOT = Path(__file__).parents[2]
 ARGUMENTS = {"BASE": "base:1"}
@@ -107,20 +112,153 @@ def test_a_folder_that_is_no_checkout_is_refused(tmp_path: Path) -> None:
         source_state(tmp_path, ARGUMENTS)
 
 
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("echo fatal: detected dubious ownership in repository at X >&2; exit 128", "git config --global --add safe"),
+        (
+            "echo fatal: index file corrupt >&2; exit 128",
+            r"\(fatal: index file corrupt\); see what it says, or use --wh",
+        ),
+        (None, "git is needed to list the files"),
+    ],
+)
+def test_what_git_says_is_said(
+    checkout: Path, program: str | None, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    if program is not None:
+        (programs / "git").write_text(f"#!/bin/sh\n{program}\n")
+        (programs / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs))
+    (checkout / ".git").mkdir(exist_ok=True)
+    with pytest.raises(InputError, match=said):
+        source_state(checkout, ARGUMENTS)
+
+
 def test_the_dockerfile_of_this_repository_needs_the_classic_builder_only() -> None:
     text = (ROOT / DOCKERFILE).read_text()
+    (run,) = [line for line in with_mounts(text).splitlines() if line.startswith("RUN --mount=type=cache")]
+    assert run.partition(" if test ")[2] in text, "BuildKit's mount is for the step that installs packages"
+    assert with_mounts(text).count("\n") == text.count("\n")
     steps = [line for line in text.splitlines() if not line.startswith("#")]
     assert not any(word in line for line in steps for word in ("--mount", "<<", "--link", "--chmod"))
     assert "# syntax" not in text
     base = default_base(text)
-    assert base.partition(":")[2].count(".") == 2, "the base is pinned to one release"
-    installing = next(number for number, line in enumerate(steps) if "-r /tmp/requirements.txt" in line)
+    assert re.fullmatch(r"python:3\.\d+\.\d+-slim-[a-z]+@sha256:[0-9a-f]{64}", base), "one release, by its digest"
+    installing = next(number for number, line in enumerate(steps) if "requirements.py install" in line)
     code = next(number for number, line in enumerate(steps) if line.startswith("COPY sdbench"))
-    labels = next(number for number, line in enumerate(steps) if line.startswith("LABEL"))
+    labels = next(number for number, line in enumerate(steps) if line.startswith("LABEL org."))
     assert installing < code < labels
+    last_stage = max(number for number, line in enumerate(steps[:installing]) if line.startswith("FROM"))
+    copied = [line.split()[1] for line in steps[last_stage:installing] if line.startswith("COPY")]
+    assert copied == ["docker/certificates/", "--from=requirements"], "no file that changes with anything else"
     before = "\n".join(steps[:installing])
     assert "COPY sdbench" not in before
     assert "REVISION" not in before
+
+
+@pytest.fixture(scope="module")
+def requirements() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("requirements_of_the_image", ROOT / "docker" / "requirements.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_packages_depend_on_what_names_them_and_on_nothing_else(requirements: ModuleType, tmp_path: Path) -> None:
+    given = tmp_path / "given"
+    given.mkdir()
+
+    def selected() -> dict[str, str]:
+        folder = tmp_path / "selected"
+        shutil.rmtree(folder, ignore_errors=True)
+        requirements.select(given, folder)
+        return {file.name: file.read_text() for file in folder.iterdir()}
+
+    def change(name: str, old: str, new: str) -> None:
+        text = (given / name).read_text()
+        assert old in text
+        (given / name).write_text(text.replace(old, new))
+
+    for name in ("pyproject.toml", "constraints.txt", "docker/requirements.py", "docker/requirements.lock"):
+        shutil.copy(ROOT / name, given)
+    first = selected()
+    assert set(first) == {"constraints.txt", "requirements.lock", "requirements.py", "wanted.txt"}
+    assert "torch==2" in first["constraints.txt"]
+    change("pyproject.toml", '"N812"', '"N813"')
+    change("pyproject.toml", 'description = "', 'description = "Also: ')
+    change("pyproject.toml", '"mypy>=', '"mypy>')
+    change("constraints.txt", "ruff==", "ruff==9")
+    assert selected() == first
+    change("pyproject.toml", '"tabulate>=', '"tabulate>')
+    change("constraints.txt", "torch==2", "torch==3")
+    changed = selected()
+    assert {name for name in first if first[name] != changed[name]} == {"wanted.txt", "constraints.txt"}
+    (given / "requirements.lock").unlink()
+    assert "ruff==9" in selected()["constraints.txt"], "without a lock nobody knows which of them it takes"
+
+
+def test_the_lock_has_the_versions_of_the_constraints(requirements: ModuleType) -> None:
+    """Written anew by nox -s lock where one of them changes."""
+    lines = set((ROOT / "constraints.txt").read_text().splitlines())
+    lock = (ROOT / "docker" / "requirements.lock").read_text()
+    pins = [line.removesuffix("\\").strip() for line in lock.splitlines() if "==" in line and "--hash" not in line]
+    assert len(pins) > 60
+    assert [pin for pin in pins if pin not in lines] == []
+    hashes = requirements.read_hashes(lock)
+    assert len(hashes) == len(pins)
+    assert all(hashes.values())
+    names = {name for name, _ in hashes}
+    wanted = [re.split(r"[<>=\[ ;]", line)[0] for line in requirements.wanted((ROOT / "pyproject.toml").read_text())]
+    assert [name for name in wanted if name not in names] == []
+
+
+def test_a_package_is_installed_by_its_hashes_only(requirements: ModuleType) -> None:
+    one, other = "1" * 64, "2" * 64
+    hashes = {("torch", "2.13.0"): {one, other}}
+
+    def plan(version: str, found: str, name: str = "Torch") -> dict:
+        archive = {"hashes": {"sha256": found}} if found else {}
+        return {"metadata": {"name": name, "version": version}, "download_info": {"archive_info": archive}}
+
+    line = f"torch==2.13.0 --hash=sha256:{one} --hash=sha256:{other}\n"
+    assert requirements.locked(plan("2.13.0", one), hashes) == line
+    assert requirements.locked(plan("2.13.0", ""), hashes) == line, "pip looks at the file then"
+    with pytest.raises(SystemExit, match=r"torch==2.14.0 has no hash in docker/requirements.lock; .*nox -s lock"):
+        requirements.locked(plan("2.14.0", one), hashes)
+    with pytest.raises(SystemExit, match=r"this package index has a file of SHA-256 3{64}, .*--lock FILE"):
+        requirements.locked(plan("2.13.0+cpu", "3" * 64), hashes)
+
+
+def test_another_lock_or_none_takes_the_place_of_the_checkouts(checkout: Path, tmp_path: Path) -> None:
+    (checkout / LOCK).write_text("ours")
+    (tmp_path / "theirs").write_text("theirs")
+    ours, theirs, none = (source_state(checkout, ARGUMENTS, lock) for lock in (None, tmp_path / "theirs", NO_LOCK))
+    assert len({state.tag for state in (ours, theirs, none)}) == 3
+    assert LOCK not in none.files
+    with theirs.context({"README.md": b"instead"}) as context, tarfile.open(fileobj=context) as tar:
+        contents = {name: tar.extractfile(name) for name in (LOCK, "README.md")}
+        assert {name: file.read() for name, file in contents.items() if file} == {
+            LOCK: b"theirs",
+            "README.md": b"instead",
+        }
+
+
+def test_files_that_git_does_not_track_are_named(checkout: Path) -> None:
+    assert source_state(checkout, ARGUMENTS).untracked == []
+    for name in ("sdbench/new.py", "sdbench/private.py", "notes.txt"):
+        (checkout / name).write_text("")
+    assert source_state(checkout, ARGUMENTS).untracked == ["sdbench/new.py"]
+
+
+def test_what_git_says_is_passed_on(checkout: Path) -> None:
+    (checkout / ".git" / "HEAD").write_text("nonsense")
+    with pytest.raises(InputError, match=r"git cannot list .* \(fatal: not a git repository.*--where host"):
+        source_state(checkout, ARGUMENTS)
 
 
 def test_the_image_of_this_repository_has_all_that_a_run_needs() -> None:

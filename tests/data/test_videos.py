@@ -263,3 +263,32 @@ def test_what_is_passed_over_is_listed(video_file: Callable, opened: Callable) -
     folder = video_file("a.mp4", frames=20).parent
     (folder / "notes.txt").write_text("no video")
     assert opened(folder).skipped == ("files that are no videos by their ending (1: 1 .txt): notes.txt",)
+
+
+def test_a_density_that_is_uneven_is_named(opened: Callable, tmp_path: Path) -> None:
+    """mpv-player/mpv #3945: what pictures say of their pixels' aspect is mostly wrong, and viewers do not apply it."""
+    for name, density in (("a", (72, 72)), ("b", (64, 45))):
+        (tmp_path / name).mkdir()
+        for number, frame in enumerate(moving_squares(16, seed=density[1])):
+            Image.fromarray(frame).save(tmp_path / name / f"{number}.png", dpi=density)
+    (note,) = opened(tmp_path).notes
+    assert note.startswith("the pictures of 1 of 2 videos say that their pixels are not square")
+    assert "viewers do: b (density 6" in note
+
+
+def test_a_file_that_may_not_be_read_is_left_out(
+    video_file: Callable, opened: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = video_file("a.mp4", frames=20).parent
+    video_file("b.mp4", frames=20, seed=1)
+
+    def refused(path: Path) -> str:
+        if path.name == "a.mp4":
+            raise PermissionError(13, "Permission denied", str(path))
+        return path.name
+
+    monkeypatch.setattr("sdbench.base.content.sha256_of", refused)
+    with pytest.raises(InputError, match=r"a\.mp4 cannot be read \(Permission denied\); see that its disk is there"):
+        opened(folder)
+    (left_out,) = opened(folder, skip_unusable=True).skipped
+    assert "a.mp4 cannot be read (Permission denied)" in left_out

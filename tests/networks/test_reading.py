@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from sdbench import Feed, Layer, Network, build, units
 from sdbench.base.errors import InputError
 from sdbench.networks import VideoNetwork, network_names
-from sdbench.networks.looking import settled
+from sdbench.networks.layer_summary import settled
 from sdbench.networks.reading import average_to_units
 
 

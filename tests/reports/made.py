@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import struct
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -50,9 +51,10 @@ def write(
     tags: Mapping[str, str] | None = None,
     pixel_aspect: Fraction | None = None,
     options: Mapping[str, str] | None = None,
+    index_first: bool = True,
 ) -> Path:
     """Encode frames at 25 a second, or at `times` in milliseconds; with what a file may say of how they are shown."""
-    fast_start = {"movflags": "faststart"} if path.suffix in (".mp4", ".mov") else {}
+    fast_start = {"movflags": "faststart"} if index_first and path.suffix in (".mp4", ".mov") else {}
     with av.open(str(path), "w", options=fast_start) as file:
         stream: Any = file.add_stream(codec, rate=25, options=dict(options or {}))
         stream.height, stream.width, stream.pix_fmt = *frames[0].shape[:2], "yuv420p"
@@ -73,6 +75,50 @@ def write(
             file.mux(stream.encode(frame))
         file.mux(stream.encode())
     return path
+
+
+def with_sound_first(path: Path, frames: Sequence[Frames], codec: str) -> Path:
+    """Encode frames at 25 a second behind a stream of silence."""
+    with av.open(str(path), "w") as file:
+        sound: Any = file.add_stream("aac", rate=48000, layout="mono")
+        stream: Any = file.add_stream(codec, rate=25)
+        stream.height, stream.width, stream.pix_fmt = *frames[0].shape[:2], "yuv420p"
+        for number, pixels in enumerate(frames):
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+            silence = av.AudioFrame.from_ndarray(np.zeros((1, 1920), np.float32), format="fltp", layout="mono")
+            silence.sample_rate, silence.pts = 48000, 1920 * number
+            file.mux(sound.encode(silence))
+        file.mux(stream.encode())
+        file.mux(sound.encode())
+    return path
+
+
+def box(kind: bytes, content: bytes) -> bytes:
+    """A box of MP4."""
+    return struct.pack(">I4s", 8 + len(content), kind) + content
+
+
+def with_box(path: Path, added: bytes, inside: Sequence[bytes], first: bool) -> Path:
+    """Put a box into a file of MP4 whose moov comes last: as the first or the last in the box with this path."""
+    data = bytearray(path.read_bytes())
+    start, end, places = 0, len(data), []
+    for kind in inside:
+        place, size = next((at, size) for at, size, found in _boxes(data, start, end) if kind in (found, b"*"))
+        places.append(place)
+        start, end = place + (16 if kind == b"stsd" else 8), place + size
+    at = start if first else end
+    data[at:at] = added
+    for place in places:
+        data[place : place + 4] = struct.pack(">I", struct.unpack(">I", data[place : place + 4])[0] + len(added))
+    path.write_bytes(data)
+    return path
+
+
+def _boxes(data: bytearray, start: int, end: int) -> Iterator[tuple[int, int, bytes]]:
+    while start < end:
+        size, kind = struct.unpack(">I4s", data[start : start + 8])
+        yield start, size, kind
+        start += size
 
 
 def pictures(folder: Path, names: Sequence[str]) -> Path:

@@ -7,12 +7,13 @@ wrongly.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from sdbench import Feed, Layer, Measurement, Network, units
+from sdbench import Feed, InputError, Layer, Measurement, Network, units
 from sdbench.assets import AssetStore
 from sdbench.engine import measure
 from sdbench.engine.written import content_of
@@ -164,3 +165,33 @@ def test_rows_that_are_places_are_put_back_into_their_clips(report: str, tmp_pat
     video = torch.rand(3, 3, 4, 8, 8)
     module = seeded(_Divided)
     torch.testing.assert_close(units(module, {"video": video}, ["time"])["time"], module(video).mean(1))
+
+
+@pytest.mark.parametrize("layer", ["block.layers.0.self_attn", "block.layers.0.linear1", "block.layers.0"])
+def test_layers_of_a_fast_path_are_read(layer: str, tmp_path: Path) -> None:
+    """pytorch/pytorch #128413, #132700: in eval mode an encoder of torch runs without its parts, and no hook ran."""
+
+    class Encoder(_Tokens):
+        def __init__(self, heads: int) -> None:
+            super().__init__("encoder", batch_first=True)
+            torch.manual_seed(0)
+            of = nn.TransformerEncoderLayer(12, heads, 16, batch_first=True, norm_first=False)
+            self.block = nn.TransformerEncoder(of, 1, enable_nested_tensor=False)
+
+    fast = measured(seeded(Encoder, 2), layer, tmp_path)
+    slow: Any = seeded(Encoder, 2)
+    slow.block.layers[0].activation_relu_or_gelu = 0  # so that the path is not taken
+    assert shares(fast) == pytest.approx(shares(measured(slow, layer, tmp_path)), abs=1e-3)
+
+
+def test_weights_of_attention_have_no_channels(tmp_path: Path) -> None:
+    """KamitaniLab/bdpy #76, nmhkahn/torchsummaryX #10: what attention answers second was taken for units."""
+
+    class Weighing(_Tokens):
+        def __init__(self) -> None:
+            super().__init__("attention", batch_first=True)
+
+    with pytest.raises(InputError, match=r"which axis counts channels is not known\. Say .* --axes block=BCN or"):
+        measured(seeded(Weighing), Layer("block", item=1), tmp_path)
+    said = measured(seeded(Weighing), Layer("block", item=1, axes="BCN"), tmp_path)
+    assert said.reading["block"]["units"] == 16

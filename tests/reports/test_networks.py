@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from sdbench.cli import main
 from sdbench.engine import measure, passes
 from sdbench.engine.measuring import PARTS
 from sdbench.engine.written import content_of
+from sdbench.networks import VideoNetwork
 from sdbench.report import measurements_page
 from sdbench.report.markdown import measurement_sentence
 from tests.made.studies import NoiseStudy
@@ -103,6 +104,12 @@ class DrawsOfPython(Plain):
         return super().forward(video.roll(random.randrange(4), 2))
 
 
+class DropsPathsRarely(Plain):
+    def forward(self, video: Tensor) -> Tensor:
+        kept = torch.rand(len(video), 1, 1, 1, 1) < 0.98  # whatever the mode is
+        return super().forward(video * kept)
+
+
 class Counts(Plain):
     passes = 0
 
@@ -118,6 +125,7 @@ UNSOUND = [
     (Drops, "answers the same clip differently each time"),
     (DrawsOfNumPy, "answers the same clip differently each time"),
     (DrawsOfPython, "answers the same clip differently each time"),
+    (DropsPathsRarely, "answers the same clip differently each time"),
     (Counts, "depends on what it saw before"),
 ]
 
@@ -126,7 +134,7 @@ UNSOUND = [
 def test_answers_that_depend_on_more_than_the_clip(
     kind: Callable[[], nn.Module], sentence: str, own_store: AssetStore, tmp_path: Path
 ) -> None:
-    """facebookresearch/mmf #720, ArrowLuo/CLIP4Clip #12, Coderx7/SimpleNet #2: one clip, another answer each time."""
+    """facebookresearch/mmf #720, ArrowLuo/CLIP4Clip #12, WangFeng18/Swin-Transformer #7: one clip, several answers."""
     module = kind()
     before = copy.deepcopy(module.state_dict())
     with pytest.raises(InputError, match=sentence) as caught:
@@ -140,6 +148,77 @@ def test_answers_that_depend_on_more_than_the_clip(
     assert any(sentence in note for note in content_of(found)["measurement"]["notes"])
     measurements_page([found], tmp_path / "page.html")
     assert sentence in (tmp_path / "page.html").read_text()
+
+
+class DrawsForNothing(Plain):
+    def forward(self, video: Tensor) -> Tensor:
+        torch.rand(1)
+        return super().forward(video)
+
+
+class SeedsItself(Plain):
+    def forward(self, video: Tensor) -> Tensor:
+        torch.manual_seed(0)
+        return super().forward(video + torch.rand(1))
+
+
+@pytest.mark.parametrize("kind", [DrawsForNothing, SeedsItself])
+def test_random_numbers_that_change_nothing_are_no_chance(kind: Callable[[], nn.Module], own_store: AssetStore) -> None:
+    """The same reports from the other side: what is drawn and not used is named, a network's own seed is its own."""
+    found = measured(kind(), own_store)
+    assert any("draws random numbers, which changed nothing in" in of for of in found.notes) == (
+        kind is DrawsForNothing
+    )
+
+
+class ListsItsLayers(VideoNetwork):
+    """One's own, of the suite's kind."""
+
+    layers = ("last",)
+
+    def __init__(self, inside: nn.Module) -> None:
+        super().__init__()
+        self.inside = inside
+
+    def trace(self, *args: Any, **inputs: Any) -> Iterator[tuple[str, Tensor]]:
+        yield "last", self.inside(**inputs)
+
+
+@pytest.mark.parametrize(("kind", "sentence"), [UNSOUND[0], UNSOUND[3], UNSOUND[-1]])
+def test_networks_that_list_their_layers_are_checked_too(
+    kind: Callable[[], nn.Module], sentence: str, own_store: AssetStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same reports, of a network of another library or one's own in the clothes of the suite's."""
+    monkeypatch.setattr(sdbench.networks.network, "OWNERS", frozenset({"sdbench", "torch"}))
+    study = NoiseStudy(SAMPLES)
+    with pytest.raises(InputError, match=sentence):
+        measure(Network(ListsItsLayers(kind()), FEED), study, store=own_store, workers=0, compiling="off")
+    assert not Network(ListsItsLayers(kind()), FEED).is_known
+    sound = measure(Network(ListsItsLayers(Plain()), FEED), study, store=own_store, workers=0, compiling="off")
+    assert "self-check: 3 passes" in sound.check
+    assert shares(sound) == shares(measured(Plain(), own_store))
+    assert Network(sdbench.build("x3d_xs"), FEED).is_known
+
+
+def test_numbers_that_depend_on_the_batch_are_those_of_one_size(own_store: AssetStore) -> None:
+    """The same reports again: parts of other batches are not gone on with, and no batch is halved."""
+
+    class Interrupted(OfBatch):
+        left = 99
+
+        def forward(self, video: Tensor) -> Tensor:
+            self.left -= 1
+            if self.left < 0:
+                raise KeyboardInterrupt
+            return super().forward(video)
+
+    module = Interrupted()
+    module.left = 7  # two for the axes, four of the self-check, and the first part
+    with pytest.raises(KeyboardInterrupt):
+        measured(module, own_store, unchecked=True, batch_size=66)
+    assert len(list((own_store.folder / PARTS).rglob("*.safetensors"))) == 1
+    assert measured(Interrupted(), own_store, unchecked=True, batch_size=33).resumed == 0
+    assert measured(Interrupted(), own_store, unchecked=True, batch_size=66).resumed == 22
 
 
 def test_numbers_do_not_depend_on_the_batch(own_store: AssetStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,6 +330,29 @@ def test_a_module_comes_back_as_given(how: str, own_store: AssetStore) -> None:
     assert bool(changed) == (how in ("in place", "behind its back", "another"))
 
 
+class CapturesInside(Plain):
+    """Hooks its own parts at its first pass, and then believes that they are."""
+
+    is_hooked = False
+
+    def forward(self, video: Tensor) -> Tensor:
+        self.held: list[Tensor] = []
+        if not self.is_hooked:
+            self.act.register_forward_hook(lambda _part, _given, answer: self.held.append(answer))
+            self.is_hooked = True
+        self.act(self.stem(video))
+        answer: Tensor = self.last(self.held[0])
+        return answer
+
+
+def test_hooks_that_a_network_sets_once_are_set_again(own_store: AssetStore) -> None:
+    """huggingface/transformers #48081: hidden states are captured by hooks that are set once, at a first pass."""
+    module = CapturesInside()
+    assert shares(measured(module, own_store)) == shares(measured(Plain(), own_store))
+    assert not module.is_hooked
+    assert not module.act._forward_hooks
+
+
 class Checkpointed(Plain):
     def forward(self, video: Tensor) -> Any:
         return torch.utils.checkpoint.checkpoint(super().forward, video, use_reentrant=False)
@@ -265,6 +367,24 @@ def compiled(part: bool) -> nn.Module:
         module = torch.compile(module, backend="eager")
     with torch.no_grad():
         module(torch.zeros(66, 3, 4, 8, 8))
+    made: nn.Module = module
+    return made
+
+
+def compiled_function() -> nn.Module:
+    """A function inside was compiled, which no module says, and used before."""
+    module: Any = Plain()
+    last = module.last
+
+    def behind(x: Tensor) -> Any:
+        return last(x)
+
+    used = torch.compile(behind, backend="eager", dynamic=True)
+    module.act = torch.nn.Sequential(nn.ReLU())
+    module.forward = lambda video: used(module.act(module.stem(video)))
+    with torch.no_grad():
+        for clips in (2, 3, 66):
+            module.eval()(torch.zeros(clips, 3, 4, 8, 8))
     made: nn.Module = module
     return made
 
@@ -296,6 +416,7 @@ def test_wrappers_and_compilers_change_no_number(own_store: AssetStore) -> None:
         (nn.DataParallel(Plain()), "module.last"),
         (compiled(part=False), "_orig_mod.last"),
         (compiled(part=True), "last"),
+        (compiled_function(), "last"),
         (torch.fx.symbolic_trace(Plain()), "last"),
         (Checkpointed(), "last"),
         (Plain().double(), "last"),

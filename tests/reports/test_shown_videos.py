@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
+import struct
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -28,7 +31,7 @@ from sdbench.video.decode import (
     read_picture,
 )
 from sdbench.video.flow import FlowMethod, draw_flow
-from tests.reports.made import pan, pictures, quarters, seen, write
+from tests.reports.made import box, pan, pictures, quarters, seen, with_box, with_sound_first, write
 
 
 @pytest.mark.parametrize("ending", ["mp4", "mov", "mkv"])
@@ -282,3 +285,131 @@ def test_a_mask_of_any_colour_is_one_object(tmp_path: Path, colour: tuple[int, i
     Image.fromarray(np.dstack([0 * picture, picture[..., :1] + picture[..., 1:2]])).save(tmp_path / "a.png")
     with pytest.raises(InputError, match="transparent in places"):
         read_mask(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(("ending", "codec"), [("mp4", "libx264"), ("mov", "mpeg4"), ("ts", "libx264")])
+def test_sound_may_stand_before_the_pictures(tmp_path: Path, ending: str, codec: str) -> None:
+    """PyAV-Org/PyAV #976: the last frames, which wait in the decoder, were not asked for."""
+    path = with_sound_first(tmp_path / f"a.{ending}", pan(30), codec)
+    with av.open(str(path)) as file:
+        assert [stream.type for stream in file.streams] == ["audio", "video"]
+    assert len(list(decode_frames(path))) == 30
+
+
+def test_a_cover_is_no_video(tmp_path: Path) -> None:
+    """quodlibet/mutagen #661: a cover that was written into a file later comes before its video."""
+    cover = io.BytesIO()
+    Image.fromarray(np.full((32, 32, 3), 200, np.uint8)).save(cover, "JPEG")
+    items = box(b"ilst", box(b"covr", box(b"data", struct.pack(">II", 13, 0) + cover.getvalue())))
+    handler = box(b"hdlr", struct.pack(">II4s4sII", 0, 0, b"mdir", b"appl", 0, 0) + b"\0")
+    tags = box(b"udta", box(b"meta", bytes(4) + handler + items))
+    path = with_box(write(tmp_path / "a.mp4", pan(10), index_first=False), tags, [b"moov"], first=True)
+    with av.open(str(path)) as file:
+        assert [stream.codec_context.name for stream in file.streams] == ["mjpeg", "mpeg4"]
+    assert [frame.shape for frame in decode_frames(path)] == [(48, 64, 3)] * 10
+    assert outline(path).height == 48
+
+
+def test_a_clean_aperture_crops(tmp_path: Path) -> None:
+    """mpv-player/mpv #16278: what a file says of its edges is not to be shown."""
+    aperture = box(b"clap", struct.pack(">8i", 32, 1, 40, 1, 4, 1, -2, 1))  # width, height, and its middle's place
+    inside = [b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"*"]
+    whole = list(decode_frames(write(tmp_path / "a.mp4", pan(3), index_first=False)))
+    path = with_box(tmp_path / "a.mp4", aperture, inside, first=False)
+    np.testing.assert_array_equal(np.stack(list(decode_frames(path))), np.stack(whole)[:, 2:42, 20:52])
+    assert (outline(path).height, outline(path).width) == (40, 32)
+
+
+@pytest.mark.parametrize("name", ["my:videos", "http:x", "a#b", "-a", "per%03d", "new\nline", "concat:a|b"])
+def test_names_are_no_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """blinry/nordlicht #55, ytdl-org/youtube-dl #6286: what stands before a colon was taken for a protocol."""
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "a.mp4", [quarters()] * 2).rename(tmp_path / f"{name}.mp4")
+    assert seen(next(decode_frames(Path(f"{name}.mp4")))) == "RGBY"
+
+
+HOLE = np.dstack([quarters(), np.full((48, 64), 255, np.uint8)])
+HOLE[:24, :32, 3] = 0
+
+
+@pytest.mark.parametrize("kind", ["rgba", "webp", "palette", "colour", "grey"])
+def test_transparent_pictures_are_refused(tmp_path: Path, kind: str) -> None:
+    """kohya-ss/sd-scripts #1269, imageio/imageio #475: colours show that nobody sees, behind what is transparent."""
+    path = tmp_path / ("a.webp" if kind == "webp" else "a.png")
+    said: dict[str, Any] = {}
+    picture = Image.fromarray(HOLE)
+    if kind == "palette":
+        picture = Image.fromarray(quarters()).quantize(4)
+        said["transparency"] = picture.getpixel((0, 0))
+    elif kind == "colour":
+        picture, said["transparency"] = Image.fromarray(quarters()), tuple(quarters()[0, 0].tolist())
+    elif kind == "grey":
+        picture = Image.fromarray(HOLE[..., 2:], "LA")
+    elif kind == "webp":
+        said = {"lossless": True, "exact": True}
+    picture.save(path, **said)
+    with pytest.raises(InputError, match="transparent in places, and it is not known on which background"):
+        read_picture(path)
+    Image.fromarray(np.dstack([quarters(), np.full((48, 64), 255, np.uint8)])).save(path)
+    assert seen(read_picture(path)) == "RGBY"
+
+
+@pytest.mark.parametrize(
+    ("ending", "codec", "pixels"),
+    [
+        ("mov", "qtrle", "argb"),
+        ("mkv", "ffv1", "bgra"),
+        ("mov", "prores_ks", "yuva444p10le"),
+        ("webm", "libvpx-vp9", "yuva420p"),
+    ],
+)
+def test_transparent_videos_are_refused(tmp_path: Path, ending: str, codec: str, pixels: str) -> None:
+    """mpv-player/mpv #10304: of VP8 and VP9 the usual decoder leaves it out, and shows what is behind."""
+    for opaque in (True, False):
+        with av.open(str(tmp_path / f"a.{ending}"), "w") as file:
+            stream = file.add_stream(codec, rate=25)
+            stream.height, stream.width, stream.pix_fmt = 48, 64, pixels
+            picture = np.maximum(HOLE, [0, 0, 0, 255 * opaque]).astype(np.uint8)
+            frame = av.VideoFrame.from_ndarray(picture, format="rgba").reformat(format=pixels)
+            file.mux(stream.encode(frame))
+            file.mux(stream.encode())
+        if opaque:
+            assert [seen(frame) for frame in decode_frames(tmp_path / f"a.{ending}")] == ["RGBY"]
+        else:
+            with pytest.raises(InputError, match=r"frame 0 of .* is transparent in places"):
+                list(decode_frames(tmp_path / f"a.{ending}"))
+
+
+@pytest.mark.parametrize("codec", ["wmv2", "msmpeg4"])
+def test_a_short_end_is_missed(tmp_path: Path, codec: str) -> None:
+    """dmlc/decord #194 once more: WMV, whose packets are padded, cut anywhere in the last of them or between two."""
+    path = write(tmp_path / "a.wmv", pan(50), codec)
+    content = path.read_bytes()
+    assert len(list(decode_frames(path))) == 50
+    for missing in (10, 1000, 3200, 5000):
+        path.write_bytes(content[:-missing])
+        with pytest.raises(InputError, match=r"cut off|damaged"):
+            list(decode_frames(path))
+
+
+def test_files_joined_into_one_have_no_times(tmp_path: Path) -> None:
+    """xiph/rav1e #674: of joined files the times begin anew, and what is asked for by time is not what is shown."""
+    parts = [write(tmp_path / f"{seed}.mpg", pan(20, seed), "mpeg2video").read_bytes() for seed in range(2)]
+    path = tmp_path / "a.mpg"
+    path.write_bytes(b"".join(parts))
+    assert len(list(decode_frames(path))) == 40
+    with pytest.raises(InputError, match=r"frame 20 of .* is to be shown before the one in front of it"):
+        list(frames_at_rate(path, 5))
+
+
+def test_frames_that_matroska_hides_are_not_shown(tmp_path: Path) -> None:
+    """Matroska's own words: a block may be marked as invisible, which is decoded and never displayed."""
+    path = write(tmp_path / "a.mkv", pan(10), "ffv1")
+    whole = list(decode_frames(path))
+    content = bytearray(path.read_bytes())
+    with av.open(str(path)) as file:
+        places = [packet.pos for packet in file.demux() if packet.size]
+    for number in (3, 4):
+        content[places[number] + 3] |= 0x08
+    path.write_bytes(content)
+    np.testing.assert_array_equal(np.stack(list(decode_frames(path))), np.stack(whole[:3] + whole[5:]))

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from sdbench.statistics import SHARE_NAMES, Moments, beside, estimate_from_moments, intervals, merge, moments
-from sdbench.statistics.jackknife import freedom_of, limits_of, paired_difference, reaches, unpaired_difference
+from sdbench.statistics.jackknife import (
+    freedom_of,
+    jackknifed,
+    limits_of,
+    paired_difference,
+    reaches,
+    unpaired_difference,
+)
 
 UNITS, VIDEOS, CLIPS = 16, 40, 3
 LAYERS = {"one": (0.2, 0.6), "other": (0.4, 0.3)}
@@ -62,6 +69,17 @@ def test_shares_without_a_group_are_those_of_the_others() -> None:
         left = merge([group for other, group in enumerate(groups) if other != number])
         shares = estimate_from_moments(left).shares
         np.testing.assert_allclose(without[number], [shares[name] for name in SHARE_NAMES], rtol=0, atol=1e-9)
+
+
+def test_the_jackknife_of_a_mean_and_of_a_variance_is_known() -> None:
+    """Of a mean the usual standard error; of a variance over n, that over n - 1."""
+    values = np.random.default_rng(0).exponential(size=9)
+    left = np.stack([np.delete(values, number) for number in range(len(values))])
+    centre, error = jackknifed(
+        np.array([values.mean(), values.var()]), np.stack([left.mean(axis=1), left.var(axis=1)], axis=1)
+    )
+    np.testing.assert_allclose(centre, [values.mean(), values.var(ddof=1)])
+    assert error[0] == pytest.approx(values.std(ddof=1) / np.sqrt(len(values)))
 
 
 def test_freedom_is_what_the_groups_that_decide_leave() -> None:

@@ -53,6 +53,11 @@ def test_every_pair_of_styles_comes_equally_often(store: AssetStore) -> None:
     assert set(counts.values()) == {4}
 
 
+def test_frames_are_shuffled_into_any_order(store: AssetStore) -> None:
+    orders = {plan.shown[plan.pairs[1][1]].frames for plan in plans(store, 48)}
+    assert len(orders) > 14, "20 of the 23 orders of four frames that are not as filmed are expected"
+
+
 def test_same_seed_same_plan(store: AssetStore) -> None:
     assert plans(store, 20, seed=3) == plans(store, 20, seed=3)
     assert plans(store, 20, seed=3) != plans(store, 20, seed=4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import linecache
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from torch import Tensor
 from sdbench import Feed, InputError, Measurement, Network, measure, studies
 from sdbench.assets import AssetStore
 from sdbench.data import READERS, StylisedDataset
+from sdbench.data.layouts import STYLE_FOLDERS
 from sdbench.networks import VideoNetwork, build
 from sdbench.report.markdown import measurement_sentence
 from sdbench.studies.stylised_study import StylisedStudy
@@ -222,6 +224,18 @@ def test_videos_that_were_cut_from_one_are_resampled_together(
     assert (found.clips, found.resampling_unit, found.resampling_units) == (12, "video", 8)
     pairs = [int(part.pairs.sum()) for part in found.sums["colour"].values()]
     assert sorted(pairs) == [1, 1, 1, 1, 1, 1, 1, 5]
+
+
+@FEW
+def test_copies_of_a_video_are_resampled_together(tmp_path: Path, own_store: AssetStore) -> None:
+    folder = make(tmp_path / "ssv2", "ssv2", dict.fromkeys(names(12, "ssv2"), 40))
+    for style in STYLE_FOLDERS:
+        shutil.rmtree(folder / style / "1003")
+        shutil.copytree(folder / style / "1001", folder / style / "1003")
+    plan = StylisedStudy(read(folder, "ssv2"), own_store).plan(X3D, 0)
+    assert (plan.about.units, plan.about.clips) == (11, 12)
+    assert len({sample.block for sample in plan.samples if sample.name in ("1001", "1003")}) == 1
+    assert any("1 of 12 videos hold the same as others" in note and "1003 is 1001" in note for note in plan.about.notes)
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,17 @@ def test_the_command_of_a_record_makes_the_same_record(lab: Path, monkeypatch: p
     assert json.loads(Path("first.json").read_text()) == content
 
 
+def test_what_is_not_sound_is_recorded_where_that_is_said(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    of_batch = MODEL.replace("nn.ReLU()", "nn.BatchNorm3d(8, track_running_stats=False)").replace("SEED", "0")
+    (lab / "code" / "my_model.py").write_text(of_batch)
+    assert main(["record", "code/my_model.py:build", "rendered-2:4", "mine/first.json", *FED]) == 1
+    assert "depends on the other clips of its batch" in capsys.readouterr().err
+    content = record("rendered-2:4", "--unchecked")
+    assert content["subject"]["unchecked"] is True
+    assert content["values"][0]["source"]["command"].endswith(" --unchecked")
+    assert verdicts(run(lab / "mine"))["seed0"] == {"unchanged"}
+
+
 def test_other_weights_are_never_called_the_same(lab: Path) -> None:
     record("rendered-2:4")
     (lab / "code" / "my_model.py").write_text(MODEL.replace("SEED", "1"))

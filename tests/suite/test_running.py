@@ -11,7 +11,7 @@ import torch
 from sdbench import build
 from sdbench.assets import AssetStore
 from sdbench.base.errors import InputError
-from sdbench.cases.records import Asked, Claim, ExpectedValue, Unpublished
+from sdbench.cases.records import Asked, Claim, ExpectedValue, Unpublished, asked
 from sdbench.cases.verdicts import Verdict
 from sdbench.engine import Measurement
 from sdbench.engine.measuring import PARTS
@@ -58,10 +58,21 @@ def test_what_was_never_published_is_measured_and_says_so(weighted: Suite) -> No
 
 
 def test_a_network_is_measured_once_for_all_its_cases(suite: Suite, small: Small) -> None:
+    seen: list[tuple[str, bool]] = []
+    suite.watch = lambda wanted, found: seen.append((wanted.network, found is not None))
     for name in (X3D, X3D.replace("layerwise", "unitwise")):
         assert suite.run(RECORDS[name]).measured
     (found,) = suite.measurements.values()
     assert small.units == found.passes
+    assert seen == [("x3d_xs", False), ("x3d_xs", True)], "what began and what is done"
+
+
+def test_what_was_given_up_is_an_error_without_a_try(suite: Suite, small: Small) -> None:
+    (wanted,) = asked(RECORDS[X3D])
+    suite.give_up(wanted, InputError("it has ended the process 2 times"))
+    case = suite.run(RECORDS[X3D])
+    assert (case.verdict, case.reason) == (Verdict.ERROR, "it has ended the process 2 times")
+    assert small.units == 0
 
 
 def test_pairs_are_pairs_of_each_factor(data: Path, suite: Suite) -> None:

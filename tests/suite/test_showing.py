@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
@@ -109,6 +110,7 @@ def test_every_data_set_of_a_run_is_shown_once_or_it_is_said_why_not(store, monk
         raise InputError("the disk is gone")
 
     monkeypatch.setattr(data_set("rendered_vos"), "study", refused)
-    videos, scenes = shown_by(suite)
+    feeds = [(asked, json.loads(json.dumps(found.feed))) for asked, found in suite.measurements.items()]
+    videos, scenes = shown_by(suite, feeds)
     assert (videos.title, len(videos.strips), videos.lacking) == ("rendered", 3, "")
     assert (scenes.title, len(scenes.strips), scenes.lacking) == ("rendered_vos", 0, "the disk is gone")

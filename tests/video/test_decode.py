@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -26,6 +27,19 @@ def test_a_video_gives_all_its_frames(video_file: Callable[..., Path]) -> None:
     assert frames[0].shape == (48, 64, 3)
     assert frames[0].dtype == np.uint8
     assert np.abs(np.stack(frames).astype(int) - moving_squares(30)).mean() < 12, "colours in the right order"
+
+
+def test_colours_that_are_stored_for_every_other_pixel_are_interpolated(tmp_path: Path) -> None:
+    """Red beside blue, of odd size: a colour that is repeated in place of that stands still from pixel 20 to 21."""
+    picture = np.zeros((33, 47, 3), dtype=np.uint8)
+    picture[:, :23, 0] = picture[:, 23:, 2] = 255
+    with av.open(str(tmp_path / "odd.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 47, 33, "yuv420p"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    (frame,) = frames_of(tmp_path / "odd.mkv")
+    assert (np.diff(frame[16, 20:24, 2].astype(int)) > 0).all()
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are forked on Linux only")

@@ -11,6 +11,7 @@ import pytest
 
 from sdbench.assets import AssetStore
 from sdbench.base.errors import AssetError, InputError
+from sdbench.video import paint
 from sdbench.video.paint import DEFAULT_STYLES, STYLES, Painter, check_styles
 from tests.conftest import moving_squares
 
@@ -28,6 +29,21 @@ def test_styles_are_checked_by_name() -> None:
         check_styles(["style5", "style5"])
     with pytest.raises(InputError, match="needs two styles; got 1"):
         check_styles(["style5"])
+
+
+def test_painted_values_are_rounded_to_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Session:
+        def __init__(self, *_given: object, **_options: object) -> None: ...
+
+        def run(self, _names: object, given: dict[str, np.ndarray]) -> list[np.ndarray]:
+            assert np.flatnonzero(given["style_weights"]).tolist() == [3]
+            return [given["image"] + np.float32(0.6 / 255)]
+
+    monkeypatch.setattr("onnxruntime.InferenceSession", Session)
+    frames = np.zeros((1, 8, 8, 3), dtype=np.uint8)
+    frames[..., 1], frames[..., 2] = 100, 255
+    (painted,) = paint.FrameByFrame(b"", "none", threads=1).paint(frames, [3])
+    np.testing.assert_array_equal(painted[0, 0], [1, 101, 255])
 
 
 def test_a_damaged_style_network_is_named(tmp_path: Path) -> None:

@@ -54,6 +54,10 @@ def test_a_pickle_that_names_a_callable_is_refused_and_not_run(tmp_path: Path) -
 def test_object_arrays_and_damaged_pickles_are_refused(tmp_path: Path) -> None:
     with pytest.raises(AssetError, match="entry x holds Python objects"):
         read_pickled_arrays(dump(tmp_path / "o.pkl", {"x": np.array([None, {}], dtype=object)}))
+    endless: dict[str, object] = {}
+    endless["x"] = endless
+    with pytest.raises(AssetError, match="containers that hold themselves"):
+        read_pickled_arrays(dump(tmp_path / "endless.pkl", endless))
     path = dump(tmp_path / "cut.pkl", TREE)
     path.write_bytes(path.read_bytes()[:60])
     with pytest.raises(AssetError, match="is not a whole pickle"):

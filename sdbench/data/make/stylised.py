@@ -145,7 +145,7 @@ def stylize(
 
     Raises:
         InputError: the target holds copies that were made otherwise.
-        SdbenchError: a process ended unexpectedly.
+        SdbenchError: a process dies again and again at one video.
     """
     if processes < 1:
         raise InputError(f"at least one process is needed; got {processes}")
@@ -175,11 +175,24 @@ def _here(job: Job, sources: Mapping[str, Path]) -> Iterator[tuple[str, str]]:
 
 
 def _in_processes(job: Job, sources: Mapping[str, Path], processes: int) -> Iterator[tuple[str, str]]:
+    """Painted by processes; where one of them dies, fewer go on with what is missing."""
     # Fresh processes: a copy of this one could inherit locks of the threads that torch and onnxruntime keep.
     context = multiprocessing.get_context("spawn")
-    stopping = context.Event()
-    with ProcessPoolExecutor(processes, context, _start_worker, (job, stopping)) as pool:
-        yield from _by_pool(pool, _paint_in_worker, sources, processes, stopping)
+    left, tried = dict(sources), ""
+    while left:
+        stopping = context.Event()
+        try:
+            with ProcessPoolExecutor(processes, context, _start_worker, (job, stopping)) as pool:
+                for name, fault in _by_pool(pool, _paint_in_worker, left, processes, stopping):
+                    del left[name]
+                    yield name, fault
+        except BrokenProcessPool:
+            lost = "a painting process was lost, killed as the system does when memory runs out, or crashed"
+            if processes == 1 and tried == next(iter(left)):
+                raise SdbenchError(f"{lost}, twice at {tried}: leave it out, or make memory free") from None
+            tried = next(iter(left)) if processes == 1 else ""
+            processes = max(1, processes - 1)
+            warn_caller(f"{lost}; {processes} {'goes' if processes == 1 else 'go'} on")
 
 
 def _in_threads(job: Job, sources: Mapping[str, Path], threads: int) -> Iterator[tuple[str, str]]:
@@ -193,7 +206,7 @@ def _in_threads(job: Job, sources: Mapping[str, Path], threads: int) -> Iterator
 def _by_pool(
     pool: Executor, paint: Callable[[str, Path], str], sources: Mapping[str, Path], workers: int, stopping: Any
 ) -> Iterator[tuple[str, str]]:
-    waiting = iter(sources.items())
+    waiting = iter(tuple(sources.items()))
     running: dict[Future[str], str] = {}
     try:
         while True:
@@ -204,10 +217,6 @@ def _by_pool(
                 return
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 yield running.pop(future), future.result()
-    except BrokenProcessPool:
-        raise SdbenchError(
-            "a painting process ended unexpectedly (out of memory?); run again to go on, with fewer processes"
-        ) from None
     finally:
         stopping.set()
         pool.shutdown(wait=True, cancel_futures=True)
