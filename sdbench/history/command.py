@@ -239,7 +239,7 @@ def _blame(options: argparse.Namespace) -> int:
     from sdbench.base.files import write_text
     from sdbench.history.blame import NotAmongPackagesError, Trials, ask
 
-    content = _read(options.history)
+    content = read_history(options.history)
     root = _checkout()
     words = tuple(shlex.split(options.options))
 
