@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -92,8 +93,7 @@ def reproduce(session: nox.Session) -> None:
     interpreter, and says which and why; --where container or --where host insists.
     """
     where, arguments = _where(session)
-    on_cluster = any(argument.partition("=")[0] == "--ray" for argument in arguments)
-    extra = "benchmark,ray" if on_cluster else "benchmark"
+    extra = _extra(arguments)
     likely_here = where == "host" or (where == "auto" and "DOCKER_HOST" not in os.environ and not _in_sight())
     if likely_here:  # all that this takes in one go: the container's command then finds what it needs
         _install(session, extra if where == "host" else f"{extra},container", _AS_IMPORTED)
@@ -116,6 +116,12 @@ def reproduce(session: nox.Session) -> None:
 
 def _in_sight() -> bool:
     return any(path.exists() for path in _SOCKETS)
+
+
+def _extra(arguments: list[str]) -> str:
+    """The extras of the project that a run with these arguments takes."""
+    on_cluster = any(argument.partition("=")[0] == "--ray" for argument in arguments)
+    return "benchmark,ray" if on_cluster else "benchmark"
 
 
 def _where(session: nox.Session) -> tuple[str, list[str]]:
@@ -153,6 +159,43 @@ def _in_container(session: nox.Session, arguments: list[str], may_fall_back: boo
             terminate_timeout=_PATIENCE,
         )
         return json.loads(fallback.read_text()) if fallback.is_file() else None
+
+
+@nox.session
+def newest(session: nox.Session) -> None:
+    """Run the benchmark suite with the newest versions that the requirements admit; arguments go to pytest.
+
+    What was installed is written into the report's folder as a file of constraints, newest.txt. --pre also takes a
+    torch before its release, from the index that PIP_EXTRA_INDEX_URL names; PIP_CONSTRAINT may hold single packages.
+    """
+    arguments = [argument for argument in session.posargs if argument != "--pre"]
+    early = ["torch>=0.dev0"] if "--pre" in session.posargs else []
+    upgrade = ("--upgrade", "--upgrade-strategy", "eager")
+    session.install("--editable", f".[{_extra(arguments)}]", *early, *upgrade, _AS_IMPORTED)
+    try:
+        session.run(
+            *("pytest", "benchmarks", "--benchmark-quiet", "-rfE", *arguments),
+            interrupt_timeout=_PATIENCE,
+            terminate_timeout=_PATIENCE,
+        )
+    finally:
+        listing = ("-m", "pip", "list", "--format", "freeze", "--exclude-editable")
+        versions = session.run("python", *listing, silent=True, log=False)
+        if isinstance(versions, str):  # nothing runs with --install-only
+            written = _report_folder(arguments) / "newest.txt"
+            written.parent.mkdir(parents=True, exist_ok=True)
+            written.write_text(versions, encoding="utf-8")
+            session.log(f"the versions that were installed: {written}")
+
+
+def _report_folder(arguments: list[str]) -> Path:
+    """Where pytest's arguments say that the report goes."""
+    folder = Path("reports") / "latest"
+    for number, argument in enumerate(arguments):
+        option, equals, value = argument.partition("=")
+        if option == "--report":
+            folder = Path(value if equals else arguments[number + 1])
+    return folder
 
 
 @nox.session
@@ -219,6 +262,42 @@ def quick(session: nox.Session) -> None:
     _run_tests(session, *QUICK, "-m", "not slow")
 
 
+_LOWERED = ("benchmark", "container", "ray")
+"""Extras whose lowest versions are tried beside those of the package itself."""
+
+_TOOLS = ("hypothesis", "nox", "pytest-xdist")
+"""What the tests take beside these, in any version."""
+
+
+def lowest_versions(requirements: list[str]) -> list[str]:
+    """Each requirement at its lower bound: "numpy>=1.26" is "numpy==1.26"."""
+    return [re.sub(r">=([^,; ]+)(,[^; ]*)?", r"==\1", requirement) for requirement in requirements]
+
+
+@nox.session
+def lowest(session: nox.Session) -> None:
+    """Run the tests of `quick` with the lowest versions that pyproject.toml admits; arguments go to pytest.
+
+    --torch VERSION takes another torch than the lowest: that one has gigabytes of CUDA, unless PIP_EXTRA_INDEX_URL
+    names an index of builds without.
+    """
+    if sys.hexversion >= 0x030D0000:
+        session.error("the lowest versions have wheels for Python 3.10 to 3.12; name one: --force-python 3.10")
+    arguments = list(session.posargs)
+    project = nox.project.load_toml("pyproject.toml")["project"]
+    extras = [each for name in _LOWERED for each in project["optional-dependencies"][name]]
+    wanted = lowest_versions([*project["dependencies"], *extras])
+    if "--torch" in arguments:
+        place = arguments.index("--torch")
+        (torch,) = arguments[place + 1 : place + 2] or [session.error("--torch takes a version")]
+        wanted = [f"torch=={torch}" if each.startswith("torch==") else each for each in wanted]
+        del arguments[place : place + 2]
+    session.install(*wanted, *_TOOLS, _AS_IMPORTED)
+    session.install("--editable", ".", "--no-deps")
+    processes = ("--numprocesses", "auto", "--maxprocesses", _MOST_PROCESSES, "--dist", "loadfile")
+    session.run("pytest", *processes, *QUICK, "-m", "not slow", *arguments, env=_FOR_TESTS)
+
+
 @nox.session(venv_backend="none")
 def tests(session: nox.Session) -> None:
     """Run all tests; arguments go to pytest."""
@@ -272,4 +351,5 @@ def lint(session: nox.Session) -> None:
     workflows = sorted(map(str, Path(".github/workflows").glob("*.yml")))
     checks = ("--builtin-schema", "vendor.github-workflows", *workflows)
     session.run(f"{programs}/check-jsonschema", *checks, external=True)
+    session.run(f"{programs}/check-jsonschema", "--builtin-schema", "vendor.renovate", "renovate.json", external=True)
     session.run(f"{programs}/zizmor", "--offline", "--quiet", *workflows, external=True)

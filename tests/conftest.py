@@ -32,6 +32,21 @@ COMMAND = (
 """The command `sdbench`, hearing Ctrl-C even where the tests run in the background and inherited that it is ignored."""
 
 
+WARNINGS = (
+    *("error:::sdbench", "error:::tests", "error:::benchmarks", "error:::experiments", "error:::__main__"),
+    *("error::ResourceWarning", "error::pytest.PytestWarning"),
+    "ignore::pytest_benchmark.logger.PytestBenchmarkWarning",
+    "ignore:one .* carries more than a quarter of the variance",  # true of the few small videos of many tests
+)
+"""Filters: a warning of ours, or of what we call wrongly, is an error in a test; a library's own is none."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make errors of this package's warnings: here and not for the cases, which a library's news must not stop."""
+    for line in WARNINGS:
+        config.addinivalue_line("filterwarnings", line)
+
+
 def pytest_collection(session: pytest.Session) -> None:
     """No garbage is collected while modules are imported: a tenth of the time."""
     gc.disable()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import subprocess
@@ -234,3 +235,44 @@ def test_the_adapters_session_looks_where_such_tests_are(noxfile: ModuleType) ->
     folders = [ROOT / folder for folder in noxfile.ADAPTED]
     assert len(marked) > 2
     assert [path for path in marked if not any(folder in path.parents for folder in folders)] == [Path(__file__)]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_newest_versions_are_kept_in_the_report_whatever_the_cases_say(
+    noxfile: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    cases = ("pytest", "benchmarks", "--benchmark-quiet", "-rfE", "-k", "vos", "--report=here")
+
+    class Session(FakeSession):
+        def run(self, *command: str, **_: Any) -> Any:
+            super().run(*command)
+            if fails and command == cases:
+                raise RefusedError("a case failed")
+            return "numpy==2.0\n" if "pip" in command else True
+
+    session = Session("--pre", "-k", "vos", "--report=here")
+    with pytest.raises(RefusedError) if fails else contextlib.nullcontext():
+        noxfile.newest.func(session)
+    (installed,) = session.installed
+    assert "--constraint" not in installed
+    assert {"--upgrade", "torch>=0.dev0"} < set(installed)
+    assert session.runs[0] == cases
+    assert (tmp_path / "here" / "newest.txt").read_text() == "numpy==2.0\n"
+
+
+def test_lowest_versions_are_the_bounds_of_the_project(noxfile: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "hexversion", 0x030A00F0)
+    session = FakeSession("--torch", "2.13.0", "-x")
+    noxfile.lowest.func(session)
+    project = noxfile.nox.project.load_toml("pyproject.toml")["project"]
+    names = {requirement.partition(">=")[0] for requirement in project["dependencies"]}
+    installed = [name for name in session.installed[0] if "==" in name]
+    assert names < {name.partition("==")[0] for name in installed}
+    assert "torch==2.13.0" in installed
+    assert session.runs[0][-1] == "-x"
+    assert "--torch" not in session.runs[0]
+    assert noxfile.lowest_versions(["a>=1.2,<3 ; python_version < '4'", "b"]) == ["a==1.2 ; python_version < '4'", "b"]
+    monkeypatch.setattr(sys, "hexversion", 0x030D00F0)
+    with pytest.raises(RefusedError, match=r"3\.10 to 3\.12"):
+        noxfile.lowest.func(session)

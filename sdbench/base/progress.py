@@ -25,9 +25,12 @@ def progress(doing: str, total: int, done: int, quiet: bool) -> Iterator[Callabl
         quiet: show nothing.
     """
     quiet = quiet or sys.stderr is None  # it was closed
-    if quiet or sys.stderr.isatty():
+    if quiet:  # no bar at all: one that is switched off still ends in a blank line
+        yield lambda _: None
+        return
+    if sys.stderr.isatty():
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as bar:
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task(doing, total=total, completed=done)
             yield lambda now: bar.update(task, completed=now)
         return

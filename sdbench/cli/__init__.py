@@ -24,7 +24,8 @@ __all__ = ["main"]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status.
 
-    0, 1 after an error that the user can act on, 130 after Ctrl-C; `sdbench history compare` also 3 for a regression.
+    0, 1 after an error that the user can act on, 130 after Ctrl-C; `sdbench history compare` also 3 for a regression,
+    `sdbench history blame` 4 where no package is the culprit.
     """
     debug = False
     try:

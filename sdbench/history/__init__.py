@@ -1,4 +1,4 @@
-"""What earlier runs measured, and whether a new one is worse: `sdbench history`. No torch.
+"""What earlier runs measured, and whether a new one is worse, and by which package: `sdbench history`. No torch.
 
 record      one run, as it is kept
 file        the append-only file of runs
@@ -7,7 +7,8 @@ thresholds  how much slower a timed loop may become
 standing    which runs are good
 text        the outcome in words
 picture     one case or timed loop over all runs
-command     `sdbench history add / show / compare / accept`
+package_sets, halving, environments, blame: which package of two sets of versions moved a case
+command     `sdbench history add / show / compare / accept / blame`
 announce    what people are told of a night: issues, summary, check
 forge       the REST API with issues and checks, and a webhook
 sync        a second copy, in a folder or on a branch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 REGRESSION = 3
 """Exit status of `compare` where the run is worse: not 1 (an error), not 2 (a wrong command line)."""
 
+NOT_AMONG_PACKAGES = 4
+"""Exit status of `blame` where the packages do not explain what moved."""
+
+_BLAME = Path("reports") / "blame"
 _HISTORY = Path("reports") / "history.jsonl"
 _REPORT = Path("reports") / "latest"
 _THRESHOLDS = Path("benchmarks") / "thresholds.json"
@@ -59,10 +64,34 @@ def add_parts(parser: argparse.ArgumentParser) -> None:
     accepting.add_argument("chosen", metavar="RUN", help="the first characters of a run")
     accepting.add_argument("--because", required=True, help="why; shown in the history")
     accepting.set_defaults(part=_accept)
+    blaming = parts.add_parser(
+        "blame",
+        help="find which package of two sets of versions moved a case, by halving",
+        description=(
+            "Install mixtures of two sets of package versions, run the selected cases with each, and halve what is in "
+            "question. A set is a file of constraints, the first characters of a run in the history, or 'newest': what "
+            "the requirements admit. Stopped, it goes on with the same command. Exit status: 0 a culprit was found; 1 "
+            "an error; 2 a wrong command line; 4 the good set is not good or the bad one not bad: the culprit is not "
+            "among the packages."
+        ),
+    )
+    blaming.add_argument("good", metavar="GOOD", help="packages with which the cases are as they should be")
+    blaming.add_argument("bad", metavar="BAD", help="packages with which they moved")
+    blaming.add_argument(
+        "-k", required=True, dest="cases", metavar="CASES", help="which cases, as pytest's -k takes them"
+    )
+    blaming.add_argument(
+        "--options", default="", metavar="WORDS", help="of the run, as one word: --options='--device cuda --seed 1'"
+    )
+    blaming.add_argument(
+        "--state", type=Path, default=_BLAME, metavar="DIR", help="keeps packages and trials (default: %(default)s)"
+    )
+    add_output(blaming, "--json", "json", "also write all of it to this file")
+    blaming.set_defaults(part=_blame)
     from sdbench.history.telling import add_parts as add_telling
 
     announcing, dead, syncing = add_telling(parts)
-    for part in (adding, showing, comparing, accepting, announcing, dead, syncing):
+    for part in (adding, showing, comparing, accepting, announcing, dead, syncing, blaming):
         part.add_argument(
             "--history", type=Path, default=_HISTORY, metavar="FILE", help="the history (default: %(default)s)"
         )
@@ -202,3 +231,38 @@ def _accept(options: argparse.Namespace) -> int:
     HistoryFile(options.history).accept(Acceptance(run=accepted.id, because=options.because, added=now()))
     print(f"run {accepted.id} is accepted; later runs are held against it")
     return 0
+
+
+def _blame(options: argparse.Namespace) -> int:
+    from filelock import FileLock, Timeout
+
+    from sdbench.base.files import write_text
+    from sdbench.history.blame import NotAmongPackagesError, Trials, ask
+
+    content = read_history(options.history)
+    root = _checkout()
+    words = tuple(shlex.split(options.options))
+
+    def say(line: str) -> None:
+        print(f"sdbench: {line}", file=sys.stderr, flush=True)
+
+    options.state.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(options.state / ".lock", timeout=0):
+            question = ask((options.good, options.bad), content, options.cases, words, options.state, root)
+            answer = Trials(question, options.state, root, say).run()
+    except Timeout:
+        raise InputError(f"another call is at work in {options.state}; wait for it, or name --state DIR") from None
+    except NotAmongPackagesError as error:
+        say(str(error))
+        return NOT_AMONG_PACKAGES
+    write_outputs((options.json, lambda place: write_text(place, answer.as_json())))
+    print(f"{answer.sentence}\n\n{answer.table()}")
+    return 0
+
+
+def _checkout() -> Path:
+    for root in (Path(__file__).parents[2], Path.cwd()):
+        if (root / "benchmarks").is_dir() and (root / "pyproject.toml").is_file():
+            return root
+    raise InputError("no checkout of sdbench beside the package or here; run this in one: trials take its cases")
