@@ -27,10 +27,10 @@ from typing import Any
 from unittest import mock
 
 from sdbench.assets import AssetStore
+from sdbench.base.cache_folders import Cache
 from sdbench.base.cache_keys import cache_key
 from sdbench.base.errors import InputError, SdbenchError
 from sdbench.base.files import write_text
-from sdbench.base.kept import Cache
 from sdbench.cases.records import Asked, ExpectedValue, asked, read_all
 from sdbench.cases.verdicts import Case, Verdict
 from sdbench.engine import Measurement

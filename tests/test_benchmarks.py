@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from sdbench.assets import AssetStore
-from sdbench.base.kept import Cache
+from sdbench.base.cache_folders import Cache
 from sdbench.base.supervisor import SUPERVISED
 from sdbench.cases.records import read_all
 from sdbench.history.__main__ import main as history

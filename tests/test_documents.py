@@ -437,7 +437,7 @@ def nox(here: Path, words: list[str]) -> str:
         return pytest_(here, [*rest, "--expected", str(known.expected)] if known.expected else rest)
     if last[:2] == ["python", "-m"]:
         return run(here, *last[1:], "--help")
-    assert last[0] in ("sphinx-build", "check-jsonschema")
+    assert last[0] in ("sphinx-build", "check-jsonschema", "zizmor")
     return ""
 
 

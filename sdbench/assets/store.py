@@ -18,9 +18,9 @@ from sdbench.assets.archives import is_unpacked, unpack_sealed
 from sdbench.assets.distribution import download
 from sdbench.assets.lock import LockFile, Seen, lock_path, today
 from sdbench.assets.manifest import Asset, DistributionMember, LocalFile, Manifest, Url, packaged_manifest
+from sdbench.base.cache_folders import Cache
 from sdbench.base.errors import AssetError, InputError, MissingAssetError
 from sdbench.base.files import atomic_path, extract_member, is_web_page, remove_tree, sha256_of
-from sdbench.base.kept import Cache
 from sdbench.base.rehearsal import is_rehearsal
 
 CACHE_VARIABLE = "SDBENCH_CACHE"

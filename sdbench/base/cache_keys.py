@@ -178,7 +178,7 @@ def followed(modules: Iterable[str], root: Path = _ROOT) -> tuple[dict[str, str]
     others: set[str] = set()
     todo = list(modules)
     while todo:
-        name = todo.pop()
+        name = _imported_as(todo.pop())
         package = name.partition(".")[0]
         if name in sources or name == _NOT_FOLLOWED or name.startswith(f"{_NOT_FOLLOWED}."):
             continue
@@ -194,6 +194,16 @@ def followed(modules: Iterable[str], root: Path = _ROOT) -> tuple[dict[str, str]
             inner = f"{module}.{member}"
             todo.append(inner if member and _source(inner, root) else module)
     return sources, others
+
+
+def _imported_as(module: str) -> str:
+    """The name by which others import a module: a program that runs has another one for itself."""
+    if module != "__main__":
+        return module
+    program = sys.modules[module]
+    if program.__spec__ is not None:
+        return program.__spec__.name
+    return Path(getattr(program, "__file__", None) or module).stem
 
 
 def _source(module: str, root: Path) -> Path | None:

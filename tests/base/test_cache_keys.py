@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import functools
+import importlib.util
 import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -181,3 +183,17 @@ def test_keys_are_formed_in_one_place() -> None:
     assert beside == {"name", "'unpacked'"}, "what is fetched"
     for name in taking - {"base/kept.py"}:
         assert "cache_key(" in (PACKAGE / name).read_text(encoding="utf-8"), name
+
+
+def test_a_program_that_runs_has_the_key_of_the_module_that_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_own_study.py").write_text("PAIRS = 1\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    expected = followed(["my_own_study"])
+    program = ModuleType("__main__")
+    program.__file__ = str(tmp_path / "my_own_study.py")
+    monkeypatch.setitem(sys.modules, "__main__", program)
+    assert followed(["__main__"]) == expected == ({}, {"my_own_study"})
+    program.__spec__ = importlib.util.find_spec("sdbench.report.html")
+    assert followed(["__main__"]) == followed(["sdbench.report.html"])

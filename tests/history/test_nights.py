@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from sdbench.base import cache_keys, environment
+from sdbench.base.cache_folders import Cache
 from sdbench.base.cache_keys import cache_key
 from sdbench.base.cache_log import cache_log
-from sdbench.base.kept import Cache, empty_cache, kept_arrays
+from sdbench.base.kept import empty_cache, kept_arrays
 from sdbench.history.file import HistoryFile
 from sdbench.history.record import Run, run_of_report
 from sdbench.history.standing import Standing, standings

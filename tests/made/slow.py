@@ -16,6 +16,7 @@ from sdbench import Feed, Network
 from sdbench.assets import AssetStore
 from sdbench.engine import measure
 from sdbench.engine.runners import OnRay
+from sdbench.networks import network as networks
 from tests.made.studies import FEED, Counting, NoiseStudy, PlannedNoise
 
 
@@ -64,6 +65,7 @@ def main(address: str, folder: str, samples: str) -> None:
     """Measure on Ray with one worker, in a process that a test can kill."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also where it was inherited as ignored
     torch.set_num_threads(1)
+    networks.OWNERS |= {"tests"}  # as in the process of the tests
     measure(
         Network(Counting(), FEED, "counting"),
         SlowStudy(int(samples), Path(folder)),
