@@ -203,7 +203,7 @@ def _counted(each: Asked, records: Sequence[Record], never: bool) -> Counted:
         passes = (1 + shuffled_orders(videos)) * videos
     else:
         what, feed = "units", known.feed
-        samples = tuple(planned_sequences(feed) if each.dataset == PAINTED else planned_videos(each.dataset, feed))
+        samples = _planned(each.dataset, feed)
         passes = sum(sample.inputs for sample in samples)
     gmacs, layers = work(each, feed)
     return Counted(
@@ -217,6 +217,11 @@ def _counted(each: Asked, records: Sequence[Record], never: bool) -> Counted:
         gmacs,
         kept_bytes(samples, layers),
     )
+
+
+@functools.lru_cache(maxsize=8)  # networks of one data set are often fed alike
+def _planned(dataset: str, feed: Feed) -> tuple[Planned, ...]:
+    return tuple(planned_sequences(feed) if dataset == PAINTED else planned_videos(dataset, feed))
 
 
 def planned_videos(dataset: str, feed: Feed, videos: int | None = None) -> Iterator[Planned]:

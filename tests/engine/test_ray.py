@@ -282,12 +282,12 @@ def test_a_node_that_disappears_is_done_without(
             removed.extend(numbers(pids))
             joined.remove_node(third, allow_graceful=False)
 
-    study = SlowStudy(6 * EACH, pids, seconds=0.1, together_from=3)  # a worker outlives its node a little
+    study = SlowStudy(12 * EACH, pids, seconds=0.1, together_from=3)  # a worker outlives its node a little
     found = each(OnRay(joined.address, workers=3), prepared(own_store, study), remove)
     assert len(removed) == 3, "all three worked, in the middle"
     said = capfd.readouterr().err
     assert re.search(r"sdbench: a worker on the Ray cluster ended \(Actor\w+Error\); its parts are given again", said)
-    assert same(found, alone(own_store.folder, 6 * EACH))
+    assert same(found, alone(own_store.folder, 12 * EACH))
 
 
 def test_a_killed_driver_is_resumed(joined: Any, tmp_path: Path) -> None:

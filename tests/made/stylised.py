@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -40,14 +42,26 @@ def make(folder: Path, layout: str, videos: Mapping[str, int], height: int = 20,
     """Write the videos (name -> number of frames) in four tints, with their annotation files."""
     place = LAYOUTS[layout]
     for seed, (video, count) in enumerate(videos.items()):
-        frames = moving_squares(count, height, width, seed=seed)
-        for style, tint in zip(STYLE_FOLDERS, TINTS, strict=True):
+        for style, pictures in zip(STYLE_FOLDERS, tinted_pictures(count, height, width, seed), strict=True):
             target = folder / style / place.video_folder(video)
             target.mkdir(parents=True)
-            for position, frame in enumerate(frames):
-                Image.fromarray((frame * tint).astype(np.uint8)).save(target / place.frame_name(position), quality=95)
+            for position, picture in enumerate(pictures):
+                (target / place.frame_name(position)).write_bytes(picture)
     write(folder, annotation_files(layout, videos))
     return folder
+
+
+@functools.lru_cache(maxsize=64)
+def tinted_pictures(count: int, height: int, width: int, seed: int) -> list[list[bytes]]:
+    """The frames of a video as JPEG files, in each of the tints."""
+    frames = moving_squares(count, height, width, seed=seed)
+    return [[as_jpeg((frame * tint).astype(np.uint8)) for frame in frames] for tint in TINTS]
+
+
+def as_jpeg(frame: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(frame).save(file, "JPEG", quality=95)
+    return file.getvalue()
 
 
 def write(folder: Path, files: Mapping[str, object]) -> None:
