@@ -16,8 +16,14 @@ BEFORE = "previous"
 _OF_A_REPORT = ("report.json", "report.md", "report.html", "junit.xml", JOURNAL, "layers-*.png")
 
 
-def append_line(path: Path, entry: dict[str, Any]) -> None:
-    """Write one entry behind all others, onto the disk; a torn line, of a writer that was killed, stays apart."""
+def append_line(path: Path, entry: dict[str, Any], wait: bool = True) -> None:
+    """Write one entry behind all others; a torn line, of a writer that was killed, stays apart.
+
+    Args:
+        path: the file.
+        entry: plain values.
+        wait: until it is on the disk, whatever becomes of the machine. What becomes of the process costs no line.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     line = json.dumps(entry, allow_nan=False).encode() + b"\n"
     with path.open("a+b") as file:
@@ -27,7 +33,8 @@ def append_line(path: Path, entry: dict[str, Any]) -> None:
                 line = b"\n" + line
         file.write(line)
         file.flush()
-        os.fsync(file.fileno())
+        if wait:
+            os.fsync(file.fileno())
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

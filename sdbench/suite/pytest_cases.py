@@ -6,6 +6,7 @@ import contextlib
 import json
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -69,6 +70,7 @@ class _Run:
         running: the test that runs, and its record where it is a case.
         settled: ids of cases whose outcome is written.
         said: of each phase of the test that runs, how it ended and what was said.
+        waited: when the disk was last waited for.
     """
 
     folder: Path
@@ -80,9 +82,13 @@ class _Run:
     record: Record | None = None
     said: list[Item] = field(default_factory=list)
     raised: str = ""
+    waited: float = 0.0
 
     def write(self, **entry: Any) -> None:
-        append_line(self.folder / JOURNAL, entry)
+        now = time.monotonic()
+        wait = now - self.waited > 1  # hundreds of cases are told at once not to run: each would take 4 ms
+        self.waited = now if wait else self.waited
+        append_line(self.folder / JOURNAL, entry, wait)
 
     def settle(self, case: Case, record: Record) -> None:
         self.settled.add(case.id)
