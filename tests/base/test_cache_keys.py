@@ -28,6 +28,7 @@ PAINT = "sdbench.video.paint"
 def copy(tmp_path: Path) -> Path:
     """A copy of the package, to be changed."""
     shutil.copytree(PACKAGE, tmp_path / "sdbench", ignore=shutil.ignore_patterns("*.safetensors", "__pycache__"))
+    cache_keys._read.cache_clear()  # pytest gives the folder of an earlier test again
     return tmp_path
 
 
