@@ -61,7 +61,8 @@ def sync_branch(history: Path, branch: str, root: Path, remote: str = "origin", 
     """
     for last in (*[False] * (_TRIES - 1), True):
         tip = _fetched(root, remote, branch)
-        theirs = _git(root, "cat-file", "blob", f"{tip}:{history.name}", missing=b"") if tip else b""
+        there = tip and _git(root, "ls-tree", "--full-tree", "--name-only", tip, "--", history.name)
+        theirs = _git(root, "cat-file", "blob", f"{tip}:{history.name}") if there else b""
         joined, came = _join(history, theirs)
         if pull or joined == theirs:
             return f"{came} lines came from the branch {branch}"
@@ -114,9 +115,7 @@ def _push(root: Path, remote: str, branch: str, tip: str | None, name: str, cont
     _git(root, "push", "--quiet", remote, f"{commit.decode().strip()}:refs/heads/{branch}")
 
 
-def _git(
-    root: Path, *words: str, given: bytes = b"", more: dict[str, str] | None = None, missing: bytes | None = None
-) -> bytes:
+def _git(root: Path, *words: str, given: bytes = b"", more: dict[str, str] | None = None) -> bytes:
     """What git prints.
 
     Args:
@@ -124,7 +123,6 @@ def _git(
         words: of the command.
         given: its standard input.
         more: variables.
-        missing: the answer where git says no; None where that is an error.
     """
     environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", **_credentials(), **(more or {})}
     try:
@@ -140,8 +138,6 @@ def _git(
         raise InputError(f"git {words[0]} does not run ({error}); the history on this disk is as it was") from None
     if run.returncode == 0:
         return run.stdout
-    if missing is not None:
-        return missing
     said = " ".join(run.stderr.decode(errors="replace").split())[-300:]
     raise InputError(
         f"git {words[0]} says no: {said}; pushing needs the permission `contents: write` and a branch that is not "
